@@ -1,0 +1,81 @@
+//! Time and randomness, as seams: nothing below storey 6 takes either from anywhere else, so that
+//! a simulation can replace both and replay a run from its seed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::time::Timestamp;
+
+/// Where time, waiting and randomness come from.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock, for what is stored and shown.
+    fn now(&self) -> Timestamp;
+    /// Time since an arbitrary start, never going back, for deadlines inside this process.
+    fn monotonic(&self) -> Duration;
+    /// Completes when `pause` has passed.
+    fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// Unpredictable bytes; under simulation, predictable from the seed.
+    fn fill(&self, bytes: &mut [u8]);
+
+    /// A random number.
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// A 128-bit id that sorts by the millisecond of its making: 48 bits of time, 80 random ones,
+    /// the layout of a ULID.
+    fn id(&self) -> u128 {
+        let mut bytes = [0; 16];
+        self.fill(&mut bytes[6..]);
+        let millis = self.now().as_millis().to_be_bytes();
+        bytes[..6].copy_from_slice(&millis[2..]);
+        u128::from_be_bytes(bytes)
+    }
+}
+
+/// A clock shared by all parts of a process.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The clock of the machine and the randomness of its operating system.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: std::time::Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time begins now.
+    pub fn shared() -> SharedClock {
+        Arc::new(Self {
+            started: std::time::Instant::now(),
+        })
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the wall clock"
+    )]
+    fn now(&self) -> Timestamp {
+        let since_epoch = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(pause))
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system has randomness");
+    }
+}

@@ -1,0 +1,17 @@
+//! The nouns of the field, and the rules that hold for each by itself. No I/O, no async, no clock:
+//! time and ids come in as arguments.
+
+pub mod account;
+pub mod change;
+pub mod checksum;
+pub mod did;
+pub mod endpoint;
+pub mod expression;
+pub mod id;
+pub mod lock;
+pub mod replica;
+pub mod rule;
+pub mod scope;
+pub mod stuck;
+pub mod time;
+pub mod transfer;

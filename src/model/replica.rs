@@ -1,0 +1,25 @@
+//! Replicas: one copy of a file at one endpoint.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a replica is to be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaState {
+    /// Complete and readable, as far as is known.
+    Available,
+    /// Found to be missing or to have other bytes; never read, never counted.
+    Bad,
+}
+
+/// How it is known that a replica has the right bytes, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// Somebody said so at registration.
+    Claimed,
+    /// The bytes were hashed while they were written, and the store confirmed their number.
+    Streamed,
+    /// The bytes were read back from the store and hashed.
+    ReadBack,
+}

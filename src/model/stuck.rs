@@ -1,0 +1,110 @@
+//! Why something cannot go on: typed, so that it can be counted, grouped and explained.
+//!
+//! Stored in the catalog, so variants are only ever added, at the end. Each has a section in
+//! `docs/stuck.md` under its [`StuckReason::code`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::endpoint::EndpointName;
+
+/// Why a lock, a placement or a transfer cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StuckReason {
+    /// The expression matches no endpoint of this lake.
+    ExpressionMatchesNothing,
+    /// The expression matches fewer endpoints than copies are wanted.
+    TooFewEndpoints {
+        /// Endpoints that match and may be written.
+        matching: u32,
+        /// Copies wanted.
+        copies: u32,
+    },
+    /// No endpoint has an available replica of the file.
+    NoSource,
+    /// Endpoints that have a replica could not be read.
+    SourceUnreachable {
+        /// The endpoint tried last.
+        endpoint: EndpointName,
+    },
+    /// The endpoint that should receive the file could not be reached.
+    EndpointUnreachable {
+        /// The endpoint.
+        endpoint: EndpointName,
+    },
+    /// The endpoint has no room.
+    EndpointFull {
+        /// The endpoint.
+        endpoint: EndpointName,
+    },
+    /// The endpoint does not let dapple read or write there.
+    EndpointDenies {
+        /// The endpoint.
+        endpoint: EndpointName,
+    },
+    /// The bytes that arrived are not those that were registered.
+    ChecksumMismatch {
+        /// The endpoint the bytes came from.
+        source: EndpointName,
+        /// The registered checksum.
+        expected: String,
+        /// What the bytes gave.
+        found: String,
+    },
+    /// Bytes that are not this file's lie under its name at the endpoint.
+    PathOccupied {
+        /// The endpoint.
+        endpoint: EndpointName,
+    },
+    /// Policy does not let the data be placed.
+    DeniedByPolicy,
+    /// Attempts failed for passing reasons until none was left.
+    RetriesUsedUp,
+}
+
+impl StuckReason {
+    /// A stable name for scripts, counts and the docs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            StuckReason::ExpressionMatchesNothing => "expression-matches-nothing",
+            StuckReason::TooFewEndpoints { .. } => "too-few-endpoints",
+            StuckReason::NoSource => "no-source",
+            StuckReason::SourceUnreachable { .. } => "source-unreachable",
+            StuckReason::EndpointUnreachable { .. } => "endpoint-unreachable",
+            StuckReason::EndpointFull { .. } => "endpoint-full",
+            StuckReason::EndpointDenies { .. } => "endpoint-denies",
+            StuckReason::ChecksumMismatch { .. } => "checksum-mismatch",
+            StuckReason::PathOccupied { .. } => "path-occupied",
+            StuckReason::DeniedByPolicy => "denied-by-policy",
+            StuckReason::RetriesUsedUp => "retries-used-up",
+        }
+    }
+}
+
+impl fmt::Display for StuckReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StuckReason::ExpressionMatchesNothing => f.write_str("no endpoint matches the expression"),
+            StuckReason::TooFewEndpoints { matching, copies } => {
+                write!(f, "{copies} copies need {copies} endpoints, but only {matching} match")
+            }
+            StuckReason::NoSource => f.write_str("no endpoint has an available replica to copy from"),
+            StuckReason::SourceUnreachable { endpoint } => write!(f, "the source {endpoint} could not be read"),
+            StuckReason::EndpointUnreachable { endpoint } => write!(f, "{endpoint} could not be reached"),
+            StuckReason::EndpointFull { endpoint } => write!(f, "{endpoint} is full"),
+            StuckReason::EndpointDenies { endpoint } => write!(f, "{endpoint} denies access"),
+            StuckReason::ChecksumMismatch {
+                source,
+                expected,
+                found,
+            } => {
+                write!(f, "bytes from {source} are wrong: got {found}, registered {expected}")
+            }
+            StuckReason::PathOccupied { endpoint } => write!(f, "other bytes lie under the file's name at {endpoint}"),
+            StuckReason::DeniedByPolicy => f.write_str("policy does not let the data be placed there"),
+            StuckReason::RetriesUsedUp => f.write_str("every attempt failed for a passing reason"),
+        }
+    }
+}

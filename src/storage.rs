@@ -1,0 +1,10 @@
+//! Where bytes are. One trait, [`backend::Backend`], implemented per kind of storage; every
+//! implementation passes the same conformance suite (`tests/it/storage_conformance.rs`).
+//! Nothing here knows of datasets, rules or the catalog.
+
+pub mod backend;
+pub mod hash;
+pub mod layout;
+pub mod memory;
+pub mod posix;
+pub mod registry;

@@ -1,0 +1,5 @@
+//! (to be written)
+
+/// A POSIX backend.
+#[derive(Debug)]
+pub struct Posix;
