@@ -26,7 +26,7 @@ pub mod storage;
 // pub mod transfers;
 
 // storey 5: use-cases, the only door to the house
-// pub mod service;
+pub mod service;
 
 // storey 6: reconcilers, and what all HTTP doors share
 // pub mod http;

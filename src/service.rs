@@ -1,0 +1,3 @@
+//! Use-cases, the only door to the house: authorise, transact, wake, view.
+
+pub mod view;

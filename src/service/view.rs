@@ -1,0 +1,493 @@
+//! Wire shapes of the native API: what doors send and clients read. Apart from stored shapes and
+//! from the model, so that each can change alone. `-o json` prints these as they are.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::account::AccountName;
+use crate::model::checksum::Checksum;
+use crate::model::did::{Did, DidKind};
+use crate::model::endpoint::{EndpointKind, EndpointName};
+use crate::model::id::{RuleId, TransferId};
+use crate::model::replica::{ReplicaState, Verification};
+use crate::model::rule::{Grouping, RuleState};
+use crate::model::scope::Scope;
+use crate::model::time::Timestamp;
+
+/// One page of a list, in the list's order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// What to send as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A scope.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ScopeView {
+    /// Its name.
+    pub scope: Scope,
+    /// Its owner.
+    pub account: AccountName,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A scope to add.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewScope {
+    /// Its name.
+    pub scope: Scope,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EndpointView {
+    /// Its name.
+    pub name: EndpointName,
+    /// The protocol it speaks.
+    pub kind: EndpointKind,
+    /// Where it is.
+    pub location: String,
+    /// Attributes that people set; `name` and `kind` go without saying.
+    pub attributes: BTreeMap<String, String>,
+    /// Replicas there.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that can still be written, where the store can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// An endpoint to add.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewEndpoint {
+    /// Its name.
+    pub name: EndpointName,
+    /// The protocol it speaks.
+    pub kind: EndpointKind,
+    /// For posix, the absolute path of its root on the server's machine.
+    pub location: String,
+    /// Attributes.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// Make the root if it is missing.
+    #[serde(default)]
+    pub create: bool,
+}
+
+/// A change of an endpoint.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointChange {
+    /// Attributes to set; a null removes one.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, Option<String>>,
+}
+
+/// A DID.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DidView {
+    /// `scope:name`.
+    pub did: Did,
+    /// What it is.
+    pub kind: DidKind,
+    /// Who registered it.
+    pub account: AccountName,
+    /// When.
+    pub created_at: Timestamp,
+    /// For a file, its length; for a dataset or container, that of its direct members.
+    pub bytes: u64,
+    /// Members directly in it; absent for a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// A file's checksums.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checksums: Vec<Checksum>,
+}
+
+/// A dataset or container to make.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDid {
+    /// `scope:name`.
+    pub did: Did,
+    /// `dataset` or `container`.
+    pub kind: DidKind,
+}
+
+/// Members to attach or detach.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Members {
+    /// At most 1,000 of them.
+    pub dids: Vec<Did>,
+}
+
+/// A member of a dataset or container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ContentView {
+    /// `scope:name`.
+    pub did: Did,
+    /// What it is.
+    pub kind: DidKind,
+    /// Its length in bytes; 0 for datasets and containers.
+    pub bytes: u64,
+    /// A file's checksums.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checksums: Vec<Checksum>,
+    /// Its place in the parent; grows with time and is never reused.
+    pub seq: u64,
+}
+
+/// A replica of a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReplicaView {
+    /// The file.
+    pub did: Did,
+    /// Where.
+    pub endpoint: EndpointName,
+    /// Its path below the endpoint's root.
+    pub path: String,
+    /// Whether it can be read.
+    pub state: ReplicaState,
+    /// How its bytes are known to be right.
+    pub verification: Verification,
+    /// The file's length.
+    pub bytes: u64,
+}
+
+/// One line of a registration in bulk: a file that lies at the endpoint already.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewReplica {
+    /// The file's name in the target's scope.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// `algorithm:hex`.
+    pub checksum: Checksum,
+    /// Its path below the root, where it is not `<scope>/<name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// The answer to one chunk of a registration in bulk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RegisteredChunk {
+    /// The first line of the chunk, counted from 1.
+    pub line: u64,
+    /// Files that are new.
+    pub registered: u64,
+    /// Files that were known already, with the same content; their replica is there now too.
+    pub known: u64,
+    /// Lines that were refused; nothing of them was stored, all others of the chunk were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedLine>,
+}
+
+/// A line that was refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusedLine {
+    /// Its number, counted from 1.
+    pub line: u64,
+    /// A stable name of the reason.
+    pub code: String,
+    /// What to do about it.
+    pub detail: String,
+}
+
+/// Files about to be uploaded to one dataset through one endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUploads {
+    /// The dataset they join; made if it is missing and its scope exists.
+    pub to: Did,
+    /// The endpoint that takes the bytes.
+    pub endpoint: EndpointName,
+    /// At most 1,000 files.
+    pub files: Vec<NewUpload>,
+}
+
+/// A file about to be uploaded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUpload {
+    /// Its name in the dataset's scope.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes; an upload whose bytes differ is refused.
+    pub checksum: Checksum,
+}
+
+/// What to do with a file that was announced, in the order of the announcement.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum UploadView {
+    /// Send the bytes with one PUT to this URL.
+    Put {
+        /// A signed URL, good for one file, until `expires_at`.
+        url: String,
+        /// When it expires.
+        expires_at: Timestamp,
+    },
+    /// The same bytes are there already, and the file is in the dataset.
+    Done,
+    /// The file cannot be taken.
+    Refused {
+        /// A stable name of the reason.
+        code: String,
+        /// What to do about it.
+        detail: String,
+    },
+}
+
+/// The answer to an announcement.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Uploads {
+    /// One entry for each file announced, in its order.
+    pub items: Vec<UploadView>,
+}
+
+/// What a PUT of bytes answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Uploaded {
+    /// The file.
+    pub did: Did,
+    /// Its length.
+    pub bytes: u64,
+    /// What its bytes gave.
+    pub checksum: Checksum,
+}
+
+/// A rule to make.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRule {
+    /// What it is on.
+    pub did: Did,
+    /// How many copies.
+    pub copies: u16,
+    /// Where: an endpoint expression.
+    pub expression: String,
+    /// How the units of a container share endpoints.
+    #[serde(default)]
+    pub grouping: Grouping,
+    /// After how many seconds it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_seconds: Option<u64>,
+}
+
+/// A change of a rule. What is absent stays as it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleChange {
+    /// How many copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u16>,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// After how many seconds from now it ends by itself; 0 for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_seconds: Option<u64>,
+}
+
+/// A rule and how far it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RuleView {
+    /// Its id.
+    pub id: RuleId,
+    /// What it is on.
+    pub did: Did,
+    /// Who made it.
+    pub account: AccountName,
+    /// How many copies.
+    pub copies: u16,
+    /// Where.
+    pub expression: String,
+    /// How units share endpoints.
+    pub grouping: Grouping,
+    /// How far it is satisfied.
+    pub state: RuleState,
+    /// Locks (a dataset or file at an endpoint) whose files are all there.
+    pub locks_ok: u64,
+    /// Locks on their way.
+    pub locks_replicating: u64,
+    /// Locks that cannot go on.
+    pub locks_stuck: u64,
+    /// Datasets or files for which no endpoints could be chosen.
+    pub units_unplaced: u64,
+    /// Copies of files that are there, of those that the rule's locks call for.
+    pub files_done: u64,
+    /// Copies of files that the rule's locks call for. Like `files_done` summed over the first
+    /// 1,000 locks.
+    pub files_wanted: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a rule is as it is, and what would help.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RuleExplanation {
+    /// The rule.
+    pub rule: RuleView,
+    /// One sentence.
+    pub summary: String,
+    /// Which endpoints each part of the expression matches.
+    pub matched: Vec<ExpressionPart>,
+    /// Where the rule's copies are or go, at most 100 locks, those with trouble first.
+    pub locks: Vec<LockExplanation>,
+    /// What keeps it from being satisfied, grouped by cause.
+    pub problems: Vec<Problem>,
+}
+
+/// A part of an endpoint expression and the endpoints it matches.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExpressionPart {
+    /// For example `country=DE`.
+    pub part: String,
+    /// Names of endpoints.
+    pub endpoints: Vec<EndpointName>,
+}
+
+/// A lock, explained.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LockExplanation {
+    /// The dataset or file.
+    pub did: Did,
+    /// Where.
+    pub endpoint: EndpointName,
+    /// `ok`, `replicating` or `stuck`.
+    pub state: String,
+    /// Files that are there.
+    pub files_done: u64,
+    /// Files that shall be.
+    pub files_wanted: u64,
+    /// Why these endpoints were chosen.
+    pub chosen: String,
+}
+
+/// One cause of trouble.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Problem {
+    /// The reason's stable name; `docs/stuck.md` has a section for each.
+    pub code: String,
+    /// The reason in words.
+    pub reason: String,
+    /// Files, or units, that it keeps back (counted up to 1,000).
+    pub count: u64,
+    /// One of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<Did>,
+    /// What would help, as commands to paste.
+    pub help: Vec<String>,
+    /// When dapple tries again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// A transfer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TransferView {
+    /// Its id.
+    pub id: TransferId,
+    /// The file.
+    pub did: Did,
+    /// Where it goes.
+    pub destination: EndpointName,
+    /// `waiting`, `running` or `failed`.
+    pub state: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it goes on by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+    /// The file's length.
+    pub bytes: u64,
+    /// When it was planned.
+    pub created_at: Timestamp,
+}
+
+/// A wish for a signed URL.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUrl {
+    /// A file, or a dataset whose files shall all be readable.
+    pub did: Did,
+    /// For how long, at most 7 days.
+    pub expires_seconds: u64,
+}
+
+/// A signed URL.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UrlView {
+    /// The URL. For a dataset, a base: append a file's name. The base itself lists the files.
+    pub url: String,
+    /// What it reads.
+    pub did: Did,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// A background worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its name.
+    pub name: String,
+    /// `idle`, `busy`, `throttled` or `paused`.
+    pub state: String,
+    /// Activations since the process started.
+    pub runs: u64,
+    /// When it was last activated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run_at: Option<Timestamp>,
+    /// Its last fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<String>,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProblemView {
+    /// A page that explains the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A stable name, in kebab-case.
+    pub code: String,
+    /// The HTTP status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened.
+    pub detail: String,
+    /// What would help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Names the request in the server's log.
+    pub request_id: String,
+}
+
+/// What `GET /health` answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Health {
+    /// Always `ready` when it answers 200.
+    pub status: String,
+    /// The server's version.
+    pub version: String,
+}
