@@ -17,12 +17,12 @@ pub mod clock;
 
 // storey 3: what is kept, where bytes are, who may
 pub mod catalog;
-// pub mod policy;
+pub mod policy;
 pub mod storage;
 
 // storey 4: the thinking
 // pub mod replicas;
-// pub mod rules;
+pub mod rules;
 // pub mod transfers;
 
 // storey 5: use-cases, the only door to the house
