@@ -21,9 +21,9 @@ pub mod policy;
 pub mod storage;
 
 // storey 4: the thinking
-// pub mod replicas;
+pub mod replicas;
 pub mod rules;
-// pub mod transfers;
+pub mod transfers;
 
 // storey 5: use-cases, the only door to the house
 pub mod service;

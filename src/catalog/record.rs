@@ -437,8 +437,6 @@ pub struct TransferRecord {
     pub intent: IntentId,
     /// Where it is in its life.
     pub state: TransferState,
-    /// The source tried last; the next attempt begins with another.
-    pub tried: Option<EndpointId>,
     /// Whether rows of [`StuckFiles`] tell of it.
     pub told: bool,
     /// The file's length.

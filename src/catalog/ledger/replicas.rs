@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::catalog::ledger::ancestors::tell_rules;
 use crate::catalog::ledger::membership::{Member, attach_fresh};
 use crate::catalog::ledger::tally::{add_coverage, add_usage, ask_fold};
+use crate::catalog::ledger::transfers;
 use crate::catalog::record::{
     BacklogRecord, DidContent, DidNames, DidRecord, Dids, FoldRecord, LocksByUnit, NameRecord, Parents, Paths,
     ReplicaRecord, Replicas, Tally,
@@ -66,6 +67,8 @@ pub async fn land(txn: &Txn, arrivals: &[Arrival]) -> Result<usize, CatalogError
         }
     }
     count(txn, covered, used);
+    let files: Vec<_> = new.keys().map(|(file, _)| *file).collect();
+    transfers::revive(txn, &files).await?;
     emit_runs(txn, new.keys().copied());
     Ok(new.len())
 }

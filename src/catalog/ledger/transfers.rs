@@ -8,7 +8,7 @@ use crate::catalog::record::{
 use crate::catalog::{CatalogError, Txn, View};
 use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, TransferId};
 use crate::model::stuck::StuckReason;
-use crate::model::transfer::TransferState;
+use crate::model::transfer::{TransferEvent, TransferState};
 
 /// The most datasets of one file that are told of its trouble.
 const PARENTS_MAX: usize = 1_000;
@@ -39,7 +39,6 @@ pub async fn plan(
         destination,
         intent,
         state: TransferState::new(txn.now()),
-        tried: None,
         told: false,
         bytes,
         created_at: txn.now(),
@@ -60,6 +59,37 @@ pub async fn end(txn: &Txn, id: TransferId, record: &TransferRecord) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Lets transfers of files go on at once that failed or wait for another try: a source has come.
+pub(super) async fn revive(txn: &Txn, files: &[DidId]) -> Result<(), CatalogError> {
+    let prefixes: Vec<_> = files.iter().map(|file| (*file,)).collect();
+    for intents in txn.scan_many::<Intents>(&prefixes, PARENTS_MAX).await? {
+        for (_, intent) in intents {
+            if let IntentAct::Transfer(id) = intent.act {
+                revive_one(txn, id).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets a transfer go on at once, unless it is running. Returns whether it was resting.
+pub async fn revive_one(txn: &Txn, id: TransferId) -> Result<bool, CatalogError> {
+    let Some(old) = txn.get::<Transfers>(&(id,)).await? else {
+        return Ok(false);
+    };
+    let resting = match &old.state {
+        TransferState::Failed { .. } => true,
+        TransferState::Waiting { not_before, .. } => *not_before > txn.now(),
+        TransferState::Running { .. } => false,
+    };
+    if resting {
+        let state = old.state.clone().apply(TransferEvent::Revived { at: txn.now() });
+        let state = state.expect("what waits or has failed can be revived");
+        txn.replace::<Transfers>(&(id,), &old, &TransferRecord { state, ..old.clone() });
+    }
+    Ok(resting)
 }
 
 /// Ends the intent on a (file, endpoint).
