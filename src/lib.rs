@@ -17,7 +17,7 @@ pub mod clock;
 
 // storey 3: what is kept, where bytes are, who may
 pub mod catalog;
-// pub mod policy;
+pub mod policy;
 pub mod storage;
 
 // storey 4: the thinking
