@@ -1,1 +1,3 @@
+//! The binary. Everything it does stands in the library.
+
 fn main() {}
