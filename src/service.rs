@@ -10,7 +10,7 @@ use crate::model::account::AccountName;
 use crate::model::endpoint::EndpointName;
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, Request, decide};
-use crate::policy::grant::{SigningKey, Verifier};
+use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::service::error::ServiceError;
 use crate::storage::registry::Registry;
@@ -63,7 +63,13 @@ pub struct Permit {
 impl Permit {
     /// Keeps the decision with what it allows.
     pub fn record(&self, txn: &Txn) -> DecisionId {
-        decisions::record(txn, &DecisionRecord { at: txn.now(), ..self.record.clone() })
+        decisions::record(
+            txn,
+            &DecisionRecord {
+                at: txn.now(),
+                ..self.record.clone()
+            },
+        )
     }
 }
 
@@ -85,10 +91,18 @@ impl Context {
         endpoint: Option<EndpointName>,
     ) -> Result<Permit, ServiceError> {
         let resource = resource.to_string();
-        let request = Request { principal: self.account.clone(), action, resource, endpoint };
+        let request = Request {
+            principal: self.account.clone(),
+            action,
+            resource,
+            endpoint,
+        };
         let decision = decide(&request);
-        if !decision.is_allowed() {
-            return Err(ServiceError::Denied { action: action.name(), resource: request.resource });
+        if !decision.allows() {
+            return Err(ServiceError::Denied {
+                action: action.name(),
+                resource: request.resource,
+            });
         }
         let record = DecisionRecord {
             principal: request.principal,

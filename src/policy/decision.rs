@@ -32,6 +32,20 @@ pub enum Action {
     Administer,
 }
 
+impl Action {
+    /// The word in records and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Discover => "discover",
+            Action::Read => "read",
+            Action::Write => "write",
+            Action::AddRule => "add-rule",
+            Action::Place => "place",
+            Action::Administer => "administer",
+        }
+    }
+}
+
 /// A question to the policies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Request {

@@ -193,7 +193,7 @@ fn candidate(
         endpoint: endpoint.id,
         bytes_there: there.get(&endpoint.id).copied().unwrap_or(0),
         held: held.iter().any(|chosen| chosen.endpoint == endpoint.id),
-        allowed: decision::decide(&request(rule, endpoint)).is_allowed(),
+        allowed: decision::decide(&request(rule, endpoint)).allows(),
     }
 }
 
@@ -285,12 +285,12 @@ async fn decide_once(
         action: request.action.name().to_owned(),
         resource: request.resource,
         endpoint: request.endpoint,
-        allowed: decision.is_allowed(),
+        allowed: decision.allows(),
         policies: decision.policies.iter().map(|policy| (*policy).to_owned()).collect(),
         at: txn.now(),
     };
     let id = decisions::record(txn, &record);
-    let allowed = decision.is_allowed().then_some(id);
+    let allowed = decision.allows().then_some(id);
     decided.insert(endpoint, allowed);
     Ok(allowed)
 }
