@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub mod embedded;
+mod group;
 pub mod memory;
 mod overlay;
 mod watermark;
@@ -172,7 +173,8 @@ pub trait Read: Send + Sync {
     fn scan_many<'a>(&'a self, table: Table, ranges: &'a [Range]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, EngineError>>;
 }
 
-/// Writes, buffered until the closure ends well. Breaking a limit is remembered and fails the commit.
+/// Writes, buffered until the closure ends well. Breaking a limit is remembered and fails the commit;
+/// a key without bytes is a defect of the caller and panics.
 pub trait Write: Read {
     /// Sets a key.
     fn put(&self, table: Table, key: Bytes, value: Bytes);
