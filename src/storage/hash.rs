@@ -68,7 +68,8 @@ impl Hasher {
             Some((Algorithm::Blake3, self.blake3.finalize().as_bytes().to_vec())),
             self.sha256.map(|hash| (Algorithm::Sha256, hash.finalize().to_vec())),
             self.md5.map(|hash| (Algorithm::Md5, hash.finalize().to_vec())),
-            self.adler32.map(|hash| (Algorithm::Adler32, hash.checksum().to_be_bytes().to_vec())),
+            self.adler32
+                .map(|hash| (Algorithm::Adler32, hash.checksum().to_be_bytes().to_vec())),
         ];
         let checksums = found
             .into_iter()
@@ -161,12 +162,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Algorithm; 4] = [
-        Algorithm::Blake3,
-        Algorithm::Sha256,
-        Algorithm::Md5,
-        Algorithm::Adler32,
-    ];
+    const ALL: [Algorithm; 4] = [Algorithm::Blake3, Algorithm::Sha256, Algorithm::Md5, Algorithm::Adler32];
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         future.now_or_never().expect("nothing in it waits")

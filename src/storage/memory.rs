@@ -151,12 +151,7 @@ impl Memory {
         .boxed()
     }
 
-    async fn write(
-        &self,
-        temporary: String,
-        bytes: u64,
-        mut content: ByteStream,
-    ) -> Result<Staged, StorageError> {
+    async fn write(&self, temporary: String, bytes: u64, mut content: ByteStream) -> Result<Staged, StorageError> {
         self.operate(&temporary, |store| {
             self.faults.writable(&temporary)?;
             self.faults.roomy(&temporary)?;
@@ -173,12 +168,7 @@ impl Memory {
         outcome
     }
 
-    async fn append_all(
-        &self,
-        temporary: &str,
-        bytes: u64,
-        content: &mut ByteStream,
-    ) -> Result<Staged, StorageError> {
+    async fn append_all(&self, temporary: &str, bytes: u64, content: &mut ByteStream) -> Result<Staged, StorageError> {
         let wrong_length = |found| StorageError::WrongLength {
             path: temporary.to_owned(),
             expected: bytes,
@@ -211,7 +201,10 @@ impl Store {
     }
 
     fn append(&mut self, temporary: &str, chunk: &[u8]) -> Result<(), StorageError> {
-        if self.capacity.is_some_and(|most| self.used() + chunk.len() as u64 > most) {
+        if self
+            .capacity
+            .is_some_and(|most| self.used() + chunk.len() as u64 > most)
+        {
             return Err(StorageError::Full {
                 path: temporary.to_owned(),
             });

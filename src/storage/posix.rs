@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::future::ready;
 use futures::stream::BoxStream;
 
 use crate::model::id::IntentId;
@@ -33,6 +34,9 @@ use crate::storage::backend::{
 use crate::storage::layout::StoragePath;
 use crate::storage::posix::beneath::{Links, Root};
 use crate::storage::posix::hop::Hop;
+
+/// What a segment of a path may have on Linux file systems.
+const NAME_BYTES_MAX: usize = 255;
 
 /// A storage below one directory.
 pub struct Posix {
@@ -96,6 +100,9 @@ impl Backend for Posix {
         bytes: u64,
         content: ByteStream,
     ) -> BoxFuture<'a, Result<Staged, StorageError>> {
+        if let Err(error) = publishable(path) {
+            return ready(Err(error)).boxed();
+        }
         stage::stage(self.root.clone(), path.temporary(intent), bytes, content).boxed()
     }
 
@@ -107,13 +114,14 @@ impl Backend for Posix {
         source: &'a dyn Backend,
         source_path: &'a StoragePath,
     ) -> BoxFuture<'a, Result<Option<Staged>, StorageError>> {
-        match source.as_posix() {
-            None => futures::future::ready(Ok(None)).boxed(),
-            Some(source) => {
-                let from = (source.root.clone(), source_path.to_string());
-                stage::stage_copy(self.root.clone(), path.temporary(intent), bytes, from).boxed()
-            }
+        if let Err(error) = publishable(path) {
+            return ready(Err(error)).boxed();
         }
+        let Some(source) = source.as_posix() else {
+            return ready(Ok(None)).boxed();
+        };
+        let from = (source.root.clone(), source_path.to_string());
+        stage::stage_copy(self.root.clone(), path.temporary(intent), bytes, from).boxed()
     }
 
     fn read_staged<'a>(
@@ -160,4 +168,13 @@ impl Backend for Posix {
     fn as_posix(&self) -> Option<&Posix> {
         Some(self)
     }
+}
+
+/// The temporary name is short whatever the final one is, so a final one that no directory takes is
+/// refused before bytes move, not after.
+fn publishable(path: &StoragePath) -> Result<(), StorageError> {
+    if path.split().1.len() > NAME_BYTES_MAX {
+        return Err(errno::fault(path.as_str(), rustix::io::Errno::NAMETOOLONG));
+    }
+    Ok(())
 }

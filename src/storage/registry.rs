@@ -133,7 +133,10 @@ mod tests {
         let again = registry.get(&endpoint(1, EndpointKind::Posix, "/x")).expect("absolute");
         let moved = registry.get(&endpoint(1, EndpointKind::Posix, "/y")).expect("absolute");
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &moved));
-        let error = registry.get(&endpoint(2, EndpointKind::Posix, "x")).err().expect("relative");
+        let error = registry
+            .get(&endpoint(2, EndpointKind::Posix, "x"))
+            .err()
+            .expect("relative");
         assert_eq!(error.code(), "storage-outside-root");
     }
 
@@ -143,7 +146,9 @@ mod tests {
         let here = endpoint(1, EndpointKind::Memory, "here");
         registry.memory("here").insert("a", "12");
         assert_eq!(bytes(&*registry.get(&here).expect("memory")), Some(2));
-        registry.get(&endpoint(1, EndpointKind::Memory, "there")).expect("memory");
+        registry
+            .get(&endpoint(1, EndpointKind::Memory, "there"))
+            .expect("memory");
         assert_eq!(bytes(&*registry.get(&here).expect("memory")), Some(2));
 
         let given = Memory::new();

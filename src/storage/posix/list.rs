@@ -8,8 +8,8 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use futures::stream::{self, BoxStream};
 use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -132,9 +132,9 @@ impl Walk {
                 self.descend(format!("{path}/"), directory)?;
                 Ok(None)
             }
-            (FileType::RegularFile, Some(stat)) => {
-                Ok(Some(u64::try_from(stat.st_size).expect("files have no negative length")))
-            }
+            (FileType::RegularFile, Some(stat)) => Ok(Some(
+                u64::try_from(stat.st_size).expect("files have no negative length"),
+            )),
             _ => Ok(None),
         }
     }

@@ -124,8 +124,7 @@ impl Ahead {
 
     fn start(&mut self) {
         let (reading, start) = (self.reading.clone(), self.next);
-        self.hop =
-            (start < reading.range.end).then(|| Hop::start(&self.reading.path, move || reading.chunk(start)));
+        self.hop = (start < reading.range.end).then(|| Hop::start(&self.reading.path, move || reading.chunk(start)));
     }
 
     async fn take(mut self) -> Option<(Result<Bytes, StorageError>, Self)> {
