@@ -29,7 +29,7 @@ pub mod transfers;
 pub mod service;
 
 // storey 6: reconcilers, and what all HTTP doors share
-// pub mod http;
+pub mod http;
 // pub mod workers;
 
 // storey 7: doors
