@@ -53,6 +53,37 @@ fn the_house_is_tidy() {
     );
 }
 
+#[test]
+fn every_reason_for_being_stuck_and_every_error_code_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = [
+        ("src/model/stuck.rs", "docs/stuck.md", "## "),
+        ("src/policy/grant.rs", "docs/errors.md", "### "),
+        ("src/storage/backend.rs", "docs/errors.md", "### "),
+    ];
+    for (source, page, heading) in pages {
+        let text = read(&root.join(page));
+        let source_text = read(&root.join(source));
+        let codes: Vec<&str> = codes(&source_text).collect();
+        assert!(codes.len() > 3, "{source} has codes");
+        for code in codes {
+            let section = format!("{heading}{code}");
+            let explained = text.lines().any(|line| line == section);
+            assert!(explained, "{page}: add a section `{section}` for the code in {source}");
+        }
+    }
+}
+
+/// The texts of a function `code`, arm by arm.
+fn codes(source: &str) -> impl Iterator<Item = &str> {
+    let body = source
+        .split("fn code(&self) -> &'static str")
+        .nth(1)
+        .unwrap_or_default();
+    let body = body.split("\n    }\n").next().unwrap_or_default();
+    body.split('"').skip(1).step_by(2)
+}
+
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{} cannot be read: {e}", path.display()))
 }

@@ -329,6 +329,12 @@ fn grants_without_sense_and_tokens_beyond_the_limit_are_not_minted() {
         .mint(&upload(did(&format!("s:{longest}"))))
         .expect("ordinary names fit");
     assert!(verifier().verify(&token, at(ISSUED_AT)).is_ok());
+    let usual = key().mint(&object()).expect("mints");
+    assert!(
+        usual.len() < 560,
+        "{} characters are more than the docs say",
+        usual.len()
+    );
     let padded = format!("{token}{}", "A".repeat(TOKEN_BYTES_MAX));
     assert_eq!(verifier().verify(&padded, at(ISSUED_AT)), Err(TOO_LONG));
 }
