@@ -30,10 +30,10 @@ pub mod service;
 
 // storey 6: reconcilers, and what all HTTP doors share
 pub mod http;
-// pub mod workers;
+pub mod workers;
 
 // storey 7: doors
-// pub mod api;
+pub mod api;
 // pub mod client;
 // pub mod gateway;
 
