@@ -35,10 +35,10 @@ pub mod workers;
 // storey 7: doors
 pub mod api;
 // pub mod client;
-// pub mod gateway;
+pub mod gateway;
 
 // storey 8: settings become parts
-// pub mod app;
+pub mod app;
 
 // storey 9: the command line
 // pub mod cli;
