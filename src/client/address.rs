@@ -6,11 +6,7 @@ use crate::client::error::ClientError;
 use crate::model::did::{Did, DidName};
 
 /// All that RFC 3986 does not call unreserved.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One segment of a path, or one value of a query.
 pub(crate) fn segment(text: &str) -> String {
@@ -108,7 +104,16 @@ mod tests {
 
     #[test]
     fn what_a_url_parser_makes_of_a_name_is_the_name() {
-        for text in ["a/../b", "../../etc", "a//b", "/x", "x/.", "%2e%2e/a", "ü ?#", "a/.%2e/b"] {
+        for text in [
+            "a/../b",
+            "../../etc",
+            "a//b",
+            "/x",
+            "x/.",
+            "%2e%2e/a",
+            "ü ?#",
+            "a/.%2e/b",
+        ] {
             let url = format!("http://h/{}", encode_name(&name(text)).expect("addressable"));
             let parsed = reqwest::Url::parse(&url).expect("a URL");
             let decoded = percent_encoding::percent_decode_str(&parsed.path()[1..])
@@ -129,6 +134,9 @@ mod tests {
     #[test]
     fn queries_hold_what_is_wanted() {
         assert_eq!(query(&[("a", None)]), "");
-        assert_eq!(query(&[("a", Some("x y&z")), ("b", None), ("c", Some("1"))]), "?a=x%20y%26z&c=1");
+        assert_eq!(
+            query(&[("a", Some("x y&z")), ("b", None), ("c", Some("1"))]),
+            "?a=x%20y%26z&c=1"
+        );
     }
 }

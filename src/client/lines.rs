@@ -64,15 +64,17 @@ fn parse_lines<T: DeserializeOwned>(
         pending: Vec::new(),
         searched: 0,
     };
-    stream::try_unfold(begin, async |mut lines| loop {
-        let Some(line) = lines.next_line().await? else {
-            return Ok(None);
-        };
-        if line.trim_ascii().is_empty() {
-            continue;
+    stream::try_unfold(begin, async |mut lines| {
+        loop {
+            let Some(line) = lines.next_line().await? else {
+                return Ok(None);
+            };
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let item = serde_json::from_slice(&line).map_err(|error| lines.protocol(error.to_string()))?;
+            return Ok(Some((item, lines)));
         }
-        let item = serde_json::from_slice(&line).map_err(|error| lines.protocol(error.to_string()))?;
-        return Ok(Some((item, lines)));
     })
 }
 

@@ -111,7 +111,10 @@ impl Client {
         self.persist(call.again, || async {
             let body = async {
                 let response = judge(&call.url, self.request(call).send().await).await?;
-                let body = response.bytes().await.map_err(|source| unreachable(&call.url, source))?;
+                let body = response
+                    .bytes()
+                    .await
+                    .map_err(|source| unreachable(&call.url, source))?;
                 Ok(body.to_vec())
             };
             self.within(CALL_DEADLINE, &call.url, body).await?
