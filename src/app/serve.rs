@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::build::{self, Opened};
 use crate::app::error::AppError;
+use crate::http::problem::Problem;
 use crate::http::request::with_id;
 use crate::service::Lake;
 use crate::workers::board::Board;
@@ -93,9 +95,19 @@ fn doors(lake: &Arc<Lake>, board: &Board) -> Router {
     let clock = lake.catalog.clock().clone();
     api::router(Arc::clone(lake), board.clone())
         .merge(gateway::router(Arc::clone(lake)))
+        .fallback(nothing_here)
         .layer(middleware::from_fn(move |request, next| {
             with_id(clock.clone(), request, next)
         }))
+}
+
+/// Nothing is served under the path that was asked for.
+async fn nothing_here() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-route",
+        "nothing is served under this path",
+    )
 }
 
 impl Server {
