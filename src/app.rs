@@ -1,4 +1,7 @@
-//! (to be written)
+//! Settings become parts: a directory and an address become a running lake.
 
+pub mod build;
 pub mod demo;
+pub mod error;
+pub mod secrets;
 pub mod serve;

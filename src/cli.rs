@@ -4,7 +4,6 @@
 //! Exit codes are part of the contract; `docs/cli.md` lists them.
 
 mod did;
-mod digest;
 mod endpoint;
 mod failure;
 mod get;
@@ -100,6 +99,9 @@ enum Command {
         /// Where to listen
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
         listen: SocketAddr,
+        /// How the lake is reached from outside; signed URLs begin with it [default: where it listens]
+        #[arg(long, value_name = "URL")]
+        public_url: Option<String>,
     },
     /// Set up a small lake with sample data and serve it
     Demo {
@@ -162,9 +164,18 @@ pub async fn run(cli: Cli) -> u8 {
     let talk = screen.talk();
     let work = async {
         match cli.command {
-            Command::Serve { dir, listen } => app::serve::run(ServeArgs { dir, listen })
-                .await
-                .map_err(Failure::Server),
+            Command::Serve {
+                dir,
+                listen,
+                public_url,
+            } => {
+                let args = ServeArgs {
+                    dir,
+                    listen,
+                    public_url,
+                };
+                app::serve::run(args).await.map_err(Failure::App)
+            }
             Command::Demo {
                 dir,
                 data,
@@ -177,7 +188,7 @@ pub async fn run(cli: Cli) -> u8 {
                     once,
                     listen,
                 };
-                app::demo::run(args).await.map_err(Failure::Server)
+                app::demo::run(args).await.map_err(Failure::Demo)
             }
             command => {
                 let token = parse::token(cli.global.token_file.as_deref())?;

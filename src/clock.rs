@@ -48,6 +48,7 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose monotonic time begins now.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads a clock")]
     pub fn shared() -> SharedClock {
         Arc::new(Self {
             started: std::time::Instant::now(),
@@ -71,10 +72,15 @@ impl Clock for SystemClock {
         self.started.elapsed()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(tokio::time::sleep(pause))
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks for randomness"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system has randomness");
     }

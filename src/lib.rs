@@ -17,25 +17,25 @@ pub mod telemetry;
 
 // storey 3: what is kept, where bytes are, who may
 pub mod catalog;
-// pub mod policy;
+pub mod policy;
 pub mod storage;
 
 // storey 4: the thinking
-// pub mod replicas;
-// pub mod rules;
-// pub mod transfers;
+pub mod replicas;
+pub mod rules;
+pub mod transfers;
 
 // storey 5: use-cases, the only door to the house
 pub mod service;
 
 // storey 6: reconcilers, and what all HTTP doors share
-// pub mod http;
-// pub mod workers;
+pub mod http;
+pub mod workers;
 
 // storey 7: doors
-// pub mod api;
+pub mod api;
 pub mod client;
-// pub mod gateway;
+pub mod gateway;
 
 // storey 8: settings become parts
 pub mod app;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub mod embedded;
+mod group;
 pub mod memory;
 mod overlay;
 mod watermark;
@@ -48,7 +49,8 @@ pub const CHANGES: Table = Table {
     number: 0,
     name: "changes",
 };
-/// The table of the engine's and the catalog's own few facts.
+/// The table of the engine's and the catalog's own few facts. The keys `last_seq` and `last_batch`
+/// are the engine's; nobody else writes them.
 pub const META: Table = Table {
     number: 1,
     name: "meta",
@@ -172,7 +174,8 @@ pub trait Read: Send + Sync {
     fn scan_many<'a>(&'a self, table: Table, ranges: &'a [Range]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, EngineError>>;
 }
 
-/// Writes, buffered until the closure ends well. Breaking a limit is remembered and fails the commit.
+/// Writes, buffered until the closure ends well. Breaking a limit is remembered and fails the commit;
+/// a key without bytes is a defect of the caller and panics.
 pub trait Write: Read {
     /// Sets a key.
     fn put(&self, table: Table, key: Bytes, value: Bytes);

@@ -135,3 +135,68 @@ impl<'a> KeyReader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Parts = (u8, String, u32, String, u64, u128);
+
+    /// Texts that hurt: short, alike, with zero bytes and the bytes around them.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof!["[\\x00\\x01\\x02ab\u{ff}]{0,4}", any::<String>()]
+    }
+
+    fn parts() -> impl Strategy<Value = Parts> {
+        let number = prop_oneof![0..3_u32, any::<u32>()];
+        (0..3_u8, text(), number, text(), any::<u64>(), any::<u128>())
+    }
+
+    fn encode(parts: &Parts) -> Key {
+        let (first, name, number, path, long, id) = parts;
+        Key::new()
+            .u8(*first)
+            .text(name)
+            .u32(*number)
+            .text(path)
+            .u64(*long)
+            .u128(*id)
+    }
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_their_parts_do(left in parts(), right in parts()) {
+            let order = encode(&left).as_slice().cmp(encode(&right).as_slice());
+            prop_assert_eq!(order, left.cmp(&right));
+        }
+
+        #[test]
+        fn keys_give_back_their_parts(parts in parts()) {
+            let key = encode(&parts).bytes();
+            let mut reader = KeyReader::new(&key);
+            let first = reader.u8()?;
+            let name = reader.text()?;
+            let number = reader.u32()?;
+            let path = reader.text()?;
+            let read = (first, name, number, path, reader.u64()?, reader.u128()?);
+            prop_assert_eq!(read, parts);
+            prop_assert_eq!(reader.u8(), Err(InvalidKey));
+        }
+
+        #[test]
+        fn a_prefix_of_a_text_is_a_prefix_of_its_key(text in text(), cut in any::<prop::sample::Index>()) {
+            let ends: Vec<usize> = (0..=text.len()).filter(|end| text.is_char_boundary(*end)).collect();
+            let prefix = Key::new().u8(7).text_prefix(&text[..*cut.get(&ends)]);
+            let key = Key::new().u8(7).text(&text);
+            prop_assert!(key.as_slice().starts_with(prefix.as_slice()));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+            let mut reader = KeyReader::new(&bytes);
+            while reader.text().is_ok() && reader.u8().is_ok() {}
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! How a command can fail, which exit code that gives, and what a person is told.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::app::error::AppError;
 use crate::client::ClientError;
 use crate::fault::{Fault as _, Kind};
 use crate::service::view::ProblemView;
@@ -40,8 +42,11 @@ pub(crate) enum Failure {
     #[error("could not print: {0}")]
     Print(io::Error),
     /// The server ended, or did not begin.
+    #[error(transparent)]
+    App(AppError),
+    /// The demo did.
     #[error("{0}")]
-    Server(Box<dyn std::error::Error + Send + Sync>),
+    Demo(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Failure {
@@ -63,7 +68,7 @@ impl Failure {
             Failure::Stuck { .. } => 9,
             // Whoever reads our data has seen enough, as in `dapple ls | head`.
             Failure::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Failure::Partly { .. } | Failure::Io { .. } | Failure::Print(_) | Failure::Server(_) => 1,
+            Failure::Partly { .. } | Failure::Io { .. } | Failure::Print(_) | Failure::App(_) | Failure::Demo(_) => 1,
         }
     }
 
@@ -97,7 +102,8 @@ impl Failure {
             Failure::Stuck { .. } => "rule-stuck",
             Failure::TimedOut { .. } => "wait-timed-out",
             Failure::Print(_) => "print-failed",
-            Failure::Server(_) => "server-failed",
+            Failure::App(error) => error.code(),
+            Failure::Demo(_) => "demo-failed",
         }
     }
 
@@ -105,6 +111,7 @@ impl Failure {
         match self {
             Failure::Usage { hint, .. } => hint.clone(),
             Failure::Stuck { hint } => Some(hint.clone()),
+            Failure::App(error) => error.hint(),
             _ => None,
         }
     }
@@ -112,12 +119,18 @@ impl Failure {
     /// The message, with the causes that it does not tell itself.
     fn told(&self) -> String {
         let mut text = self.to_string();
-        if let Failure::Server(error) = self {
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
+        let mut cause = match self {
+            Failure::App(error) => error.source(),
+            Failure::Demo(error) => error.source(),
+            _ => None,
+        };
+        while let Some(error) = cause {
+            // Some errors tell their cause themselves.
+            let words = error.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
             }
+            cause = error.source();
         }
         text
     }

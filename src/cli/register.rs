@@ -50,14 +50,14 @@ pub(crate) struct RegisterArgs {
 
 /// What a registration did, in all.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Registered {
+pub(crate) struct Sum {
     registered: u64,
     known: u64,
     refused_count: u64,
     refused: Vec<RefusedLine>,
 }
 
-impl Row for Registered {
+impl Row for Sum {
     const HEADERS: &'static [&'static str] = &["REGISTERED", "KNOWN", "REFUSED"];
 
     fn cells(&self, _style: Style) -> Vec<String> {
@@ -78,7 +78,7 @@ async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), Failu
     let lines = lines(&args.from).await?;
     let answers = session.client.register(&args.to, &args.endpoint, lines).await?;
     let mut answers = pin!(answers);
-    let mut sum = Registered::default();
+    let mut sum = Sum::default();
     let line = session.screen.status_line();
     while let Some(chunk) = answers.try_next().await? {
         if session.screen.format == Format::Ndjson {

@@ -107,7 +107,7 @@ const LETTERS: u32 = 26;
 fn show_base32(number: u128) -> String {
     (0..LETTERS)
         .rev()
-        .map(|place| char::from(ALPHABET[usize::from((number >> (5 * place)) as u8 & 31)]))
+        .map(|place| char::from(ALPHABET[((number >> (5 * place)) & 31) as usize]))
         .collect()
 }
 

@@ -60,8 +60,11 @@ pub enum StuckReason {
     },
     /// Policy does not let the data be placed.
     DeniedByPolicy,
-    /// Attempts failed for passing reasons until none was left.
-    RetriesUsedUp,
+    /// The catalog counts a replica at the endpoint, but nothing lies there.
+    SourceMissing {
+        /// The endpoint.
+        endpoint: EndpointName,
+    },
 }
 
 impl StuckReason {
@@ -78,7 +81,7 @@ impl StuckReason {
             StuckReason::ChecksumMismatch { .. } => "checksum-mismatch",
             StuckReason::PathOccupied { .. } => "path-occupied",
             StuckReason::DeniedByPolicy => "denied-by-policy",
-            StuckReason::RetriesUsedUp => "retries-used-up",
+            StuckReason::SourceMissing { .. } => "source-missing",
         }
     }
 }
@@ -104,7 +107,7 @@ impl fmt::Display for StuckReason {
             }
             StuckReason::PathOccupied { endpoint } => write!(f, "other bytes lie under the file's name at {endpoint}"),
             StuckReason::DeniedByPolicy => f.write_str("policy does not let the data be placed there"),
-            StuckReason::RetriesUsedUp => f.write_str("every attempt failed for a passing reason"),
+            StuckReason::SourceMissing { endpoint } => write!(f, "the replica at {endpoint} is not there any more"),
         }
     }
 }

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::fault::{Fault, Kind};
-use crate::model::checksum::Checksum;
 use crate::model::id::IntentId;
 use crate::storage::layout::StoragePath;
 
@@ -238,13 +237,4 @@ pub trait Backend: Send + Sync {
     fn as_posix(&self) -> Option<&crate::storage::posix::Posix> {
         None
     }
-}
-
-/// What hashing a stream gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hashed {
-    /// How many bytes passed.
-    pub bytes: u64,
-    /// BLAKE3 always, and what else was asked for.
-    pub checksums: Vec<Checksum>,
 }

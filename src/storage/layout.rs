@@ -10,7 +10,7 @@ use crate::model::did::Did;
 use crate::model::id::IntentId;
 
 /// How names of staged bytes begin. No derived path has a segment that begins so.
-const TEMPORARY_PREFIX: &str = ".dapple-";
+pub(in crate::storage) const TEMPORARY_PREFIX: &str = ".dapple-";
 
 /// A path below an endpoint's root: relative, without empty, `.` or `..` segments, and without
 /// segments that dapple uses for staging.

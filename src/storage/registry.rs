@@ -1,1 +1,162 @@
-//! (to be written)
+//! Which backend serves which endpoint. Opens them when first asked for and again when an endpoint
+//! changes. Opening looks at nothing: whether a storage answers, its first operation tells.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::model::endpoint::{Endpoint, EndpointKind};
+use crate::model::id::EndpointId;
+use crate::storage::backend::{Backend, StorageError};
+use crate::storage::memory::Memory;
+use crate::storage::posix::Posix;
+
+/// The backends of one process.
+#[derive(Default)]
+pub struct Registry {
+    rooms: Mutex<Rooms>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    open: BTreeMap<EndpointId, Open>,
+    /// Memory stores by location. They stay: nothing else has their bytes.
+    memories: BTreeMap<String, Memory>,
+}
+
+struct Open {
+    /// What it was opened for; `None` if it was put here and serves whatever the endpoint says.
+    made_for: Option<(EndpointKind, String)>,
+    backend: Arc<dyn Backend>,
+}
+
+impl Open {
+    fn serves(&self, endpoint: &Endpoint) -> bool {
+        self.made_for
+            .as_ref()
+            .is_none_or(|(kind, location)| *kind == endpoint.kind && *location == endpoint.location)
+    }
+}
+
+impl Registry {
+    /// A registry that has opened nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The backend of an endpoint.
+    pub fn get(&self, endpoint: &Endpoint) -> Result<Arc<dyn Backend>, StorageError> {
+        let mut rooms = self.lock();
+        if let Some(open) = rooms.open.get(&endpoint.id).filter(|open| open.serves(endpoint)) {
+            return Ok(open.backend.clone());
+        }
+        let location = endpoint.location.clone();
+        let backend: Arc<dyn Backend> = match endpoint.kind {
+            EndpointKind::Posix if !Path::new(&location).is_absolute() => {
+                return Err(StorageError::Outside {
+                    path: location,
+                    why: "a posix endpoint's location is an absolute path".to_owned(),
+                });
+            }
+            EndpointKind::Posix => Arc::new(Posix::new(location.clone().into())),
+            EndpointKind::Memory => Arc::new(rooms.memories.entry(location.clone()).or_default().clone()),
+        };
+        let open = Open {
+            made_for: Some((endpoint.kind, location)),
+            backend: backend.clone(),
+        };
+        rooms.open.insert(endpoint.id, open);
+        Ok(backend)
+    }
+
+    /// Serves an endpoint by a given backend from now on, wherever it says it is.
+    pub fn insert(&self, endpoint: EndpointId, backend: Arc<dyn Backend>) {
+        let open = Open {
+            made_for: None,
+            backend,
+        };
+        self.lock().open.insert(endpoint, open);
+    }
+
+    /// Serves memory endpoints at `location` by a given store from now on.
+    pub fn insert_memory(&self, location: &str, memory: Memory) {
+        let mut rooms = self.lock();
+        let stale = (EndpointKind::Memory, location.to_owned());
+        rooms.open.retain(|_, open| open.made_for.as_ref() != Some(&stale));
+        rooms.memories.insert(location.to_owned(), memory);
+    }
+
+    /// The store of memory endpoints at `location`, made when first asked for.
+    pub fn memory(&self, location: &str) -> Memory {
+        self.lock().memories.entry(location.to_owned()).or_default().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rooms> {
+        self.rooms.lock().expect("no holder of the lock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::fault::Fault as _;
+    use crate::model::endpoint::EndpointName;
+    use crate::model::time::Timestamp;
+    use crate::storage::layout::StoragePath;
+
+    fn endpoint(id: u32, kind: EndpointKind, location: &str) -> Endpoint {
+        Endpoint {
+            id: EndpointId(id),
+            name: EndpointName::parse("x").expect("valid"),
+            kind,
+            location: location.to_owned(),
+            attributes: BTreeMap::new(),
+            created_at: Timestamp::from_millis(0),
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        future.now_or_never().expect("nothing in it waits")
+    }
+
+    fn bytes(backend: &dyn Backend) -> Option<u64> {
+        let path = StoragePath::parse("a").expect("valid");
+        block_on(backend.stat(&path)).ok().map(|info| info.bytes)
+    }
+
+    #[test]
+    fn a_backend_is_opened_once_and_anew_when_the_endpoint_changes() {
+        let registry = Registry::new();
+        let first = registry.get(&endpoint(1, EndpointKind::Posix, "/x")).expect("absolute");
+        let again = registry.get(&endpoint(1, EndpointKind::Posix, "/x")).expect("absolute");
+        let moved = registry.get(&endpoint(1, EndpointKind::Posix, "/y")).expect("absolute");
+        assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &moved));
+        let error = registry
+            .get(&endpoint(2, EndpointKind::Posix, "x"))
+            .err()
+            .expect("relative");
+        assert_eq!(error.code(), "storage-outside-root");
+    }
+
+    #[test]
+    fn memory_stores_live_as_long_as_the_registry_and_can_be_given() {
+        let registry = Registry::new();
+        let here = endpoint(1, EndpointKind::Memory, "here");
+        registry.memory("here").insert("a", "12");
+        assert_eq!(bytes(&*registry.get(&here).expect("memory")), Some(2));
+        registry
+            .get(&endpoint(1, EndpointKind::Memory, "there"))
+            .expect("memory");
+        assert_eq!(bytes(&*registry.get(&here).expect("memory")), Some(2));
+
+        let given = Memory::new();
+        given.insert("a", "123");
+        registry.insert_memory("here", given.clone());
+        assert_eq!(bytes(&*registry.get(&here).expect("memory")), Some(3));
+        registry.insert(EndpointId(9), Arc::new(given));
+        let elsewhere = endpoint(9, EndpointKind::Posix, "/nowhere");
+        assert_eq!(bytes(&*registry.get(&elsewhere).expect("given")), Some(3));
+    }
+}

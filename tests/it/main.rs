@@ -1,1 +1,4 @@
+//! Tests that need a disk, a process or a socket, in one binary; one module per subject.
 
+mod engine_conformance;
+mod storage_conformance;

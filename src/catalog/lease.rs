@@ -1,0 +1,74 @@
+//! Leases: who does a piece of background work at a time. A lease has a token that grows whenever
+//! its holder changes; every write of a holder reads the token row, so a holder that was thought
+//! dead cannot write after its successor began.
+
+use std::time::Duration;
+
+use crate::catalog::record::{LeaseRecord, Leases};
+use crate::catalog::{Catalog, CatalogError, Txn};
+
+/// How long a lease lasts unless renewed.
+pub const LEASE_SPAN: Duration = Duration::from_secs(30);
+
+/// A lease this process holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    name: String,
+    token: u64,
+    /// Monotonic time, counted from before the request, after which the holder must not write.
+    deadline: Duration,
+}
+
+impl Lease {
+    /// Fails the transaction if the lease has gone to somebody else.
+    pub async fn verify(&self, txn: &Txn) -> Result<(), CatalogError> {
+        let record = txn.get::<Leases>(&(self.name.clone(),)).await?;
+        match record {
+            Some(record) if record.token == self.token => Ok(()),
+            _ => Err(CatalogError::LeaseLost {
+                name: self.name.clone(),
+            }),
+        }
+    }
+}
+
+impl Catalog {
+    /// Takes or keeps a lease. `None` while another process has it. A lease that is still fresh is
+    /// kept without a transaction.
+    pub async fn lease(&self, name: &str, held: Option<Lease>) -> Result<Option<Lease>, CatalogError> {
+        let asked = self.clock.monotonic();
+        if let Some(lease) = held.filter(|lease| lease.deadline > asked + LEASE_SPAN / 2) {
+            return Ok(Some(lease));
+        }
+        let (name, process, exclusive) = (name.to_owned(), self.process, self.is_exclusive());
+        self.transact(move |txn| {
+            let name = name.clone();
+            async move {
+                let key = (name.clone(),);
+                let old = txn.get::<Leases>(&key).await?;
+                let token = match old {
+                    Some(old) if old.holder == process => old.token,
+                    // An exclusive engine proves that every other holder is gone.
+                    Some(old) if exclusive || old.until <= txn.now() => old.token + 1,
+                    Some(_) => return Ok(None),
+                    None => 1,
+                };
+                let until = txn.now().after(LEASE_SPAN);
+                txn.put::<Leases>(
+                    &key,
+                    &LeaseRecord {
+                        holder: process,
+                        token,
+                        until,
+                    },
+                );
+                Ok(Some(Lease {
+                    name,
+                    token,
+                    deadline: asked + LEASE_SPAN,
+                }))
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,186 @@
+//! Locks: rules' holds on units, and the counts that rules' states are derived from.
+//!
+//! A unit is a dataset (it has a head row) or a file. Whether a lock is satisfied follows from
+//! coverage alone: [`recount`] is the one function that says so.
+
+use crate::catalog::ledger::tally::fold_coverage;
+use crate::catalog::record::{
+    CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Replicas, RuleCountsTable, StuckFiles,
+};
+use crate::catalog::{CatalogError, Txn};
+use crate::model::change::Change;
+use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
+use crate::model::lock::LockState;
+use crate::model::replica::ReplicaState;
+
+/// The most rules that hold one unit at one endpoint.
+const RULES_MAX: usize = 1_000;
+
+/// Lets a rule hold a unit at an endpoint, and sees to it that missing files get transfers. Nothing
+/// happens if it does already.
+pub async fn hold(
+    txn: &Txn,
+    rule: RuleId,
+    unit: DidId,
+    endpoint: EndpointId,
+    decision: DecisionId,
+) -> Result<(), CatalogError> {
+    if txn.get::<Locks>(&(rule, unit, endpoint)).await?.is_some() {
+        return Ok(());
+    }
+    let lock = LockRecord {
+        state: LockState::Replicating,
+        since: txn.now(),
+        decision,
+    };
+    txn.put::<Locks>(&(rule, unit, endpoint), &lock);
+    add_counts(
+        txn,
+        rule,
+        CountsRecord {
+            replicating: 1,
+            ..CountsRecord::default()
+        },
+    )
+    .await?;
+    if !recount(txn, unit, endpoint).await? {
+        fill_from(txn, unit, endpoint, 0).await?;
+    }
+    Ok(())
+}
+
+/// Sees to it that files of a unit, from a place on, are looked through for what is missing at an
+/// endpoint.
+pub async fn fill_from(txn: &Txn, unit: DidId, endpoint: EndpointId, seq: u64) -> Result<(), CatalogError> {
+    let from = txn
+        .get::<Filling>(&(unit, endpoint))
+        .await?
+        .map_or(seq, |at| at.min(seq));
+    txn.put::<Filling>(&(unit, endpoint), &from);
+    Ok(())
+}
+
+/// Ends a rule's hold.
+pub async fn release(txn: &Txn, rule: RuleId, unit: DidId, endpoint: EndpointId) -> Result<(), CatalogError> {
+    let key = (rule, unit, endpoint);
+    let Some(lock) = txn.get::<Locks>(&key).await? else {
+        return Ok(());
+    };
+    txn.delete::<Locks>(&key, &lock);
+    let gone = of_state(&lock.state);
+    add_counts(txn, rule, negative(gone)).await?;
+    // Read behind the deletion above: what is left are other rules' holds.
+    if !txn.any::<LocksByUnit>(&(unit, endpoint)).await? {
+        txn.clear::<Filling>(&(unit, endpoint));
+    }
+    Ok(())
+}
+
+/// Folds a unit's coverage at an endpoint and sets the state of every lock there. Returns whether
+/// every file of the unit is there.
+pub async fn recount(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<bool, CatalogError> {
+    let complete = is_complete(txn, unit, endpoint).await?;
+    let holders = txn.scan::<LocksByUnit>(&(unit, endpoint), RULES_MAX).await?;
+    if holders.is_empty() {
+        return Ok(complete);
+    }
+    let state = if complete {
+        LockState::Ok
+    } else {
+        match txn.scan::<StuckFiles>(&(unit, endpoint), 1).await?.pop() {
+            Some((_, reason)) => LockState::Stuck { reason },
+            None => LockState::Replicating,
+        }
+    };
+    for ((_, _, rule), ()) in holders {
+        let key = (rule, unit, endpoint);
+        let Some(old) = txn.get::<Locks>(&key).await? else {
+            continue;
+        };
+        if old.state == state {
+            continue;
+        }
+        let change = sum(of_state(&state), negative(of_state(&old.state)));
+        txn.put::<Locks>(
+            &key,
+            &LockRecord {
+                state: state.clone(),
+                since: txn.now(),
+                ..old
+            },
+        );
+        add_counts(txn, rule, change).await?;
+    }
+    Ok(complete)
+}
+
+async fn is_complete(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<bool, CatalogError> {
+    match txn.get::<Heads>(&(unit,)).await? {
+        Some(head) => {
+            let there = fold_coverage(txn, unit, endpoint).await?;
+            Ok(u64::try_from(there.files) == Ok(head.members))
+        }
+        None => {
+            let replica = txn.get::<Replicas>(&(unit, endpoint)).await?;
+            Ok(replica.is_some_and(|replica| replica.state == ReplicaState::Available))
+        }
+    }
+}
+
+/// Changes how many groups of a rule have no place.
+pub async fn count_unplaced(txn: &Txn, rule: RuleId, difference: i64) -> Result<(), CatalogError> {
+    add_counts(
+        txn,
+        rule,
+        CountsRecord {
+            unplaced: difference,
+            ..CountsRecord::default()
+        },
+    )
+    .await
+}
+
+async fn add_counts(txn: &Txn, rule: RuleId, change: CountsRecord) -> Result<(), CatalogError> {
+    if change == CountsRecord::default() {
+        return Ok(());
+    }
+    let counts = txn.get::<RuleCountsTable>(&(rule,)).await?.unwrap_or_default();
+    txn.put::<RuleCountsTable>(&(rule,), &sum(counts, change));
+    txn.emit(&Change::RuleChanged { rule });
+    Ok(())
+}
+
+fn of_state(state: &LockState) -> CountsRecord {
+    match state {
+        LockState::Ok => CountsRecord {
+            ok: 1,
+            ..CountsRecord::default()
+        },
+        LockState::Replicating => CountsRecord {
+            replicating: 1,
+            ..CountsRecord::default()
+        },
+        LockState::Stuck { .. } => CountsRecord {
+            stuck: 1,
+            ..CountsRecord::default()
+        },
+    }
+}
+
+fn negative(counts: CountsRecord) -> CountsRecord {
+    CountsRecord {
+        ok: -counts.ok,
+        replicating: -counts.replicating,
+        stuck: -counts.stuck,
+        unplaced: -counts.unplaced,
+    }
+}
+
+fn sum(one: CountsRecord, other: CountsRecord) -> CountsRecord {
+    CountsRecord {
+        ok: one.ok + other.ok,
+        replicating: one.replicating + other.replicating,
+        stuck: one.stuck + other.stuck,
+        unplaced: one.unplaced + other.unplaced,
+    }
+}

@@ -1,0 +1,224 @@
+//! Membership: what datasets and containers hold. A member's place comes from the parent's head
+//! row, so the order of places is the order of commits, and a cursor on places sees exactly what
+//! came and went since.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::ledger::ancestors::{tell_rules, upward};
+use crate::catalog::ledger::tally::add_coverage;
+use crate::catalog::record::{BacklogRecord, ContentRecord, Contents, HeadRecord, Heads, Parents, Replicas, Tally};
+use crate::catalog::{CatalogError, Txn};
+use crate::fault::{Fault, Kind};
+use crate::model::change::Change;
+use crate::model::did::DidKind;
+use crate::model::id::{DidId, EndpointId};
+use crate::model::replica::ReplicaState;
+
+/// The most endpoints that one file's replicas are read from.
+pub const REPLICAS_MAX: usize = 1_000;
+
+/// A DID to attach or detach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub id: DidId,
+    /// What it is.
+    pub kind: DidKind,
+    /// Its length; 0 for datasets and containers.
+    pub bytes: u64,
+}
+
+/// Why a member cannot join.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum MembershipError {
+    /// A container would end up within itself.
+    #[error("attaching a container to itself or to something it holds would make a circle")]
+    Circle,
+    /// A dataset holds files, a container holds datasets and containers.
+    #[error("a {parent} cannot hold a {child}")]
+    WrongKind {
+        /// What should hold.
+        parent: DidKind,
+        /// What should be held.
+        child: DidKind,
+    },
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Fault for MembershipError {
+    fn kind(&self) -> Kind {
+        match self {
+            MembershipError::Circle => Kind::Conflict,
+            MembershipError::WrongKind { .. } => Kind::Invalid,
+            MembershipError::Catalog(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            MembershipError::Circle => "membership-circle",
+            MembershipError::WrongKind { .. } => "membership-wrong-kind",
+            MembershipError::Catalog(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            MembershipError::WrongKind { .. } => {
+                Some("datasets hold files; containers hold datasets and containers".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Attaches members to a parent; those that it holds already are passed over. Returns how many are
+/// new.
+pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usize, MembershipError> {
+    for member in members {
+        if !parent.kind.holds(member.kind) {
+            return Err(MembershipError::WrongKind {
+                parent: parent.kind,
+                child: member.kind,
+            });
+        }
+    }
+    if parent.kind == DidKind::Container {
+        let above = upward(txn, parent.id).await?;
+        if members.iter().any(|member| above.contains(&member.id)) {
+            return Err(MembershipError::Circle);
+        }
+    }
+    let keys: Vec<_> = members.iter().map(|member| (member.id, parent.id)).collect();
+    let held = txn.get_many::<Parents>(&keys).await?;
+    let mut new = BTreeMap::new();
+    for (member, place) in members.iter().zip(held) {
+        if place.is_none() {
+            new.insert(member.id, *member);
+        }
+    }
+    let new: Vec<Member> = new.into_values().collect();
+    if new.is_empty() {
+        return Ok(0);
+    }
+    let first = add_places(txn, parent.id, &new).await?;
+    if parent.kind == DidKind::Dataset {
+        cover(txn, parent.id, &new, false).await?;
+        tell_rules(txn, parent.id, attached(first)).await?;
+    } else {
+        for member in &new {
+            tell_rules(txn, member.id, attached(0)).await?;
+        }
+    }
+    txn.emit(&Change::ContentsChanged {
+        parent: parent.id,
+        from_seq: first,
+    });
+    Ok(new.len())
+}
+
+/// Attaches files that were registered in this same transaction: they are in nothing yet and have
+/// no replicas, so nothing about them has to be read.
+pub(super) async fn attach_fresh(txn: &Txn, dataset: DidId, files: &[Member]) -> Result<(), CatalogError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let first = add_places(txn, dataset, files).await?;
+    tell_rules(txn, dataset, attached(first)).await?;
+    txn.emit(&Change::ContentsChanged {
+        parent: dataset,
+        from_seq: first,
+    });
+    Ok(())
+}
+
+fn attached(from_seq: u64) -> BacklogRecord {
+    BacklogRecord {
+        from_seq,
+        detached: false,
+    }
+}
+
+async fn add_places(txn: &Txn, parent: DidId, members: &[Member]) -> Result<u64, CatalogError> {
+    let mut head = txn.get::<Heads>(&(parent,)).await?.unwrap_or_default();
+    let first = head.next_seq;
+    for member in members {
+        txn.put::<Contents>(&(parent, head.next_seq), &ContentRecord::Member(member.id));
+        txn.put::<Parents>(&(member.id, parent), &head.next_seq);
+        head = HeadRecord {
+            next_seq: head.next_seq + 1,
+            members: head.members + 1,
+            bytes: head.bytes + member.bytes,
+        };
+    }
+    txn.put::<Heads>(&(parent,), &head);
+    Ok(first)
+}
+
+/// Detaches members from a parent; those it does not hold are passed over. Returns how many went.
+pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usize, CatalogError> {
+    let keys: Vec<_> = members.iter().map(|member| (member.id, parent.id)).collect();
+    let held = txn.get_many::<Parents>(&keys).await?;
+    let mut gone = BTreeMap::new();
+    for (member, place) in members.iter().zip(held) {
+        if let Some(place) = place {
+            gone.insert(member.id, (*member, place));
+        }
+    }
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    let mut head = txn.get::<Heads>(&(parent.id,)).await?.unwrap_or_default();
+    let first = head.next_seq;
+    for (member, place) in gone.values() {
+        txn.clear::<Contents>(&(parent.id, *place));
+        txn.clear::<Parents>(&(member.id, parent.id));
+        txn.put::<Contents>(&(parent.id, head.next_seq), &ContentRecord::Detached(member.id));
+        head = HeadRecord {
+            next_seq: head.next_seq + 1,
+            members: head.members.saturating_sub(1),
+            bytes: head.bytes.saturating_sub(member.bytes),
+        };
+    }
+    txn.put::<Heads>(&(parent.id,), &head);
+    let members: Vec<Member> = gone.into_values().map(|(member, _)| member).collect();
+    if parent.kind == DidKind::Dataset {
+        cover(txn, parent.id, &members, true).await?;
+    }
+    tell_rules(
+        txn,
+        parent.id,
+        BacklogRecord {
+            from_seq: first,
+            detached: true,
+        },
+    )
+    .await?;
+    txn.emit(&Change::ContentsChanged {
+        parent: parent.id,
+        from_seq: first,
+    });
+    Ok(members.len())
+}
+
+/// Adds what members bring to a dataset's coverage, or takes away what they take along.
+async fn cover(txn: &Txn, dataset: DidId, files: &[Member], leaving: bool) -> Result<(), CatalogError> {
+    let prefixes: Vec<_> = files.iter().map(|file| (file.id,)).collect();
+    let mut sums = BTreeMap::<EndpointId, Tally>::new();
+    for (file, replicas) in files
+        .iter()
+        .zip(txn.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?)
+    {
+        for ((_, endpoint), replica) in replicas {
+            if replica.state == ReplicaState::Available {
+                *sums.entry(endpoint).or_default() += Tally::one(file.bytes);
+            }
+        }
+    }
+    for (endpoint, sum) in sums {
+        add_coverage(txn, dataset, endpoint, if leaving { -sum } else { sum });
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Coverage and usage as base plus deltas. Whoever changes a count writes a delta without reading
+//! anything, so that nothing waits for a hot row; a folder sums deltas into the base. Readers add
+//! both up, in one snapshot.
+
+use std::collections::BTreeMap;
+use std::ops::{Add, AddAssign, Neg};
+
+use crate::catalog::record::{Coverage, CoverageDeltas, FoldRecord, Folds, Tally, Usage, UsageDeltas};
+use crate::catalog::{CatalogError, Txn, View};
+use crate::model::id::{DidId, EndpointId};
+
+/// The most deltas that one fold takes; each costs a deletion within the transaction's limit.
+const FOLD_MAX: usize = 2_000;
+/// The most deltas that a reader adds up. A folder is never so far behind that there are more.
+const READ_MAX: usize = 100_000;
+
+impl Tally {
+    /// One file of so many bytes.
+    pub fn one(bytes: u64) -> Self {
+        Self {
+            files: 1,
+            bytes: i64::try_from(bytes).expect("a file is smaller than 8 EiB"),
+        }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            files: self.files + other.files,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Neg for Tally {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self {
+            files: -self.files,
+            bytes: -self.bytes,
+        }
+    }
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), Add::add)
+    }
+}
+
+/// What of a dataset is available at an endpoint.
+pub async fn coverage(view: &View, dataset: DidId, endpoint: EndpointId) -> Result<Tally, CatalogError> {
+    let base = view.get::<Coverage>(&(dataset, endpoint)).await?.unwrap_or_default();
+    let deltas = view.scan::<CoverageDeltas>(&(dataset, endpoint), READ_MAX).await?;
+    Ok(base + deltas.into_iter().map(|(_, delta)| delta).sum())
+}
+
+/// What of a dataset is available, by endpoint. Endpoints without anything are left out.
+pub async fn coverage_everywhere(view: &View, dataset: DidId) -> Result<BTreeMap<EndpointId, Tally>, CatalogError> {
+    let mut sums = BTreeMap::<EndpointId, Tally>::new();
+    for ((_, endpoint), base) in view.scan::<Coverage>(&(dataset,), READ_MAX).await? {
+        *sums.entry(endpoint).or_default() += base;
+    }
+    for ((_, endpoint, _), delta) in view.scan::<CoverageDeltas>(&(dataset,), READ_MAX).await? {
+        *sums.entry(endpoint).or_default() += delta;
+    }
+    sums.retain(|_, tally| *tally != Tally::default());
+    Ok(sums)
+}
+
+/// What lies at an endpoint.
+pub async fn usage(view: &View, endpoint: EndpointId) -> Result<Tally, CatalogError> {
+    let base = view.get::<Usage>(&(endpoint,)).await?.unwrap_or_default();
+    let deltas = view.scan::<UsageDeltas>(&(endpoint,), READ_MAX).await?;
+    Ok(base + deltas.into_iter().map(|(_, delta)| delta).sum())
+}
+
+pub(super) fn add_coverage(txn: &Txn, dataset: DidId, endpoint: EndpointId, delta: Tally) {
+    txn.put::<CoverageDeltas>(&(dataset, endpoint, txn.fresh()), &delta);
+    ask_fold(txn, FoldRecord::Unit(dataset, endpoint));
+}
+
+pub(super) fn add_usage(txn: &Txn, endpoint: EndpointId, delta: Tally) {
+    txn.put::<UsageDeltas>(&(endpoint, txn.fresh()), &delta);
+    ask_fold(txn, FoldRecord::Usage(endpoint));
+}
+
+/// Asks the folder to look at a unit or an endpoint.
+pub fn ask_fold(txn: &Txn, fold: FoldRecord) {
+    txn.put::<Folds>(&(txn.fresh(),), &fold);
+}
+
+/// Sums deltas of coverage into the base and returns what a reader would see.
+pub(super) async fn fold_coverage(txn: &Txn, dataset: DidId, endpoint: EndpointId) -> Result<Tally, CatalogError> {
+    let mut base = txn.get::<Coverage>(&(dataset, endpoint)).await?.unwrap_or_default();
+    let deltas = txn.scan::<CoverageDeltas>(&(dataset, endpoint), FOLD_MAX).await?;
+    if deltas.is_empty() {
+        return Ok(base);
+    }
+    let complete = deltas.len() < FOLD_MAX;
+    for (key, delta) in deltas {
+        base += delta;
+        txn.clear::<CoverageDeltas>(&key);
+    }
+    txn.put::<Coverage>(&(dataset, endpoint), &base);
+    if complete {
+        return Ok(base);
+    }
+    ask_fold(txn, FoldRecord::Unit(dataset, endpoint));
+    coverage(txn, dataset, endpoint).await
+}
+
+/// Sums deltas of usage into the base.
+pub async fn fold_usage(txn: &Txn, endpoint: EndpointId) -> Result<(), CatalogError> {
+    let mut base = txn.get::<Usage>(&(endpoint,)).await?.unwrap_or_default();
+    let deltas = txn.scan::<UsageDeltas>(&(endpoint,), FOLD_MAX).await?;
+    if deltas.len() == FOLD_MAX {
+        ask_fold(txn, FoldRecord::Usage(endpoint));
+    }
+    for (key, delta) in deltas {
+        base += delta;
+        txn.clear::<UsageDeltas>(&key);
+    }
+    txn.put::<Usage>(&(endpoint,), &base);
+    Ok(())
+}

@@ -1,0 +1,530 @@
+//! What the catalog stores: every table, its key and its value. The list here is the stored format;
+//! `catalog-schema/README.md` describes it. Shapes are only ever added: a change of one is a new
+//! version beside the old.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::table::{IndexRow, Parts, Typed, stored_v1, tables};
+use crate::model::account::AccountName;
+use crate::model::checksum::Checksum;
+use crate::model::did::{Did, DidKind, DidName};
+use crate::model::endpoint::EndpointKind;
+use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId, RuleId, TransferId};
+use crate::model::lock::LockState;
+use crate::model::replica::{ReplicaState, Verification};
+use crate::model::rule::Grouping;
+use crate::model::scope::Scope;
+use crate::model::stuck::StuckReason;
+use crate::model::time::Timestamp;
+use crate::model::transfer::TransferState;
+
+tables! {
+    /// Few facts about the catalog itself: counters of ids, revisions.
+    2 "facts" Facts: (String,) => u64;
+    /// Scopes by name.
+    3 "scopes" Scopes: (String,) => ScopeRecord;
+    /// DIDs by scope and name. Names are never given twice.
+    4 "did_names" DidNames: (String, String) => NameRecord;
+    /// DIDs by number.
+    5 "dids" Dids: (DidId,) => DidRecord;
+    /// Head rows of datasets and containers: the next place for a member, and exact sums.
+    6 "heads" Heads: (DidId,) => HeadRecord;
+    /// Members by parent and place.
+    7 "contents" Contents: (DidId, u64) => ContentRecord;
+    /// Places by member and parent; a row exists as long as the member is attached.
+    8 "parents" Parents: (DidId, DidId) => u64;
+    /// Endpoints by number.
+    9 "endpoints" Endpoints: (EndpointId,) => EndpointRecord;
+    /// Endpoint numbers by name.
+    10 "endpoint_names" EndpointNames: (String,) => u64;
+    /// Replicas by file and endpoint.
+    11 "replicas" Replicas: (DidId, EndpointId) => ReplicaRecord, replica_indexes;
+    /// Files by endpoint.
+    12 "replicas_by_endpoint" ReplicasByEndpoint: (EndpointId, DidId) => ();
+    /// Files by path, where the path does not follow from the name.
+    13 "paths" Paths: (EndpointId, String) => u64;
+    /// Base of coverage: what of a dataset is available at an endpoint.
+    14 "coverage" Coverage: (DidId, EndpointId) => Tally;
+    /// Deltas of coverage, not yet folded into the base.
+    15 "coverage_deltas" CoverageDeltas: (DidId, EndpointId, u128) => Tally;
+    /// Base of usage: what lies at an endpoint.
+    16 "usage" Usage: (EndpointId,) => Tally;
+    /// Deltas of usage, not yet folded into the base.
+    17 "usage_deltas" UsageDeltas: (EndpointId, u128) => Tally;
+    /// Queue of (unit, endpoint) to be folded, by time.
+    18 "folds" Folds: (u128,) => FoldRecord;
+    /// Rules by id.
+    19 "rules" Rules: (RuleId,) => RuleRecord, rule_indexes;
+    /// Rules by what they are on.
+    20 "rules_by_did" RulesByDid: (DidId, RuleId) => ();
+    /// Rules by when they end.
+    21 "rules_by_expiry" RulesByExpiry: (u64, RuleId) => ();
+    /// What is left to do for a rule as a whole: placing or releasing, with a cursor.
+    22 "rule_work" RuleWork: (RuleId,) => RuleWorkRecord;
+    /// How many of a rule's locks are in which state.
+    23 "rule_counts" RuleCountsTable: (RuleId,) => CountsRecord;
+    /// Endpoints chosen for a rule, by group: a dataset, a file, or the rule's DID for all.
+    24 "placements" Placements: (RuleId, DidId) => PlacementRecord, placement_indexes;
+    /// Groups for which no endpoints could be chosen.
+    25 "unplaced" Unplaced: (RuleId, DidId) => ();
+    /// Locks by rule, unit and endpoint.
+    26 "locks" Locks: (RuleId, DidId, EndpointId) => LockRecord, lock_indexes;
+    /// Locks by unit and endpoint.
+    27 "locks_by_unit" LocksByUnit: (DidId, EndpointId, RuleId) => ();
+    /// Changes below a ruled DID that its rules have not taken account of: (ruled DID, unit).
+    28 "backlog" Backlog: (DidId, DidId) => BacklogRecord;
+    /// Units whose missing files are being turned into transfers: how far that has come.
+    29 "filling" Filling: (DidId, EndpointId) => u64;
+    /// Files that keep a unit's lock from being satisfied: (unit, endpoint, file).
+    30 "stuck_files" StuckFiles: (DidId, EndpointId, DidId) => StuckReason;
+    /// The one upload, transfer or deletion that has a (file, endpoint).
+    31 "intents" Intents: (DidId, EndpointId) => IntentRecord, intent_indexes;
+    /// Uploads by when they expire.
+    32 "uploads_due" UploadsDue: (u64, DidId, EndpointId) => ();
+    /// Transfers by id.
+    33 "transfers" Transfers: (TransferId,) => TransferRecord, transfer_indexes;
+    /// Waiting transfers by destination and time.
+    34 "ready" Ready: (EndpointId, u64, TransferId) => ();
+    /// Running transfers by deadline.
+    35 "running" Running: (u64, TransferId) => ();
+    /// Failed transfers by the time of their next try.
+    36 "failed" Failed: (u64, TransferId) => ();
+    /// Accounts by name.
+    37 "accounts" Accounts: (String,) => AccountRecord;
+    /// Accounts by the BLAKE3 of an API key; the key itself is nowhere.
+    38 "api_keys" ApiKeys: (String,) => ApiKeyRecord;
+    /// Leases by name.
+    39 "leases" Leases: (String,) => LeaseRecord;
+    /// Recorded policy decisions.
+    40 "decisions" Decisions: (u128,) => DecisionRecord;
+}
+
+impl crate::catalog::table::Value for u64 {
+    fn encode(&self) -> bytes::Bytes {
+        crate::catalog::table::encode_version(1, self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, crate::catalog::table::DecodeError> {
+        crate::catalog::table::decode_version(1, bytes)
+    }
+}
+
+/// A scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeRecord {
+    /// Its owner.
+    pub account: AccountName,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRecord {
+    /// The DID's number.
+    pub id: DidId,
+    /// What it is.
+    pub kind: DidKind,
+}
+
+/// A DID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DidRecord {
+    /// Its scope.
+    pub scope: Scope,
+    /// Its name there.
+    pub name: DidName,
+    /// Who registered it.
+    pub account: AccountName,
+    /// When.
+    pub created_at: Timestamp,
+    /// What it is, with a file's facts.
+    pub content: DidContent,
+}
+
+/// What a DID is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DidContent {
+    /// A file.
+    File(FileFacts),
+    /// A dataset.
+    Dataset,
+    /// A container.
+    Container,
+}
+
+/// What is registered of a file. Never changes once a replica has been there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Its length.
+    pub bytes: u64,
+    /// Its checksums, at least one.
+    pub checksums: Vec<Checksum>,
+    /// Whether it was only announced: no replica has been there yet, so the facts may still change.
+    pub announced: bool,
+}
+
+impl DidRecord {
+    /// `scope:name`.
+    pub fn did(&self) -> Did {
+        Did {
+            scope: self.scope.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> DidKind {
+        match self.content {
+            DidContent::File(_) => DidKind::File,
+            DidContent::Dataset => DidKind::Dataset,
+            DidContent::Container => DidKind::Container,
+        }
+    }
+
+    /// A file's facts.
+    pub fn file(&self) -> Option<&FileFacts> {
+        match &self.content {
+            DidContent::File(facts) => Some(facts),
+            DidContent::Dataset | DidContent::Container => None,
+        }
+    }
+}
+
+/// The head row of a dataset or container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HeadRecord {
+    /// The place that the next member gets; places are never given twice.
+    pub next_seq: u64,
+    /// Members attached now.
+    pub members: u64,
+    /// Bytes of the files attached now.
+    pub bytes: u64,
+}
+
+/// What changed below a ruled DID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BacklogRecord {
+    /// The first place of the unit that changed.
+    pub from_seq: u64,
+    /// Whether something was detached.
+    pub detached: bool,
+}
+
+/// What happened at a place of a parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContentRecord {
+    /// The member was attached here and is still.
+    Member(DidId),
+    /// The member that was attached elsewhere was detached here.
+    Detached(DidId),
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointRecord {
+    /// Its name.
+    pub name: crate::model::endpoint::EndpointName,
+    /// The protocol it speaks.
+    pub kind: EndpointKind,
+    /// Where it is.
+    pub location: String,
+    /// Attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaRecord {
+    /// Whether it can be read.
+    pub state: ReplicaState,
+    /// How its bytes are known to be right.
+    pub verification: Verification,
+    /// Its path below the root, where it does not follow from the name.
+    pub path: Option<String>,
+    /// When it appeared.
+    pub created_at: Timestamp,
+    /// The decision that allowed it to be here.
+    pub decision: DecisionId,
+}
+
+fn replica_indexes(key: &(DidId, EndpointId), _: &ReplicaRecord) -> Vec<IndexRow> {
+    vec![(ReplicasByEndpoint::TABLE, (key.1, key.0).encode())]
+}
+
+/// A number of files and their bytes; as a delta, possibly negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Files.
+    pub files: i64,
+    /// Bytes.
+    pub bytes: i64,
+}
+
+/// A unit and endpoint whose deltas want folding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FoldRecord {
+    /// Coverage of a unit at an endpoint, and the locks there.
+    Unit(DidId, EndpointId),
+    /// Usage of an endpoint.
+    Usage(EndpointId),
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleRecord {
+    /// What it is on.
+    pub did: DidId,
+    /// Who made it.
+    pub account: AccountName,
+    /// How many copies.
+    pub copies: u16,
+    /// Where they may be.
+    pub expression: crate::model::expression::Expression,
+    /// How units share endpoints.
+    pub grouping: Grouping,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// Raised by every change.
+    pub revision: u32,
+    /// Whether its locks are being let go.
+    pub releasing: bool,
+}
+
+fn rule_indexes(key: &(RuleId,), rule: &RuleRecord) -> Vec<IndexRow> {
+    let mut rows = vec![(RulesByDid::TABLE, (rule.did, key.0).encode())];
+    if let Some(end) = rule.expires_at.filter(|_| !rule.releasing) {
+        rows.push((RulesByExpiry::TABLE, (end.as_millis(), key.0).encode()));
+    }
+    rows
+}
+
+/// What is left to do for a rule as a whole. Placing comes before sweeping; releasing ends both.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RuleWorkRecord {
+    /// Its units are being placed; the walk goes on at these positions, innermost last.
+    pub place: Option<Vec<WalkPosition>>,
+    /// Its locks are looked through for units that no longer lie below its DID, behind this one.
+    pub sweep: Option<(DidId, EndpointId)>,
+    /// Its locks are being let go.
+    pub release: bool,
+}
+
+/// A position within one container or dataset of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalkPosition {
+    /// The parent being walked.
+    pub parent: DidId,
+    /// The next place to look at.
+    pub seq: u64,
+}
+
+/// How many of a rule's locks are in which state, and how many groups have no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CountsRecord {
+    /// Locks whose files are all there.
+    pub ok: i64,
+    /// Locks on their way.
+    pub replicating: i64,
+    /// Locks that cannot go on.
+    pub stuck: i64,
+    /// Groups without a place.
+    pub unplaced: i64,
+}
+
+/// The endpoints chosen for a group of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementRecord {
+    /// Where.
+    pub chosen: Vec<ChosenRecord>,
+    /// Why there are too few, if there are.
+    pub unplaced: Option<StuckReason>,
+    /// The rule's revision it was made for.
+    pub revision: u32,
+}
+
+/// One endpoint of a placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenRecord {
+    /// Where.
+    pub endpoint: EndpointId,
+    /// Why there.
+    pub because: ChosenBecause,
+}
+
+/// Why an endpoint was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChosenBecause {
+    /// It was chosen before, and nothing speaks against it.
+    KeptPlace,
+    /// Some of the bytes were there already.
+    HadBytes,
+    /// Its turn, by the hash of group and endpoint that spreads groups evenly.
+    Spread,
+}
+
+fn placement_indexes(key: &(RuleId, DidId), placement: &PlacementRecord) -> Vec<IndexRow> {
+    placement
+        .unplaced
+        .iter()
+        .map(|_| (Unplaced::TABLE, key.encode()))
+        .collect()
+}
+
+/// A lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRecord {
+    /// How far it is satisfied.
+    pub state: LockState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The recorded decision that lets the data be placed here.
+    pub decision: DecisionId,
+}
+
+fn lock_indexes(key: &(RuleId, DidId, EndpointId), _: &LockRecord) -> Vec<IndexRow> {
+    vec![(LocksByUnit::TABLE, (key.1, key.2, key.0).encode())]
+}
+
+/// The one act that has a (file, endpoint).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentRecord {
+    /// Its id; names of staged bytes carry it.
+    pub id: IntentId,
+    /// The recorded decision that allows bytes to be placed.
+    pub decision: DecisionId,
+    /// What it is.
+    pub act: IntentAct,
+}
+
+/// What an intent is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IntentAct {
+    /// A transfer.
+    Transfer(TransferId),
+    /// An upload that was announced.
+    Upload {
+        /// The dataset that the file joins when it has landed.
+        dataset: DidId,
+        /// Until when it may begin.
+        until: Timestamp,
+        /// The process that announced it; staged bytes of an earlier process are nobody's.
+        process: ProcessId,
+    },
+}
+
+fn intent_indexes(key: &(DidId, EndpointId), intent: &IntentRecord) -> Vec<IndexRow> {
+    match intent.act {
+        IntentAct::Transfer(_) => Vec::new(),
+        IntentAct::Upload { until, .. } => vec![(UploadsDue::TABLE, (until.as_millis(), key.0, key.1).encode())],
+    }
+}
+
+/// A transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRecord {
+    /// The file.
+    pub file: DidId,
+    /// Where it goes.
+    pub destination: EndpointId,
+    /// The intent it holds.
+    pub intent: IntentId,
+    /// Where it is in its life.
+    pub state: TransferState,
+    /// Whether rows of [`StuckFiles`] tell of it.
+    pub told: bool,
+    /// The file's length.
+    pub bytes: u64,
+    /// When it was planned.
+    pub created_at: Timestamp,
+    /// The process that runs it, or ran it last.
+    pub process: Option<ProcessId>,
+}
+
+fn transfer_indexes(key: &(TransferId,), transfer: &TransferRecord) -> Vec<IndexRow> {
+    vec![match &transfer.state {
+        TransferState::Waiting { not_before, .. } => (
+            Ready::TABLE,
+            (transfer.destination, not_before.as_millis(), key.0).encode(),
+        ),
+        TransferState::Running { until, .. } => (Running::TABLE, (until.as_millis(), key.0).encode()),
+        TransferState::Failed { retry_at, .. } => (Failed::TABLE, (retry_at.as_millis(), key.0).encode()),
+    }]
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// May do everything that policy does not forbid to all.
+    pub admin: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An API key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKeyRecord {
+    /// Whose it is.
+    pub account: AccountName,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Who holds it.
+    pub holder: ProcessId,
+    /// Raised whenever the holder changes.
+    pub token: u64,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A policy decision, kept for whoever asks why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// Who asked.
+    pub principal: AccountName,
+    /// What for.
+    pub action: String,
+    /// On what.
+    pub resource: String,
+    /// Where, if that mattered.
+    pub endpoint: Option<crate::model::endpoint::EndpointName>,
+    /// Whether it was allowed.
+    pub allowed: bool,
+    /// The policies that determined it.
+    pub policies: Vec<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+stored_v1!(ScopeRecord);
+stored_v1!(NameRecord);
+stored_v1!(DidRecord);
+stored_v1!(HeadRecord);
+stored_v1!(ContentRecord);
+stored_v1!(EndpointRecord);
+stored_v1!(ReplicaRecord);
+stored_v1!(Tally);
+stored_v1!(FoldRecord);
+stored_v1!(BacklogRecord);
+stored_v1!(RuleRecord);
+stored_v1!(RuleWorkRecord);
+stored_v1!(CountsRecord);
+stored_v1!(PlacementRecord);
+stored_v1!(LockRecord);
+stored_v1!(StuckReason);
+stored_v1!(IntentRecord);
+stored_v1!(TransferRecord);
+stored_v1!(AccountRecord);
+stored_v1!(ApiKeyRecord);
+stored_v1!(LeaseRecord);
+stored_v1!(DecisionRecord);

@@ -1,0 +1,93 @@
+//! Bodies: JSON in, byte streams in, lines in.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use bytes::BytesMut;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+
+use crate::http::problem::Problem;
+use crate::service::error::ServiceError;
+use crate::storage::backend::{ByteStream, CHUNK_BYTES_MAX, StorageError};
+
+/// The most bytes of a JSON body: a thousand files with long names fit.
+const JSON_BYTES_MAX: usize = 4 << 20;
+/// The most bytes of one line of a stream of lines.
+pub const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// A JSON body; one that cannot be read is a problem document that says where.
+pub struct JsonBody<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = axum::body::to_bytes(request.into_body(), JSON_BYTES_MAX).await;
+        let bytes = bytes.map_err(|_| {
+            let detail = format!("the body could not be read, or has over {JSON_BYTES_MAX} bytes");
+            Problem::from(ServiceError::invalid("invalid-body", detail))
+        })?;
+        let value = serde_json::from_slice(&bytes);
+        Ok(Self(value.map_err(|error| {
+            Problem::from(ServiceError::invalid("invalid-body", error))
+        })?))
+    }
+}
+
+/// A body as the storages take it: in chunks that are not too large, errors named after `what`.
+pub fn byte_stream(body: Body, what: String) -> ByteStream {
+    let failed = move |error: axum::Error| StorageError::Unavailable {
+        path: what.clone(),
+        what: error.to_string(),
+    };
+    body.into_data_stream()
+        .map_err(failed)
+        .map_ok(pieces)
+        .try_flatten()
+        .boxed()
+}
+
+fn pieces(mut chunk: Bytes) -> impl Stream<Item = Result<Bytes, StorageError>> {
+    futures::stream::iter(std::iter::from_fn(move || {
+        (!chunk.is_empty()).then(|| Ok(chunk.split_to(chunk.len().min(CHUNK_BYTES_MAX))))
+    }))
+}
+
+/// The lines of a body, up to `count` at a time; empty lines are passed over but counted. Each group
+/// comes with the number of its first line, counted from 1.
+pub fn line_groups(body: Body, count: usize) -> impl Stream<Item = Result<(u64, Vec<String>), Problem>> {
+    let state = (Box::pin(body.into_data_stream()), BytesMut::new(), 1, false);
+    futures::stream::try_unfold(state, move |(mut chunks, mut rest, mut line, mut ended)| async move {
+        let (first, mut lines) = (line, Vec::new());
+        while lines.len() < count {
+            if let Some(text) = take_line(&mut rest, ended)? {
+                lines.push(text);
+                line += 1;
+                continue;
+            }
+            if ended {
+                break;
+            }
+            match chunks.next().await {
+                Some(Ok(chunk)) => rest.extend_from_slice(&chunk),
+                Some(Err(error)) => return Err(ServiceError::invalid("invalid-body", error).into()),
+                None => ended = true,
+            }
+        }
+        Ok((!lines.is_empty()).then_some(((first, lines), (chunks, rest, line, ended))))
+    })
+}
+
+/// Takes a whole line from the front, or what is left at the end.
+fn take_line(rest: &mut BytesMut, ended: bool) -> Result<Option<String>, Problem> {
+    let end = match rest.iter().position(|byte| *byte == b'\n') {
+        Some(end) => end + 1,
+        None if ended && !rest.is_empty() => rest.len(),
+        None if rest.len() > LINE_BYTES_MAX => {
+            let detail = format!("a line has over {LINE_BYTES_MAX} bytes");
+            return Err(ServiceError::invalid("invalid-line", detail).into());
+        }
+        None => return Ok(None),
+    };
+    let line = rest.split_to(end);
+    Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()))
+}

@@ -1,0 +1,118 @@
+//! Problem documents (RFC 9457): how a fault leaves the house. The code is API, the words are not.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::fault::{Fault, Kind};
+use crate::http::request::current_id;
+use crate::service::view::ProblemView;
+
+/// Where codes are explained.
+const DOCS: &str = "https://dapple.example/docs/errors#";
+
+/// A fault on its way out.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem that a door finds by itself.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl ToString) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.to_string(),
+            hint: None,
+        }
+    }
+
+    /// The same problem with what would help.
+    #[must_use]
+    pub fn hint(mut self, hint: impl ToString) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The status it answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+/// The status for a kind of failure.
+pub fn status_of(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Denied => StatusCode::FORBIDDEN,
+        Kind::Exhausted => StatusCode::INSUFFICIENT_STORAGE,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Corrupt | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl<F: Fault + 'static> From<F> for Problem {
+    fn from(fault: F) -> Self {
+        let status = status_of(fault.kind());
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            // A person should look: logged once, here, and named to the caller by its request id.
+            let id = current_id();
+            tracing::error!(request.id = %id, code = fault.code(), "request {id} failed: {}", chain(&fault));
+        }
+        Self {
+            status,
+            code: fault.code(),
+            detail: fault.to_string(),
+            hint: fault.hint(),
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let view = ProblemView {
+            kind: format!("{DOCS}{}", self.code),
+            code: self.code.to_owned(),
+            title: self.status.canonical_reason().unwrap_or("Problem").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            hint: self.hint,
+            request_id: current_id(),
+        };
+        let body = serde_json::to_vec(&view).expect("a problem is plain text");
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,100 @@
+//! A request as doors see it: its id, who asks, and the page it wants.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::clock::SharedClock;
+use crate::http::problem::Problem;
+use crate::model::id::GrantId;
+use crate::service::error::ServiceError;
+use crate::service::paging::Paging;
+use crate::service::{Context, Lake, accounts};
+
+tokio::task_local! {
+    static REQUEST_ID: String;
+}
+
+/// The header that carries a request's id.
+const HEADER: &str = "x-request-id";
+
+/// The id of the request that is being answered.
+pub fn current_id() -> String {
+    REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
+}
+
+/// Gives every request an id, which its log lines, its problem and its response carry.
+pub async fn with_id(clock: SharedClock, request: Request, next: Next) -> Response {
+    let id = GrantId(clock.id()).to_string();
+    let header = HeaderValue::from_str(&id).expect("ids are letters and digits");
+    let mut response = REQUEST_ID.scope(id, next.run(request)).await;
+    response.headers_mut().insert(HEADER, header);
+    response
+}
+
+/// The account that asks, proved by `Authorization: Bearer KEY`.
+pub struct Asking(pub Context);
+
+impl<S> FromRequestParts<S> for Asking
+where
+    S: Send + Sync,
+    Arc<Lake>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let lake = Arc::<Lake>::from_ref(state);
+        let header = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let key = header.and_then(|text| text.split_once(' '));
+        match key {
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Ok(Self(accounts::authenticate(&lake, key.trim()).await?))
+            }
+            Some(_) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
+            None => Err(ServiceError::Unauthenticated("this needs an API key").into()),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct PageQuery {
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+/// The page that a list request wants: `?limit=` and `?after=`.
+pub struct WantedPage(pub Paging);
+
+impl<S: Send + Sync> FromRequestParts<S> for WantedPage {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Wanted(query) = Wanted::<PageQuery>::from_request_parts(parts, state).await?;
+        Ok(Self(Paging {
+            limit: query.limit,
+            after: query.after,
+        }))
+    }
+}
+
+/// Query parameters; ones that cannot be read are a problem document.
+pub struct Wanted<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Wanted<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::from_request_parts(parts, state).await;
+        let Query(query) =
+            read.map_err(|error| Problem::from(ServiceError::invalid("invalid-query", error.body_text())))?;
+        Ok(Self(query))
+    }
+}

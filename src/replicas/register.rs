@@ -1,0 +1,252 @@
+//! Registers files that lie at an endpoint already, a thousand to a transaction. Nothing is read
+//! from the endpoint: what is claimed is recorded as claimed.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::ledger::membership::{Member, MembershipError, attach};
+use crate::catalog::ledger::replicas::{Arrival, Found, land, register};
+use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, NameRecord, Paths};
+use crate::catalog::{Catalog, CatalogError, Txn};
+use crate::model::account::AccountName;
+use crate::model::change::Change;
+use crate::model::checksum::Checksum;
+use crate::model::did::{Did, DidKind, DidName};
+use crate::model::id::{DecisionId, DidId, EndpointId};
+use crate::model::replica::Verification;
+use crate::model::scope::Scope;
+use crate::replicas::names::{conflicts, look_up};
+use crate::storage::layout::StoragePath;
+
+/// A file as a registration states it.
+#[derive(Debug, Clone)]
+pub struct Stated {
+    /// Its name in the dataset's scope.
+    pub name: DidName,
+    /// Its length.
+    pub bytes: u64,
+    /// Its checksum.
+    pub checksum: Checksum,
+    /// Its path below the root, if stated.
+    pub path: Option<StoragePath>,
+}
+
+/// Where a batch of files goes.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The scope.
+    pub scope: Scope,
+    /// The dataset that the files join.
+    pub dataset: DidId,
+    /// The endpoint they lie at.
+    pub endpoint: EndpointId,
+    /// Who registers them.
+    pub account: AccountName,
+    /// The recorded decision that allows it.
+    pub decision: DecisionId,
+}
+
+/// What became of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registered {
+    /// It is new.
+    New,
+    /// It was known, with the same content.
+    Known,
+    /// It was refused; nothing of it was stored.
+    Refused {
+        /// A stable name of the reason.
+        code: &'static str,
+        /// The reason in words.
+        detail: String,
+    },
+}
+
+impl Registered {
+    fn refused(code: &'static str, detail: impl Into<String>) -> Self {
+        Registered::Refused {
+            code,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Registers a batch of at most a thousand files as one bulk transaction; answers in their order.
+/// The same batch again changes nothing.
+pub async fn register_batch(
+    catalog: &Catalog,
+    target: Target,
+    files: Vec<Stated>,
+) -> Result<Vec<Registered>, MembershipError> {
+    let first = catalog.did_ids(files.len() as u64).await?;
+    catalog
+        .transact_bulk(move |txn| {
+            let (target, files) = (target.clone(), files.clone());
+            async move { register_in(&txn, &target, &files, first).await }
+        })
+        .await
+}
+
+async fn register_in(
+    txn: &Txn,
+    target: &Target,
+    files: &[Stated],
+    first: DidId,
+) -> Result<Vec<Registered>, MembershipError> {
+    let scope = target.scope.as_str();
+    let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
+    let known = look_up(txn, scope, &names).await?;
+    let new: Vec<&str> = names
+        .iter()
+        .zip(&known)
+        .filter(|(_, known)| known.is_none())
+        .map(|(n, _)| &**n)
+        .collect();
+    let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
+    let (mut answers, mut fresh, mut arrivals) = (Vec::with_capacity(files.len()), Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
+    for (file, known) in files.iter().zip(&known) {
+        let conflict = if known.is_none() {
+            conflicts.next().flatten()
+        } else {
+            None
+        };
+        let answer = if !seen.insert(&file.name) {
+            Registered::refused("name-twice", format!("`{}` stands twice in this chunk", file.name))
+        } else if let Some(conflict) = conflict {
+            Registered::refused("name-conflict", conflict.to_string())
+        } else {
+            let path = path_for(txn, target, file, known.map(|known| known.id)).await?;
+            match (path, known) {
+                (Err(refused), _) => refused,
+                (Ok(path), None) => {
+                    fresh.push(found(txn, target, file, DidId(first.0 + fresh.len() as u64), path));
+                    Registered::New
+                }
+                (Ok(path), Some(known)) => add_replica(txn, target, file, *known, path, &mut arrivals).await?,
+            }
+        };
+        answers.push(answer);
+    }
+    store(txn, target, &fresh, &arrivals).await?;
+    Ok(answers)
+}
+
+async fn store(txn: &Txn, target: &Target, fresh: &[Found], arrivals: &[Arrival]) -> Result<(), MembershipError> {
+    if let Some(first) = fresh.first() {
+        txn.emit(&Change::DidsRegistered {
+            first: first.id,
+            count: fresh.len() as u64,
+        });
+    }
+    register(txn, target.endpoint, target.dataset, fresh, target.decision).await?;
+    if arrivals.is_empty() {
+        return Ok(());
+    }
+    let members: Vec<_> = arrivals
+        .iter()
+        .map(|arrival| Member {
+            id: arrival.file,
+            kind: DidKind::File,
+            bytes: arrival.bytes,
+        })
+        .collect();
+    attach(
+        txn,
+        Member {
+            id: target.dataset,
+            kind: DidKind::Dataset,
+            bytes: 0,
+        },
+        &members,
+    )
+    .await?;
+    land(txn, arrivals).await?;
+    Ok(())
+}
+
+fn found(txn: &Txn, target: &Target, file: &Stated, id: DidId, path: Option<String>) -> Found {
+    let facts = FileFacts {
+        bytes: file.bytes,
+        checksums: vec![file.checksum.clone()],
+        announced: false,
+    };
+    let record = DidRecord {
+        scope: target.scope.clone(),
+        name: file.name.clone(),
+        account: target.account.clone(),
+        created_at: txn.now(),
+        content: DidContent::File(facts),
+    };
+    Found { id, record, path }
+}
+
+/// The path to store for a file: none where it follows from the name. Refuses one that another file
+/// has.
+async fn path_for(
+    txn: &Txn,
+    target: &Target,
+    file: &Stated,
+    id: Option<DidId>,
+) -> Result<Result<Option<String>, Registered>, CatalogError> {
+    let Some(path) = &file.path else { return Ok(Ok(None)) };
+    let derived = StoragePath::derived(&Did {
+        scope: target.scope.clone(),
+        name: file.name.clone(),
+    });
+    if *path == derived {
+        return Ok(Ok(None));
+    }
+    let holder = txn.get::<Paths>(&(target.endpoint, path.to_string())).await?;
+    Ok(match holder {
+        Some(holder) if id.map(|id| id.0) != Some(holder) => Err(Registered::refused(
+            "path-taken",
+            format!("another file is registered at `{path}`"),
+        )),
+        _ => Ok(Some(path.to_string())),
+    })
+}
+
+/// Adds a replica of a file that is known, if the statement agrees with what is known.
+async fn add_replica(
+    txn: &Txn,
+    target: &Target,
+    file: &Stated,
+    known: NameRecord,
+    path: Option<String>,
+    arrivals: &mut Vec<Arrival>,
+) -> Result<Registered, CatalogError> {
+    let record = txn.get::<Dids>(&(known.id,)).await?;
+    let Some(mut record) = record.filter(|record| record.kind() == DidKind::File) else {
+        return Ok(Registered::refused(
+            "name-taken",
+            format!("`{}` is a {}, not a file", file.name, known.kind),
+        ));
+    };
+    let DidContent::File(facts) = &mut record.content else {
+        unreachable!("filtered above")
+    };
+    let agrees = |known: &Checksum| known.algorithm() != file.checksum.algorithm() || *known == file.checksum;
+    if facts.bytes != file.bytes || !facts.checksums.iter().all(agrees) {
+        let detail = format!(
+            "`{}` is registered with other content, and a file's content never changes",
+            file.name
+        );
+        return Ok(Registered::refused("name-taken", detail));
+    }
+    if facts.announced || !facts.checksums.contains(&file.checksum) {
+        facts.announced = false;
+        if !facts.checksums.contains(&file.checksum) {
+            facts.checksums.push(file.checksum.clone());
+        }
+        txn.put::<Dids>(&(known.id,), &record);
+    }
+    arrivals.push(Arrival {
+        file: known.id,
+        endpoint: target.endpoint,
+        bytes: file.bytes,
+        verification: Verification::Claimed,
+        path,
+        decision: target.decision,
+    });
+    Ok(Registered::Known)
+}

@@ -1,0 +1,642 @@
+//! Uploads: announce, take the bytes, publish. A file is announced with its length and BLAKE3, gets
+//! an intent, and joins its dataset in the transaction that makes its replica available. Bytes that
+//! are not the announced ones are never published.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::catalog::ledger::membership::{Member, MembershipError, attach};
+use crate::catalog::ledger::replicas::{Arrival, confirm, land, put_did};
+use crate::catalog::ledger::transfers::end_intent;
+use crate::catalog::record::{
+    DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Parents, Replicas, UploadsDue,
+};
+use crate::catalog::wake::Topic;
+use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
+use crate::fault::{Fault, Kind};
+use crate::model::account::AccountName;
+use crate::model::change::Change;
+use crate::model::checksum::{Algorithm, Checksum};
+use crate::model::did::{Did, DidKind, DidName};
+use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId};
+use crate::model::replica::{ReplicaState, Verification};
+use crate::model::scope::Scope;
+use crate::model::time::Timestamp;
+use crate::replicas::names::{conflicts, look_up};
+use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
+use crate::storage::hash::{hash_stream, hashing};
+use crate::storage::layout::StoragePath;
+use crate::storage::registry::Registry;
+
+/// How long an announced upload may take to begin.
+pub const UPLOAD_SPAN: Duration = Duration::from_hours(1);
+/// How many intents one sweep looks at together.
+const SWEEP: usize = 500;
+
+/// Why an upload could not be taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UploadError {
+    /// There is no such upload: it ended, expired, or another has taken its place.
+    #[error("this upload is not expected any more")]
+    Gone,
+    /// Another request is sending the same file.
+    #[error("the same file is being uploaded by another request")]
+    UnderWay,
+    /// The bytes are not those that were announced.
+    #[error("the bytes are not those that were announced: got {found}, announced {expected}")]
+    WrongBytes {
+        /// What was announced.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// Other bytes lie under the file's name.
+    #[error("other bytes lie under `{path}` at {endpoint}, and dapple does not overwrite what it does not know")]
+    Occupied {
+        /// The path.
+        path: String,
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The endpoint failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The file could not join its dataset.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+}
+
+impl Fault for UploadError {
+    fn kind(&self) -> Kind {
+        match self {
+            UploadError::Gone => Kind::NotFound,
+            UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
+            UploadError::WrongBytes { .. } => Kind::Invalid,
+            UploadError::Storage(error) => error.kind(),
+            UploadError::Catalog(error) => error.kind(),
+            UploadError::Membership(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            UploadError::Gone => "upload-gone",
+            UploadError::UnderWay => "upload-under-way",
+            UploadError::WrongBytes { .. } => "upload-wrong-bytes",
+            UploadError::Occupied { .. } => "upload-occupied",
+            UploadError::Storage(error) => error.code(),
+            UploadError::Catalog(error) => error.code(),
+            UploadError::Membership(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            UploadError::Gone | UploadError::WrongBytes { .. } => {
+                Some("run the same `dapple put` again; it goes on where it is".to_owned())
+            }
+            UploadError::Occupied { .. } => {
+                Some("move those bytes away, or register them with `dapple replica register`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A file to announce.
+#[derive(Debug, Clone)]
+pub struct Announced {
+    /// Its name in the dataset's scope.
+    pub name: DidName,
+    /// Its length.
+    pub bytes: u64,
+    /// Its BLAKE3.
+    pub checksum: Checksum,
+}
+
+/// Where uploads go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The scope.
+    pub scope: Scope,
+    /// The dataset that the files join.
+    pub dataset: DidId,
+    /// The endpoint that takes the bytes.
+    pub endpoint: EndpointId,
+    /// Who uploads.
+    pub account: AccountName,
+    /// The recorded decision that allows it.
+    pub decision: DecisionId,
+}
+
+/// What to do about an announced file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Send the bytes, under this intent.
+    Send {
+        /// The file.
+        file: DidId,
+        /// The intent.
+        intent: IntentId,
+        /// Until when to begin.
+        until: Timestamp,
+    },
+    /// Nothing: the bytes are there, and the file is in the dataset.
+    Done,
+    /// It cannot be taken.
+    Refused {
+        /// A stable name of the reason.
+        code: &'static str,
+        /// The reason in words.
+        detail: String,
+    },
+}
+
+/// Announces at most a thousand files as one transaction; answers in their order. The same
+/// announcement again gives the same intents.
+pub async fn announce(
+    catalog: &Catalog,
+    target: Target,
+    files: Vec<Announced>,
+) -> Result<Vec<Answer>, MembershipError> {
+    let first = catalog.did_ids(files.len() as u64).await?;
+    let process = catalog.process();
+    let answers = catalog
+        .transact(move |txn| {
+            let (target, files) = (target.clone(), files.clone());
+            async move { announce_in(&txn, &target, &files, first, process).await }
+        })
+        .await?;
+    catalog.wakes().wake(Topic::Folds);
+    catalog.wakes().wake(Topic::Rules);
+    Ok(answers)
+}
+
+async fn announce_in(
+    txn: &Txn,
+    target: &Target,
+    files: &[Announced],
+    first: DidId,
+    process: ProcessId,
+) -> Result<Vec<Answer>, MembershipError> {
+    let scope = target.scope.as_str();
+    let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
+    let known = look_up(txn, scope, &names).await?;
+    let new: Vec<&str> = names
+        .iter()
+        .zip(&known)
+        .filter(|(_, known)| known.is_none())
+        .map(|(n, _)| &**n)
+        .collect();
+    let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
+    let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
+    let (mut registered, mut seen) = (0, BTreeSet::new());
+    for (file, known) in files.iter().zip(known) {
+        let conflict = if known.is_none() {
+            conflicts.next().flatten()
+        } else {
+            None
+        };
+        let answer = if !seen.insert(&file.name) {
+            refused("name-twice", format!("`{}` was announced twice", file.name))
+        } else if let Some(conflict) = conflict {
+            refused("name-conflict", conflict.to_string())
+        } else if let Some(known) = known {
+            again(txn, target, file, known.id, process, &mut members).await?
+        } else {
+            let id = DidId(first.0 + registered);
+            registered += 1;
+            put_did(txn, id, &announced_record(txn, target, file));
+            expect_bytes(txn, target, id, process, None)
+        };
+        answers.push(answer);
+    }
+    if registered > 0 {
+        txn.emit(&Change::DidsRegistered {
+            first,
+            count: registered,
+        });
+    }
+    attach(
+        txn,
+        Member {
+            id: target.dataset,
+            kind: DidKind::Dataset,
+            bytes: 0,
+        },
+        &members,
+    )
+    .await?;
+    Ok(answers)
+}
+
+fn refused(code: &'static str, detail: impl Into<String>) -> Answer {
+    Answer::Refused {
+        code,
+        detail: detail.into(),
+    }
+}
+
+fn announced_record(txn: &Txn, target: &Target, file: &Announced) -> DidRecord {
+    let facts = FileFacts {
+        bytes: file.bytes,
+        checksums: vec![file.checksum.clone()],
+        announced: true,
+    };
+    DidRecord {
+        scope: target.scope.clone(),
+        name: file.name.clone(),
+        account: target.account.clone(),
+        created_at: txn.now(),
+        content: DidContent::File(facts),
+    }
+}
+
+/// Writes or renews the intent of an upload.
+fn expect_bytes(txn: &Txn, target: &Target, file: DidId, process: ProcessId, old: Option<&IntentRecord>) -> Answer {
+    let until = txn.now().after(UPLOAD_SPAN);
+    let key = (file, target.endpoint);
+    let intent = IntentRecord {
+        id: old.map_or_else(|| IntentId(txn.fresh()), |old| old.id),
+        decision: target.decision,
+        act: IntentAct::Upload {
+            dataset: target.dataset,
+            until,
+            process,
+        },
+    };
+    match old {
+        Some(old) => txn.replace::<Intents>(&key, old, &intent),
+        None => txn.put::<Intents>(&key, &intent),
+    }
+    Answer::Send {
+        file,
+        intent: intent.id,
+        until,
+    }
+}
+
+/// A file whose name is known is announced.
+async fn again(
+    txn: &Txn,
+    target: &Target,
+    file: &Announced,
+    id: DidId,
+    process: ProcessId,
+    members: &mut Vec<Member>,
+) -> Result<Answer, MembershipError> {
+    let Some(record) = txn.get::<Dids>(&(id,)).await? else {
+        return Ok(refused("name-taken", "the name is taken"));
+    };
+    let Some(facts) = record.file() else {
+        return Ok(refused(
+            "name-taken",
+            format!("`{}` is a {}, not a file", file.name, record.kind()),
+        ));
+    };
+    let intent = txn.get::<Intents>(&(id, target.endpoint)).await?;
+    let same = facts.bytes == file.bytes && facts.checksums.contains(&file.checksum);
+    if !same && facts.announced {
+        // No bytes of it were ever there, so it may still become another file. A URL for the old
+        // content must not fit the new: the intent is a new one.
+        if let Some(old) = &intent {
+            txn.delete::<Intents>(&(id, target.endpoint), old);
+        }
+        txn.put::<Dids>(&(id,), &announced_record(txn, target, file));
+        return Ok(expect_bytes(txn, target, id, process, None));
+    }
+    if !same {
+        let detail = if facts
+            .checksums
+            .iter()
+            .any(|known| known.algorithm() == Algorithm::Blake3)
+        {
+            format!(
+                "`{}` is registered with other content, and a file's content never changes",
+                file.name
+            )
+        } else {
+            format!(
+                "`{}` is registered without a BLAKE3 checksum to compare with",
+                file.name
+            )
+        };
+        return Ok(refused("name-taken", detail));
+    }
+    let replica = txn.get::<Replicas>(&(id, target.endpoint)).await?;
+    let there = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
+    match intent {
+        Some(intent) if matches!(intent.act, IntentAct::Upload { .. }) && !there => {
+            Ok(expect_bytes(txn, target, id, process, Some(&intent)))
+        }
+        None if !there => Ok(expect_bytes(txn, target, id, process, None)),
+        // Available, or a transfer is bringing it.
+        _ => {
+            members.push(Member {
+                id,
+                kind: DidKind::File,
+                bytes: file.bytes,
+            });
+            Ok(Answer::Done)
+        }
+    }
+}
+
+/// What a request to send bytes names.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// The file.
+    pub file: DidId,
+    /// Its name.
+    pub did: Did,
+    /// Where.
+    pub endpoint: EndpointId,
+    /// The intent it was announced under.
+    pub intent: IntentId,
+    /// Its announced length.
+    pub bytes: u64,
+    /// Its announced checksum.
+    pub checksum: Checksum,
+}
+
+/// Takes uploads, one request per file at a time.
+pub struct Uploads {
+    catalog: Catalog,
+    stores: Arc<Registry>,
+    under_way: Arc<Mutex<BTreeSet<IntentId>>>,
+}
+
+/// Keeps other requests, and the sweep, from an intent while it lives.
+struct UnderWay {
+    intent: IntentId,
+    all: Arc<Mutex<BTreeSet<IntentId>>>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.all
+            .lock()
+            .expect("nothing panics while holding it")
+            .remove(&self.intent);
+    }
+}
+
+impl Uploads {
+    /// Uploads into a catalog and its storages.
+    pub fn new(catalog: Catalog, stores: Arc<Registry>) -> Self {
+        Self {
+            catalog,
+            stores,
+            under_way: Arc::default(),
+        }
+    }
+
+    fn begin(&self, intent: IntentId) -> Option<UnderWay> {
+        let fresh = self
+            .under_way
+            .lock()
+            .expect("nothing panics while holding it")
+            .insert(intent);
+        fresh.then(|| UnderWay {
+            intent,
+            all: Arc::clone(&self.under_way),
+        })
+    }
+
+    /// Takes the bytes of an announced file: stages, verifies, publishes, and makes the replica
+    /// available. Sending again what has landed is answered as landed.
+    pub async fn take(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
+        let _mine = self.begin(sending.intent).ok_or(UploadError::UnderWay)?;
+        let view = self.catalog.view().await?;
+        let replica = view.get::<Replicas>(&(sending.file, sending.endpoint)).await?;
+        let intent = view.get::<Intents>(&(sending.file, sending.endpoint)).await?;
+        if intent.is_none_or(|intent| intent.id != sending.intent) {
+            let landed = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
+            return if landed { Ok(()) } else { Err(UploadError::Gone) };
+        }
+        let endpoint = endpoints::by_id(&view, sending.endpoint)
+            .await?
+            .ok_or(UploadError::Gone)?;
+        let backend = self.stores.get(&endpoint)?;
+        let path = StoragePath::derived(&sending.did);
+        let overwrite = if replica.is_some() {
+            Overwrite::Replace
+        } else {
+            Overwrite::Refuse
+        };
+        let verification = store(backend.as_ref(), &path, sending, content, overwrite).await;
+        let verification = match verification {
+            Err(UploadError::Storage(StorageError::Exists { .. })) => {
+                adopt(backend.as_ref(), &path, sending, endpoint.name.as_str()).await?
+            }
+            other => other?,
+        };
+        self.settle(sending, verification).await
+    }
+
+    async fn settle(&self, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+        let sending = sending.clone();
+        self.catalog
+            .transact(move |txn| {
+                let sending = sending.clone();
+                async move { settle_in(&txn, &sending, verification).await }
+            })
+            .await?;
+        self.catalog.wakes().wake(Topic::Folds);
+        self.catalog.wakes().wake(Topic::Rules);
+        Ok(())
+    }
+
+    /// Clears up after uploads that expired or whose process is gone: bytes that were published but
+    /// not recorded are adopted, staged ones removed. Returns how many it looked at.
+    pub async fn sweep(&self) -> Result<usize, UploadError> {
+        let mut after = (0, DidId(0), EndpointId(0));
+        let mut swept = 0;
+        loop {
+            let rows = self
+                .catalog
+                .view()
+                .await?
+                .scan_after::<UploadsDue>(&(), &after, SWEEP)
+                .await?;
+            let Some((last, ())) = rows.last() else {
+                return Ok(swept);
+            };
+            after = *last;
+            for ((_, file, endpoint), ()) in rows {
+                swept += usize::from(self.sweep_one(file, endpoint).await?);
+            }
+        }
+    }
+
+    async fn sweep_one(&self, file: DidId, endpoint: EndpointId) -> Result<bool, UploadError> {
+        let view = self.catalog.view().await?;
+        let Some(intent) = view.get::<Intents>(&(file, endpoint)).await? else {
+            return Ok(false);
+        };
+        let IntentAct::Upload { until, process, .. } = intent.act else {
+            return Ok(false);
+        };
+        let expired = until <= self.catalog.clock().now();
+        let orphan = self.catalog.is_exclusive() && process != self.catalog.process();
+        if !expired && !orphan {
+            return Ok(false);
+        }
+        let Some(_mine) = self.begin(intent.id) else {
+            return Ok(false);
+        };
+        let record = view.get::<Dids>(&(file,)).await?;
+        let model = endpoints::by_id(&view, endpoint).await?;
+        let (Some(record), Some(model)) = (record, model) else {
+            return Ok(false);
+        };
+        let Some(facts) = record.file() else { return Ok(false) };
+        let sending = Sending {
+            file,
+            did: record.did(),
+            endpoint,
+            intent: intent.id,
+            bytes: facts.bytes,
+            checksum: facts.checksums[0].clone(),
+        };
+        let backend = self.stores.get(&model)?;
+        let path = StoragePath::derived(&sending.did);
+        match adopt(backend.as_ref(), &path, &sending, model.name.as_str()).await {
+            Ok(verification) => self.settle(&sending, verification).await?,
+            Err(UploadError::Storage(StorageError::NotFound { .. }) | UploadError::Occupied { .. }) => {
+                backend.discard(&path, intent.id).await?;
+                self.renounce(file, endpoint, intent, expired).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// Ends an expired intent; takes over one of a process that is gone, so that its URL stays good.
+    async fn renounce(
+        &self,
+        file: DidId,
+        endpoint: EndpointId,
+        seen: IntentRecord,
+        expired: bool,
+    ) -> Result<(), CatalogError> {
+        let process = self.catalog.process();
+        self.catalog
+            .transact(move |txn| {
+                let seen = seen.clone();
+                async move {
+                    let key = (file, endpoint);
+                    if txn.get::<Intents>(&key).await?.as_ref() != Some(&seen) {
+                        return Ok(());
+                    }
+                    match seen.act {
+                        IntentAct::Upload { dataset, until, .. } if !expired => {
+                            let act = IntentAct::Upload {
+                                dataset,
+                                until,
+                                process,
+                            };
+                            txn.replace::<Intents>(&key, &seen, &IntentRecord { act, ..seen.clone() });
+                        }
+                        _ => txn.delete::<Intents>(&key, &seen),
+                    }
+                    Ok(())
+                }
+            })
+            .await
+    }
+}
+
+/// Stages the bytes, compares them with what was announced, and publishes them.
+async fn store(
+    backend: &dyn Backend,
+    path: &StoragePath,
+    sending: &Sending,
+    content: ByteStream,
+    overwrite: Overwrite,
+) -> Result<Verification, UploadError> {
+    let (content, hashed) = hashing(content, &[sending.checksum.algorithm()]);
+    backend.stage(path, sending.intent, sending.bytes, content).await?;
+    let found = hashed.finish().checksum(sending.checksum.algorithm()).cloned();
+    if found.as_ref() != Some(&sending.checksum) {
+        backend.discard(path, sending.intent).await?;
+        let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
+        return Err(UploadError::WrongBytes {
+            expected: sending.checksum.to_string(),
+            found,
+        });
+    }
+    backend.publish(path, sending.intent, overwrite).await?;
+    Ok(Verification::Streamed)
+}
+
+/// Something lies under the final name. If it is this file, a request before this one published it
+/// and could not say so.
+async fn adopt(
+    backend: &dyn Backend,
+    path: &StoragePath,
+    sending: &Sending,
+    endpoint: &str,
+) -> Result<Verification, UploadError> {
+    let there = backend.stat(path).await?;
+    let occupied = || UploadError::Occupied {
+        path: path.to_string(),
+        endpoint: endpoint.to_owned(),
+    };
+    if there.bytes != sending.bytes {
+        return Err(occupied());
+    }
+    let content = backend.read(path, None).await?;
+    let hashed = hash_stream(content, &[sending.checksum.algorithm()]).await?;
+    if hashed.checksum(sending.checksum.algorithm()) != Some(&sending.checksum) {
+        return Err(occupied());
+    }
+    backend.discard(path, sending.intent).await?;
+    Ok(Verification::ReadBack)
+}
+
+async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+    let key = (sending.file, sending.endpoint);
+    let Some(intent) = txn.get::<Intents>(&key).await? else {
+        return Err(UploadError::Gone);
+    };
+    let IntentAct::Upload { dataset, .. } = intent.act else {
+        return Err(UploadError::Gone);
+    };
+    if intent.id != sending.intent {
+        return Err(UploadError::Gone);
+    }
+    confirm(txn, sending.file).await?;
+    if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
+        let parent = Member {
+            id: dataset,
+            kind: DidKind::Dataset,
+            bytes: 0,
+        };
+        attach(
+            txn,
+            parent,
+            &[Member {
+                id: sending.file,
+                kind: DidKind::File,
+                bytes: sending.bytes,
+            }],
+        )
+        .await?;
+    }
+    end_intent(txn, sending.file, sending.endpoint).await?;
+    let arrival = Arrival {
+        file: sending.file,
+        endpoint: sending.endpoint,
+        bytes: sending.bytes,
+        verification,
+        path: None,
+        decision: intent.decision,
+    };
+    land(txn, &[arrival]).await?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Decides which endpoints shall hold a group of a rule. Pure: the same snapshot gives the same
+//! answer. Never looks at transfers: a lock says what is wanted, not how it gets there.
+
+use crate::catalog::record::{ChosenBecause, ChosenRecord};
+use crate::model::id::{DidId, EndpointId};
+use crate::model::stuck::StuckReason;
+
+/// An endpoint that the rule's expression matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Bytes of the group that are available there.
+    pub bytes_there: u64,
+    /// Whether the group was placed there before.
+    pub held: bool,
+    /// Whether policy lets the group's data be there.
+    pub allowed: bool,
+}
+
+/// What was decided for a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// At most as many endpoints as copies are wanted, best first.
+    pub chosen: Vec<ChosenRecord>,
+    /// Why there are fewer, if there are.
+    pub unplaced: Option<StuckReason>,
+}
+
+/// Chooses endpoints: those held before, then those with most of the bytes, then by the hash of
+/// group and endpoint, which spreads groups evenly and always the same way. If there are too few,
+/// those there are get chosen all the same: some copies are better than none while a person is asked.
+pub fn place(group: DidId, copies: u16, candidates: &[Candidate]) -> Choice {
+    let mut allowed: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.allowed).collect();
+    allowed.sort_by_cached_key(|candidate| {
+        let spread = spread(group, candidate.endpoint);
+        (!candidate.held, std::cmp::Reverse(candidate.bytes_there), spread)
+    });
+    let chosen: Vec<_> = allowed
+        .iter()
+        .take(usize::from(copies))
+        .map(|candidate| choose(candidate))
+        .collect();
+    let unplaced = (chosen.len() < usize::from(copies)).then(|| why_too_few(copies, candidates, allowed.len()));
+    Choice { chosen, unplaced }
+}
+
+fn choose(candidate: &Candidate) -> ChosenRecord {
+    let because = match candidate {
+        Candidate { held: true, .. } => ChosenBecause::KeptPlace,
+        Candidate { bytes_there: 1.., .. } => ChosenBecause::HadBytes,
+        _ => ChosenBecause::Spread,
+    };
+    ChosenRecord {
+        endpoint: candidate.endpoint,
+        because,
+    }
+}
+
+fn why_too_few(copies: u16, candidates: &[Candidate], allowed: usize) -> StuckReason {
+    if candidates.is_empty() {
+        StuckReason::ExpressionMatchesNothing
+    } else if candidates.len() >= usize::from(copies) {
+        StuckReason::DeniedByPolicy
+    } else {
+        let matching = u32::try_from(allowed).expect("a lake has fewer than 2^32 endpoints");
+        StuckReason::TooFewEndpoints {
+            matching,
+            copies: u32::from(copies),
+        }
+    }
+}
+
+/// Rendezvous hashing: each group ranks endpoints in its own order, and a new endpoint takes its
+/// share without moving the rest.
+fn spread(group: DidId, endpoint: EndpointId) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&group.0.to_be_bytes());
+    hasher.update(&endpoint.0.to_be_bytes());
+    let hash = hasher.finalize();
+    u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a BLAKE3 hash has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(endpoint: u32) -> Candidate {
+        Candidate {
+            endpoint: EndpointId(endpoint),
+            bytes_there: 0,
+            held: false,
+            allowed: true,
+        }
+    }
+
+    fn names(choice: &Choice) -> Vec<u32> {
+        choice.chosen.iter().map(|chosen| chosen.endpoint.0).collect()
+    }
+
+    #[test]
+    fn places_held_come_first_then_bytes_then_the_spread() {
+        let group = DidId(7);
+        let candidates = [
+            candidate(1),
+            Candidate {
+                bytes_there: 5,
+                ..candidate(2)
+            },
+            Candidate {
+                held: true,
+                ..candidate(3)
+            },
+            Candidate {
+                bytes_there: 9,
+                ..candidate(4)
+            },
+        ];
+        assert_eq!(names(&place(group, 3, &candidates)), [3, 4, 2]);
+        assert_eq!(place(group, 3, &candidates).unplaced, None);
+    }
+
+    #[test]
+    fn what_there_is_gets_chosen_even_if_it_is_too_little() {
+        let choice = place(DidId(1), 3, &[candidate(1)]);
+        assert_eq!(names(&choice), [1]);
+        assert_eq!(
+            choice.unplaced,
+            Some(StuckReason::TooFewEndpoints { matching: 1, copies: 3 })
+        );
+        assert_eq!(
+            place(DidId(1), 1, &[]).unplaced,
+            Some(StuckReason::ExpressionMatchesNothing)
+        );
+        let denied = [Candidate {
+            allowed: false,
+            ..candidate(1)
+        }];
+        assert_eq!(place(DidId(1), 1, &denied).unplaced, Some(StuckReason::DeniedByPolicy));
+    }
+
+    #[test]
+    fn groups_spread_evenly_and_a_new_endpoint_moves_nobody_else() {
+        let four: Vec<_> = (1..=4).map(candidate).collect();
+        let five: Vec<_> = (1..=5).map(candidate).collect();
+        let mut counts = [0; 6];
+        for group in (0..1_000).map(DidId) {
+            let before = names(&place(group, 1, &four))[0];
+            let after = names(&place(group, 1, &five))[0];
+            assert!(after == before || after == 5);
+            counts[before as usize] += 1;
+        }
+        assert!(
+            counts[1..=4].iter().all(|count| (200..300).contains(count)),
+            "{counts:?}"
+        );
+    }
+}

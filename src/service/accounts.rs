@@ -1,0 +1,72 @@
+//! Accounts and API keys: who asks.
+
+use std::sync::Arc;
+
+use crate::catalog::record::{AccountRecord, Accounts, ApiKeyRecord, ApiKeys};
+use crate::catalog::{Catalog, CatalogError};
+use crate::model::account::AccountName;
+use crate::model::change::Change;
+use crate::service::error::ServiceError;
+use crate::service::{Context, Lake};
+
+/// How API keys begin, so that people and scanners know one when they see it.
+const KEY_PREFIX: &str = "dapple_";
+
+/// Finds out who asks, from the API key they sent.
+pub async fn authenticate(lake: &Arc<Lake>, key: &str) -> Result<Context, ServiceError> {
+    let known = lake.catalog.view().await?.get::<ApiKeys>(&(fingerprint(key),)).await?;
+    let key = known.ok_or(ServiceError::Unauthenticated("the API key is unknown"))?;
+    Ok(Context {
+        lake: Arc::clone(lake),
+        account: key.account,
+    })
+}
+
+/// Makes the root account if the lake is new, with the key given. Returns whether it was new.
+pub async fn first_start(catalog: &Catalog, key: &str) -> Result<bool, CatalogError> {
+    let fingerprint = fingerprint(key);
+    catalog
+        .transact(move |txn| {
+            let fingerprint = fingerprint.clone();
+            async move {
+                let root = AccountName::root();
+                if txn.get::<Accounts>(&(root.to_string(),)).await?.is_some() {
+                    return Ok(false);
+                }
+                let created_at = txn.now();
+                txn.put::<Accounts>(
+                    &(root.to_string(),),
+                    &AccountRecord {
+                        admin: true,
+                        created_at,
+                    },
+                );
+                txn.put::<ApiKeys>(
+                    &(fingerprint,),
+                    &ApiKeyRecord {
+                        account: root.clone(),
+                        created_at,
+                    },
+                );
+                txn.emit(&Change::AccountAdded {
+                    account: root.to_string(),
+                });
+                Ok(true)
+            }
+        })
+        .await
+}
+
+/// Makes an API key from 32 random bytes.
+pub fn new_key(random: [u8; 32]) -> String {
+    use std::fmt::Write as _;
+    random.iter().fold(KEY_PREFIX.to_owned(), |mut key, byte| {
+        write!(key, "{byte:02x}").expect("a string takes all text");
+        key
+    })
+}
+
+/// Keys have 256 random bits, so a plain hash cannot be searched.
+fn fingerprint(key: &str) -> String {
+    blake3::hash(key.as_bytes()).to_hex().to_string()
+}

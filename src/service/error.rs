@@ -1,0 +1,176 @@
+//! Why a use-case could not be carried out, in words for whoever asked.
+
+use crate::catalog::CatalogError;
+use crate::catalog::ledger::membership::MembershipError;
+use crate::fault::{Fault, Kind};
+use crate::model::checksum::InvalidChecksum;
+use crate::model::did::{Did, InvalidDid, InvalidDidName};
+use crate::model::endpoint::InvalidAttribute;
+use crate::model::expression::InvalidExpression;
+use crate::policy::grant::GrantError;
+use crate::replicas::upload::UploadError;
+use crate::storage::backend::StorageError;
+
+/// Why a use-case could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The request says something that cannot be.
+    #[error("{detail}")]
+    Invalid {
+        /// A stable name.
+        code: &'static str,
+        /// What is wrong.
+        detail: String,
+        /// What would be right.
+        hint: Option<String>,
+    },
+    /// Something named does not exist.
+    #[error("there is no {what} `{name}`")]
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Something exists already, differently.
+    #[error("{what} `{name}` exists already")]
+    Exists {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The lake has moved on.
+    #[error("{detail}")]
+    Conflict {
+        /// A stable name.
+        code: &'static str,
+        /// What happened.
+        detail: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The key is missing, unknown or malformed.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// Policy says no.
+    #[error("policy does not let you {action} {resource}")]
+    Denied {
+        /// What was to be done.
+        action: &'static str,
+        /// On what.
+        resource: String,
+    },
+    /// No replica of a file can be read now.
+    #[error("no replica of `{did}` can be read now")]
+    Unreadable {
+        /// The file.
+        did: Did,
+    },
+    /// A signed URL was refused.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// Members could not be changed.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    /// An upload was refused.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// A storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl ServiceError {
+    pub(crate) fn invalid(code: &'static str, detail: impl ToString) -> Self {
+        ServiceError::Invalid {
+            code,
+            detail: detail.to_string(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
+        ServiceError::NotFound {
+            what,
+            name: name.to_string(),
+        }
+    }
+
+    pub(crate) fn no_did(did: &Did) -> Self {
+        Self::not_found("DID", did)
+    }
+}
+
+impl Fault for ServiceError {
+    fn kind(&self) -> Kind {
+        match self {
+            ServiceError::Invalid { .. } => Kind::Invalid,
+            ServiceError::NotFound { .. } => Kind::NotFound,
+            ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
+            ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
+            ServiceError::Denied { .. } => Kind::Denied,
+            ServiceError::Unreadable { .. } => Kind::Unavailable,
+            ServiceError::Grant(error) => error.kind(),
+            ServiceError::Membership(error) => error.kind(),
+            ServiceError::Upload(error) => error.kind(),
+            ServiceError::Storage(error) => error.kind(),
+            ServiceError::Catalog(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            ServiceError::Invalid { code, .. } | ServiceError::Conflict { code, .. } => code,
+            ServiceError::NotFound { .. } => "not-found",
+            ServiceError::Exists { .. } => "exists",
+            ServiceError::Unauthenticated(_) => "unauthenticated",
+            ServiceError::Denied { .. } => "denied",
+            ServiceError::Unreadable { .. } => "unreadable",
+            ServiceError::Grant(error) => error.code(),
+            ServiceError::Membership(error) => error.code(),
+            ServiceError::Upload(error) => error.code(),
+            ServiceError::Storage(error) => error.code(),
+            ServiceError::Catalog(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ServiceError::Invalid { hint, .. } | ServiceError::Conflict { hint, .. } => hint.clone(),
+            ServiceError::NotFound { what: "scope", name } => Some(format!("add it with `dapple scope add {name}`")),
+            ServiceError::NotFound { what: "endpoint", .. } => Some("see `dapple endpoint list`".to_owned()),
+            ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
+            ServiceError::Unauthenticated(_) => {
+                Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
+            }
+            ServiceError::Unreadable { did } => Some(format!("see `dapple replica list '{did}'`")),
+            ServiceError::Grant(error) => error.hint(),
+            ServiceError::Membership(error) => error.hint(),
+            ServiceError::Upload(error) => error.hint(),
+            ServiceError::Storage(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! invalid {
+    ($($type:ty => $code:literal),* $(,)?) => {
+        $(impl From<$type> for ServiceError {
+            fn from(error: $type) -> Self {
+                ServiceError::invalid($code, error)
+            }
+        })*
+    };
+}
+
+invalid! {
+    InvalidDid => "invalid-did",
+    InvalidDidName => "invalid-name",
+    InvalidChecksum => "invalid-checksum",
+    InvalidAttribute => "invalid-attribute",
+    InvalidExpression => "invalid-expression",
+}

@@ -1,0 +1,277 @@
+//! Explains a rule: where its copies are, what keeps it from being satisfied, and what would help,
+//! as commands to paste.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::record::{
+    ChosenBecause, Dids, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, StuckFiles, Transfers,
+    Unplaced,
+};
+use crate::catalog::{View, endpoints};
+use crate::model::did::Did;
+use crate::model::endpoint::Endpoint;
+use crate::model::id::{DidId, EndpointId, RuleId};
+use crate::model::lock::LockState;
+use crate::model::rule::{Grouping, RuleState};
+use crate::model::stuck::StuckReason;
+use crate::model::time::Timestamp;
+use crate::model::transfer::TransferState;
+use crate::policy::decision::Action;
+use crate::service::Context;
+use crate::service::error::ServiceError;
+use crate::service::rules::{LOCKS_MAX, find, progress, to_view};
+use crate::service::view::{ExpressionPart, LockExplanation, Problem, RuleExplanation, RuleView};
+
+/// How many locks an explanation shows.
+const LOCKS_SHOWN: usize = 100;
+/// How many files each cause is counted over.
+const FILES_MAX: usize = 1_000;
+/// How many waiting transfers of an endpoint are looked through for failing ones.
+const WAITING_MAX: usize = 500;
+
+/// Explains a rule.
+pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, ServiceError> {
+    ctx.permit(Action::Discover, format!("rule {id}"))?;
+    let view = ctx.catalog().view().await?;
+    let record = find(&view, id).await?;
+    let endpoints = endpoints::all(&view).await?;
+    let matched = record
+        .expression
+        .explain(&endpoints)
+        .into_iter()
+        .map(|(part, endpoints)| ExpressionPart { part, endpoints })
+        .collect();
+    let mut causes = Causes::default();
+    unplaced(&view, id, &mut causes).await?;
+    let locks = locks(&view, id, &record, &endpoints, &mut causes).await?;
+    let rule = to_view(&view, id, record.clone()).await?;
+    let problems = causes.into_problems(&view, &rule, &record).await?;
+    Ok(RuleExplanation {
+        summary: summary(&rule, &problems),
+        rule,
+        matched,
+        locks,
+        problems,
+    })
+}
+
+fn summary(rule: &RuleView, problems: &[Problem]) -> String {
+    let files = format!("{} of {} file copies are there", rule.files_done, rule.files_wanted);
+    match (rule.state, problems.first()) {
+        (RuleState::Ok, _) => format!("satisfied: {files}"),
+        (RuleState::Releasing, _) => "ended: its locks are being let go".to_owned(),
+        (RuleState::Stuck, Some(problem)) => format!("stuck: {}; {files}", problem.reason),
+        (RuleState::Stuck, None) => format!("stuck; {files}"),
+        (RuleState::Replicating, Some(problem)) => format!("under way, with trouble: {}; {files}", problem.reason),
+        (RuleState::Replicating, None) => format!("under way: {files}"),
+    }
+}
+
+/// Reasons met so far, with how many files or units each keeps back.
+#[derive(Default)]
+struct Causes(BTreeMap<String, Cause>);
+
+struct Cause {
+    reason: StuckReason,
+    count: u64,
+    example: DidId,
+    next: Option<Timestamp>,
+}
+
+impl Causes {
+    fn add(&mut self, reason: &StuckReason, what: DidId, next: Option<Timestamp>) {
+        // Each file has its own checksums: one cause per source, not per file.
+        let key = match reason {
+            StuckReason::ChecksumMismatch { source, .. } => format!("{} {source}", reason.code()),
+            _ => reason.to_string(),
+        };
+        let cause = self.0.entry(key).or_insert(Cause {
+            reason: reason.clone(),
+            count: 0,
+            example: what,
+            next: None,
+        });
+        cause.count += 1;
+        cause.next = [cause.next, next].into_iter().flatten().min();
+    }
+
+    async fn into_problems(
+        self,
+        view: &View,
+        rule: &RuleView,
+        record: &RuleRecord,
+    ) -> Result<Vec<Problem>, ServiceError> {
+        let mut problems = Vec::with_capacity(self.0.len());
+        for cause in self.0.into_values() {
+            let example = view.get::<Dids>(&(cause.example,)).await?.map(|did| did.did());
+            problems.push(Problem {
+                code: cause.reason.code().to_owned(),
+                reason: cause.reason.to_string(),
+                count: cause.count,
+                help: help(&cause.reason, rule, record, example.as_ref()),
+                example,
+                next_attempt_at: cause.next,
+            });
+        }
+        problems.sort_by_key(|problem| std::cmp::Reverse(problem.count));
+        Ok(problems)
+    }
+}
+
+async fn unplaced(view: &View, id: RuleId, causes: &mut Causes) -> Result<(), ServiceError> {
+    for ((_, group), ()) in view.scan::<Unplaced>(&(id,), FILES_MAX).await? {
+        let placement = view.get::<Placements>(&(id, group)).await?;
+        if let Some(reason) = placement.and_then(|placement| placement.unplaced) {
+            causes.add(&reason, group, None);
+        }
+    }
+    Ok(())
+}
+
+async fn locks(
+    view: &View,
+    id: RuleId,
+    rule: &RuleRecord,
+    endpoints: &[Endpoint],
+    causes: &mut Causes,
+) -> Result<Vec<LockExplanation>, ServiceError> {
+    let mut shown = Vec::new();
+    for ((_, unit, endpoint), lock) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
+        let (urgency, state) = match &lock.state {
+            LockState::Stuck { .. } => (0, "stuck"),
+            LockState::Replicating => (1, "replicating"),
+            LockState::Ok => (2, "ok"),
+        };
+        if urgency < 2 {
+            stuck_files(view, unit, endpoint, causes).await?;
+            failing(view, unit, endpoint, causes).await?;
+        }
+        let group = if rule.grouping == Grouping::All { rule.did } else { unit };
+        let placement = view.get::<Placements>(&(id, group)).await?;
+        let did = view.get::<Dids>(&(unit,)).await?;
+        let endpoint = endpoints.iter().find(|known| known.id == endpoint);
+        if let (Some(did), Some(endpoint)) = (did, endpoint) {
+            let (files_done, files_wanted) = progress(view, unit, endpoint.id).await?;
+            let chosen = because(placement.as_ref(), endpoint.id).to_owned();
+            let (did, name, state) = (did.did(), endpoint.name.clone(), state.to_owned());
+            shown.push((
+                urgency,
+                LockExplanation {
+                    did,
+                    endpoint: name,
+                    state,
+                    files_done,
+                    files_wanted,
+                    chosen,
+                },
+            ));
+        }
+    }
+    shown.sort_by_key(|(urgency, _)| *urgency);
+    Ok(shown.into_iter().take(LOCKS_SHOWN).map(|(_, lock)| lock).collect())
+}
+
+async fn stuck_files(view: &View, unit: DidId, endpoint: EndpointId, causes: &mut Causes) -> Result<(), ServiceError> {
+    for ((_, _, file), reason) in view.scan::<StuckFiles>(&(unit, endpoint), FILES_MAX).await? {
+        let intent = view.get::<crate::catalog::record::Intents>(&(file, endpoint)).await?;
+        let next = match intent.map(|intent| intent.act) {
+            Some(crate::catalog::record::IntentAct::Transfer(id)) => view
+                .get::<Transfers>(&(id,))
+                .await?
+                .and_then(|transfer| next_attempt(&transfer.state)),
+            _ => None,
+        };
+        causes.add(&reason, file, next);
+    }
+    Ok(())
+}
+
+/// Transfers of a unit that have failed and wait for another attempt: not stuck yet, but a person
+/// who asks wants to know.
+async fn failing(view: &View, unit: DidId, endpoint: EndpointId, causes: &mut Causes) -> Result<(), ServiceError> {
+    for ((_, _, id), ()) in view.scan::<Ready>(&(endpoint,), WAITING_MAX).await? {
+        let Some(transfer) = view.get::<Transfers>(&(id,)).await? else {
+            continue;
+        };
+        let TransferState::Waiting { last: Some(reason), .. } = &transfer.state else {
+            continue;
+        };
+        let of_unit = transfer.file == unit || view.get::<Parents>(&(transfer.file, unit)).await?.is_some();
+        if of_unit && !transfer.told {
+            causes.add(reason, transfer.file, next_attempt(&transfer.state));
+        }
+    }
+    Ok(())
+}
+
+fn next_attempt(state: &TransferState) -> Option<Timestamp> {
+    match state {
+        TransferState::Waiting { not_before, .. } => Some(*not_before),
+        TransferState::Failed { retry_at, .. } => Some(*retry_at),
+        TransferState::Running { .. } => None,
+    }
+}
+
+fn because(placement: Option<&PlacementRecord>, endpoint: EndpointId) -> &'static str {
+    let chosen = placement.and_then(|placement| placement.chosen.iter().find(|chosen| chosen.endpoint == endpoint));
+    match chosen.map(|chosen| chosen.because) {
+        Some(ChosenBecause::KeptPlace) => "chosen before and kept",
+        Some(ChosenBecause::HadBytes) => "had some of the bytes already",
+        Some(ChosenBecause::Spread) => "its turn",
+        None => "no longer chosen",
+    }
+}
+
+/// What would help against a reason, as commands to paste.
+fn help(reason: &StuckReason, rule: &RuleView, record: &RuleRecord, example: Option<&Did>) -> Vec<String> {
+    let (id, on) = (rule.id, record.expression.as_str());
+    let file = example.map_or_else(|| "SCOPE:NAME".to_owned(), Did::to_string);
+    let retry = format!("dapple rule retry {id}");
+    match reason {
+        StuckReason::ExpressionMatchesNothing => vec![
+            "dapple endpoint list".to_owned(),
+            format!("dapple endpoint set NAME --attr KEY=VALUE    # so that `{on}` matches it"),
+            format!("dapple rule update {id} --on 'EXPRESSION'"),
+        ],
+        StuckReason::TooFewEndpoints { matching, .. } => {
+            let fewer = (*matching > 0).then(|| format!("dapple rule update {id} --copies {matching}"));
+            let more = format!("dapple endpoint set NAME --attr KEY=VALUE    # so that `{on}` matches it");
+            [more]
+                .into_iter()
+                .chain(fewer)
+                .chain([format!("dapple rule update {id} --on 'EXPRESSION'")])
+                .collect()
+        }
+        StuckReason::NoSource => vec![
+            format!("dapple replica list '{file}'"),
+            "dapple put TREE --to DATASET --endpoint NAME    # with the file".to_owned(),
+        ],
+        StuckReason::SourceUnreachable { endpoint } | StuckReason::EndpointUnreachable { endpoint } => {
+            vec![
+                format!("dapple endpoint show {endpoint}    # is it mounted and reachable?"),
+                retry,
+            ]
+        }
+        StuckReason::EndpointFull { endpoint } => vec![
+            format!("dapple endpoint show {endpoint}    # make room there, then retry"),
+            retry,
+            format!("dapple rule update {id} --on '({on})\\{endpoint}'"),
+        ],
+        StuckReason::EndpointDenies { endpoint } => {
+            vec![
+                format!("dapple endpoint show {endpoint}    # let the server read and write its root"),
+                retry,
+            ]
+        }
+        StuckReason::ChecksumMismatch { source, .. } | StuckReason::SourceMissing { endpoint: source } => {
+            vec![format!("dapple replica declare-bad '{file}' --at {source}")]
+        }
+        StuckReason::PathOccupied { endpoint } => {
+            vec![
+                format!("dapple endpoint show {endpoint}    # move what lies under the name of {file}"),
+                retry,
+            ]
+        }
+        StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
+    }
+}

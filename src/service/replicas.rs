@@ -1,0 +1,206 @@
+//! Replicas: list them, register them in bulk, declare one bad.
+
+use crate::catalog::endpoints;
+use crate::catalog::ledger::replicas::mark_bad;
+use crate::catalog::record::{DidRecord, Replicas};
+use crate::catalog::wake::Topic;
+use crate::model::did::{Did, DidKind, DidName};
+use crate::model::endpoint::{Endpoint, EndpointName};
+use crate::model::id::{DidId, EndpointId};
+use crate::policy::decision::Action;
+use crate::replicas::register::{Registered, Stated, Target, register_batch};
+use crate::service::dids::{contents_page, ensure_dataset, require};
+use crate::service::error::ServiceError;
+use crate::service::paging::Paging;
+use crate::service::view::{NewReplica, Page, RefusedLine, RegisteredChunk, ReplicaView};
+use crate::service::{Context, endpoints as endpoint_acts};
+use crate::storage::layout::StoragePath;
+
+/// How many lines of a registration are one transaction.
+pub const CHUNK: usize = crate::catalog::TRANSACTION_FILES_MAX;
+/// The most replicas of one file that are listed.
+const REPLICAS_MAX: usize = 1_000;
+
+/// Lists the replicas of a file, or of the files of a dataset. A page holds whole files.
+pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<ReplicaView>, ServiceError> {
+    ctx.permit(Action::Discover, did)?;
+    let limit = paging.limit()?;
+    let view = ctx.catalog().view().await?;
+    let (id, record) = require(&view, did).await?;
+    let (files, next) = match record.kind() {
+        DidKind::File => (vec![(0, id, record)], None),
+        DidKind::Dataset => contents_page(&view, id, paging.after()?, limit).await?,
+        DidKind::Container => {
+            let detail = format!("`{did}` is a container; list the replicas of its datasets");
+            return Err(ServiceError::invalid("invalid-kind", detail));
+        }
+    };
+    let endpoints = endpoints::all(&view).await?;
+    let prefixes: Vec<_> = files.iter().map(|(_, id, _)| (*id,)).collect();
+    let mut items = Vec::new();
+    for ((_, _, file), replicas) in files
+        .iter()
+        .zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?)
+    {
+        for ((_, endpoint), replica) in replicas {
+            items.extend(to_view(file, endpoint, replica, &endpoints));
+        }
+    }
+    Ok(Page { items, next })
+}
+
+fn to_view(
+    file: &DidRecord,
+    endpoint: EndpointId,
+    replica: crate::catalog::record::ReplicaRecord,
+    endpoints: &[Endpoint],
+) -> Option<ReplicaView> {
+    let endpoint = endpoints.iter().find(|known| known.id == endpoint)?;
+    let did = file.did();
+    Some(ReplicaView {
+        endpoint: endpoint.name.clone(),
+        path: replica.path.unwrap_or_else(|| StoragePath::derived(&did).to_string()),
+        state: replica.state,
+        verification: replica.verification,
+        bytes: file.file().map_or(0, |facts| facts.bytes),
+        did,
+    })
+}
+
+/// A registration in bulk that is under way: one target, any number of chunks.
+pub struct Registration {
+    ctx: Context,
+    target: Target,
+}
+
+/// Begins a registration of files that lie at an endpoint already.
+pub async fn begin_registration(
+    ctx: &Context,
+    to: &Did,
+    endpoint: &EndpointName,
+) -> Result<Registration, ServiceError> {
+    ctx.permit(Action::Write, to)?;
+    let permit = ctx.permit_at(Action::Place, to, Some(endpoint.clone()))?;
+    let place = endpoint_acts::find(&ctx.catalog().view().await?, endpoint).await?;
+    let dataset = ensure_dataset(ctx, to).await?;
+    let decision = ctx
+        .catalog()
+        .transact(move |txn| {
+            let permit = permit.clone();
+            async move { Ok::<_, ServiceError>(permit.record(&txn)) }
+        })
+        .await?;
+    let (scope, account) = (to.scope.clone(), ctx.account.clone());
+    let target = Target {
+        scope,
+        dataset,
+        endpoint: place.id,
+        account,
+        decision,
+    };
+    Ok(Registration {
+        ctx: ctx.clone(),
+        target,
+    })
+}
+
+impl Registration {
+    /// Registers a chunk of at most [`CHUNK`] lines, of which the first has the number `line`.
+    /// Lines that cannot be read are refused one by one.
+    pub async fn chunk(&self, line: u64, lines: &[String]) -> Result<RegisteredChunk, ServiceError> {
+        let mut answer = RegisteredChunk {
+            line,
+            registered: 0,
+            known: 0,
+            refused: Vec::new(),
+        };
+        let (mut files, mut numbers) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
+        for (number, text) in (line..).zip(lines) {
+            match read_line(text) {
+                Ok(file) => {
+                    files.push(file);
+                    numbers.push(number);
+                }
+                Err(detail) => {
+                    let code = "invalid-line".to_owned();
+                    answer.refused.push(RefusedLine {
+                        line: number,
+                        code,
+                        detail,
+                    });
+                }
+            }
+        }
+        let outcomes = register_batch(self.ctx.catalog(), self.target.clone(), files).await?;
+        for (number, outcome) in numbers.into_iter().zip(outcomes) {
+            match outcome {
+                Registered::New => answer.registered += 1,
+                Registered::Known => answer.known += 1,
+                Registered::Refused { code, detail } => {
+                    answer.refused.push(RefusedLine {
+                        line: number,
+                        code: code.to_owned(),
+                        detail,
+                    });
+                }
+            }
+        }
+        answer.refused.sort_by_key(|refused| refused.line);
+        self.ctx.catalog().wakes().wake(Topic::Folds);
+        self.ctx.catalog().wakes().wake(Topic::Rules);
+        Ok(answer)
+    }
+}
+
+fn read_line(text: &str) -> Result<Stated, String> {
+    let new: NewReplica = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let name = DidName::parse(&new.name).map_err(|error| error.to_string())?;
+    let path = new
+        .path
+        .as_deref()
+        .map(StoragePath::parse)
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    if i64::try_from(new.bytes).is_err() {
+        return Err("no file has so many bytes".to_owned());
+    }
+    Ok(Stated {
+        name,
+        bytes: new.bytes,
+        checksum: new.checksum,
+        path,
+    })
+}
+
+/// Declares a replica bad: it is read no more, and rules replace it.
+pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<ReplicaView, ServiceError> {
+    ctx.permit(Action::Write, &did)?;
+    let (file, place): (DidId, Endpoint) = ctx
+        .catalog()
+        .transact(move |txn| {
+            let (did, endpoint) = (did.clone(), endpoint.clone());
+            async move {
+                let (id, record) = require(&txn, &did).await?;
+                let place = endpoint_acts::find(&txn, &endpoint).await?;
+                let Some(facts) = record.file() else {
+                    let detail = format!("`{did}` is a {}; name the file whose replica is bad", record.kind());
+                    return Err(ServiceError::invalid("invalid-kind", detail));
+                };
+                if txn.get::<Replicas>(&(id, place.id)).await?.is_none() {
+                    return Err(ServiceError::not_found("replica", format!("{did} at {endpoint}")));
+                }
+                mark_bad(&txn, id, place.id, facts.bytes).await?;
+                Ok(((id), place))
+            }
+        })
+        .await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    ctx.catalog().wakes().wake(Topic::Folds);
+    let view = ctx.catalog().view().await?;
+    let record = view.get::<crate::catalog::record::Dids>(&(file,)).await?;
+    let replica = view.get::<Replicas>(&(file, place.id)).await?;
+    let shown = record
+        .zip(replica)
+        .and_then(|(file, replica)| to_view(&file, place.id, replica, &[place]));
+    shown.ok_or_else(|| ServiceError::not_found("replica", file))
+}

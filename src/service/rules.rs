@@ -1,0 +1,271 @@
+//! Rules: make, list, change, remove, retry.
+
+use std::time::Duration;
+
+use crate::catalog::ledger::tally;
+use crate::catalog::ledger::transfers::revive_one;
+use crate::catalog::record::{
+    Backlog, CountsRecord, DidContent, Dids, Heads, IntentAct, Intents, Locks, Replicas, RuleCountsTable, RuleRecord,
+    RuleWork, Rules, RulesByDid, StuckFiles,
+};
+use crate::catalog::wake::Topic;
+use crate::catalog::{Txn, View};
+use crate::model::change::Change;
+use crate::model::did::Did;
+use crate::model::expression::Expression;
+use crate::model::id::{DidId, EndpointId, RuleId};
+use crate::model::lock::LockState;
+use crate::model::replica::ReplicaState;
+use crate::model::rule::{COPIES_MAX, RuleCounts, state};
+use crate::model::time::Timestamp;
+use crate::policy::decision::Action;
+use crate::rules::{evaluate, expire};
+use crate::service::Context;
+use crate::service::dids::require;
+use crate::service::error::ServiceError;
+use crate::service::paging::{Paging, page};
+use crate::service::view::{NewRule, Page, RuleChange, RuleView};
+
+/// Over how many locks a rule's file counts are summed.
+pub(super) const LOCKS_MAX: usize = 1_000;
+
+/// Makes a rule. Endpoints are chosen at once in the background.
+pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceError> {
+    ctx.permit(Action::AddRule, &new.did)?;
+    let expression = Expression::parse(&new.expression)?;
+    let copies = check_copies(new.copies)?;
+    let id = RuleId(ctx.catalog().clock().id());
+    let account = ctx.account.clone();
+    ctx.catalog()
+        .transact(move |txn| {
+            let (new, expression, account) = (new.clone(), expression.clone(), account.clone());
+            async move {
+                let (did, _) = require(&txn, &new.did).await?;
+                let record = RuleRecord {
+                    did,
+                    account,
+                    copies,
+                    expression,
+                    grouping: new.grouping,
+                    created_at: txn.now(),
+                    expires_at: new.lifetime_seconds.and_then(|seconds| ends(txn.now(), seconds)),
+                    revision: 1,
+                    releasing: false,
+                };
+                txn.put::<Rules>(&(id,), &record);
+                txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
+                evaluate::begin(&txn, id, did).await?;
+                txn.emit(&Change::RuleChanged { rule: id });
+                Ok::<_, ServiceError>(())
+            }
+        })
+        .await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    show(ctx, id).await
+}
+
+fn check_copies(copies: u16) -> Result<u16, ServiceError> {
+    match copies {
+        1..=COPIES_MAX => Ok(copies),
+        _ => Err(ServiceError::invalid(
+            "invalid-copies",
+            format!("a rule asks for 1 to {COPIES_MAX} copies"),
+        )),
+    }
+}
+
+fn ends(now: Timestamp, seconds: u64) -> Option<Timestamp> {
+    (seconds > 0).then(|| now.after(Duration::from_secs(seconds)))
+}
+
+/// Shows a rule.
+pub async fn show(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
+    ctx.permit(Action::Discover, format!("rule {id}"))?;
+    let view = ctx.catalog().view().await?;
+    let record = find(&view, id).await?;
+    to_view(&view, id, record).await
+}
+
+pub(super) async fn find(view: &View, id: RuleId) -> Result<RuleRecord, ServiceError> {
+    view.get::<Rules>(&(id,))
+        .await?
+        .ok_or_else(|| ServiceError::not_found("rule", id))
+}
+
+/// Lists rules in the order in which they were made, all or those on one DID.
+pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Page<RuleView>, ServiceError> {
+    ctx.permit(Action::Discover, "rules")?;
+    let limit = paging.limit()?;
+    let after = paging.after()?.unwrap_or(RuleId(0));
+    let view = ctx.catalog().view().await?;
+    let ids: Vec<RuleId> = match &did {
+        None => {
+            let rows = view.scan_after::<Rules>(&(), &(after,), limit).await?;
+            rows.into_iter().map(|((id,), _)| id).collect()
+        }
+        Some(did) => {
+            let (on, _) = require(&view, did).await?;
+            let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), limit).await?;
+            rows.into_iter().map(|((_, id), ())| id).collect()
+        }
+    };
+    let full = ids.len() == limit;
+    let mut items = Vec::with_capacity(ids.len());
+    for id in ids {
+        items.push(to_view(&view, id, find(&view, id).await?).await?);
+    }
+    Ok(page(items, full, |item| item.id.to_string()))
+}
+
+/// Changes a rule; its placement is decided again where that matters.
+pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<RuleView, ServiceError> {
+    ctx.permit(Action::AddRule, format!("rule {id}"))?;
+    let expression = change.expression.as_deref().map(Expression::parse).transpose()?;
+    let copies = change.copies.map(check_copies).transpose()?;
+    ctx.catalog()
+        .transact(move |txn| {
+            let expression = expression.clone();
+            async move {
+                let old = find_active(&txn, id).await?;
+                let mut new = RuleRecord {
+                    revision: old.revision + 1,
+                    ..old.clone()
+                };
+                new.copies = copies.unwrap_or(old.copies);
+                new.expression = expression.unwrap_or_else(|| old.expression.clone());
+                if let Some(seconds) = change.lifetime_seconds {
+                    new.expires_at = ends(txn.now(), seconds);
+                }
+                txn.replace::<Rules>(&(id,), &old, &new);
+                if new.copies != old.copies || new.expression != old.expression {
+                    evaluate::begin(&txn, id, old.did).await?;
+                }
+                txn.emit(&Change::RuleChanged { rule: id });
+                Ok::<_, ServiceError>(())
+            }
+        })
+        .await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    show(ctx, id).await
+}
+
+async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> {
+    let record = find(txn, id).await?;
+    if record.releasing {
+        return Err(ServiceError::Conflict {
+            code: "rule-ended",
+            detail: format!("rule {id} has ended"),
+            hint: Some("make a new one with `dapple rule add`".to_owned()),
+        });
+    }
+    Ok(record)
+}
+
+/// Removes a rule. Its locks go in the background; replicas stay.
+pub async fn remove(ctx: &Context, id: RuleId) -> Result<(), ServiceError> {
+    ctx.permit(Action::AddRule, format!("rule {id}"))?;
+    ctx.catalog()
+        .transact(move |txn| async move {
+            let rule = find(&txn, id).await?;
+            if !rule.releasing {
+                expire::end_rule(&txn, id, &rule);
+            }
+            Ok::<_, ServiceError>(())
+        })
+        .await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    Ok(())
+}
+
+/// Tries at once what a rule is stuck on: places again, and revives its failed transfers, up to
+/// 1,000 of them for each lock.
+pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
+    ctx.permit(Action::AddRule, format!("rule {id}"))?;
+    let view = ctx.catalog().view().await?;
+    let locks = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
+    let stuck = locks
+        .into_iter()
+        .filter(|(_, lock)| matches!(lock.state, LockState::Stuck { .. }));
+    for ((_, unit, endpoint), _) in stuck {
+        revive_unit(ctx, unit, endpoint).await?;
+    }
+    ctx.catalog()
+        .transact(move |txn| async move {
+            let rule = find_active(&txn, id).await?;
+            evaluate::begin(&txn, id, rule.did).await?;
+            Ok::<_, ServiceError>(())
+        })
+        .await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    ctx.catalog().wakes().wake(Topic::Transfers);
+    show(ctx, id).await
+}
+
+async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result<(), ServiceError> {
+    ctx.catalog()
+        .transact(move |txn| async move {
+            for ((_, _, file), _) in txn.scan::<StuckFiles>(&(unit, endpoint), 1_000).await? {
+                if let Some(intent) = txn.get::<Intents>(&(file, endpoint)).await?
+                    && let IntentAct::Transfer(transfer) = intent.act
+                {
+                    revive_one(&txn, transfer).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+}
+
+pub(super) async fn to_view(view: &View, id: RuleId, rule: RuleRecord) -> Result<RuleView, ServiceError> {
+    let counts = view.get::<RuleCountsTable>(&(id,)).await?.unwrap_or_default();
+    let natural = |count: i64| u64::try_from(count).unwrap_or(0);
+    let counts = RuleCounts {
+        locks_ok: natural(counts.ok),
+        locks_replicating: natural(counts.replicating),
+        locks_stuck: natural(counts.stuck),
+        units_unplaced: natural(counts.unplaced),
+        open_work: view.get::<RuleWork>(&(id,)).await?.is_some() || view.any::<Backlog>(&(rule.did,)).await?,
+    };
+    let did = view
+        .get::<Dids>(&(rule.did,))
+        .await?
+        .ok_or_else(|| ServiceError::not_found("rule", id))?;
+    let (mut files_done, mut files_wanted) = (0, 0);
+    for ((_, unit, endpoint), _) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
+        let (done, wanted) = progress(view, unit, endpoint).await?;
+        files_done += done;
+        files_wanted += wanted;
+    }
+    Ok(RuleView {
+        id,
+        did: did.did(),
+        account: rule.account,
+        copies: rule.copies,
+        expression: rule.expression.as_str().to_owned(),
+        grouping: rule.grouping,
+        state: state(rule.releasing, counts),
+        locks_ok: counts.locks_ok,
+        locks_replicating: counts.locks_replicating,
+        locks_stuck: counts.locks_stuck,
+        units_unplaced: counts.units_unplaced,
+        files_done,
+        files_wanted,
+        created_at: rule.created_at,
+        expires_at: rule.expires_at,
+    })
+}
+
+/// How many files of a unit are at an endpoint, of how many.
+pub(super) async fn progress(view: &View, unit: DidId, endpoint: EndpointId) -> Result<(u64, u64), ServiceError> {
+    if let Some(head) = view.get::<Heads>(&(unit,)).await? {
+        let there = tally::coverage(view, unit, endpoint).await?;
+        return Ok((u64::try_from(there.files).unwrap_or(0), head.members));
+    }
+    let is_file = view
+        .get::<Dids>(&(unit,))
+        .await?
+        .is_some_and(|did| matches!(did.content, DidContent::File(_)));
+    let replica = view.get::<Replicas>(&(unit, endpoint)).await?;
+    let there = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
+    Ok((u64::from(there), u64::from(is_file)))
+}

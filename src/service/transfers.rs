@@ -1,0 +1,107 @@
+//! Transfers: what is on its way.
+
+use crate::catalog::View;
+use crate::catalog::endpoints;
+use crate::catalog::ledger::transfers::units_of;
+use crate::catalog::record::{Dids, LocksByUnit, TransferRecord, Transfers};
+use crate::model::id::{RuleId, TransferId};
+use crate::model::transfer::TransferState;
+use crate::policy::decision::Action;
+use crate::service::Context;
+use crate::service::error::ServiceError;
+use crate::service::paging::Paging;
+use crate::service::view::{Page, TransferView};
+
+/// Which transfers to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only those in this state: `waiting`, `running` or `failed`.
+    pub state: Option<String>,
+    /// Only those that this rule wants.
+    pub rule: Option<RuleId>,
+}
+
+/// Lists transfers in the order in which they were planned. A page that a filter thins out may have
+/// fewer entries than the limit and still lead on.
+pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<TransferView>, ServiceError> {
+    ctx.permit(Action::Discover, "transfers")?;
+    if let Some(state) = &filter.state
+        && !["waiting", "running", "failed"].contains(&state.as_str())
+    {
+        let detail = format!("`{state}` is no state of a transfer: use waiting, running or failed");
+        return Err(ServiceError::invalid("invalid-state", detail));
+    }
+    let limit = paging.limit()?;
+    let view = ctx.catalog().view().await?;
+    let after = paging.after()?.unwrap_or(TransferId(0));
+    let rows = view.scan_after::<Transfers>(&(), &(after,), limit).await?;
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit)
+        .map(|((id,), _)| id.to_string());
+    let mut items = Vec::new();
+    for ((id,), record) in rows {
+        if passes(&view, &filter, &record).await? {
+            items.extend(to_view(&view, id, record).await?);
+        }
+    }
+    Ok(Page { items, next })
+}
+
+async fn passes(view: &View, filter: &Filter, record: &TransferRecord) -> Result<bool, ServiceError> {
+    if filter
+        .state
+        .as_deref()
+        .is_some_and(|wanted| wanted != state_name(&record.state))
+    {
+        return Ok(false);
+    }
+    let Some(rule) = filter.rule else { return Ok(true) };
+    for unit in units_of(view, record.file).await? {
+        let holders = view.scan::<LocksByUnit>(&(unit, record.destination, rule), 1).await?;
+        if !holders.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn state_name(state: &TransferState) -> &'static str {
+    match state {
+        TransferState::Waiting { .. } => "waiting",
+        TransferState::Running { .. } => "running",
+        TransferState::Failed { .. } => "failed",
+    }
+}
+
+async fn to_view(view: &View, id: TransferId, record: TransferRecord) -> Result<Option<TransferView>, ServiceError> {
+    let did = view.get::<Dids>(&(record.file,)).await?;
+    let destination = endpoints::by_id(view, record.destination).await?;
+    let (Some(did), Some(destination)) = (did, destination) else {
+        return Ok(None);
+    };
+    let (attempts, reason, next_attempt_at) = match &record.state {
+        TransferState::Waiting {
+            attempts,
+            not_before,
+            last,
+        } => (*attempts, last.clone(), Some(*not_before)),
+        TransferState::Running { attempts, .. } => (*attempts, None, None),
+        TransferState::Failed { reason, retry_at, .. } => (
+            crate::model::transfer::ATTEMPTS_MAX,
+            Some(reason.clone()),
+            Some(*retry_at),
+        ),
+    };
+    Ok(Some(TransferView {
+        id,
+        did: did.did(),
+        destination: destination.name,
+        state: state_name(&record.state).to_owned(),
+        attempts,
+        reason: reason.map(|reason| reason.to_string()),
+        next_attempt_at,
+        bytes: record.bytes,
+        created_at: record.created_at,
+    }))
+}

@@ -1,0 +1,67 @@
+//! Moves files: keeps a number of jobs in flight and settles their outcomes in batches. One future,
+//! nothing spawned: whoever polls it decides where and when it runs.
+
+use std::sync::{Arc, Mutex};
+
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::storage::registry::Registry;
+use crate::transfers::claim::{Cursors, claim};
+use crate::transfers::execute::execute;
+use crate::transfers::job::Job;
+use crate::transfers::settle::{SETTLE_MAX, settle};
+
+/// How many jobs one mover has in flight. Each holds a few chunks of memory.
+const IN_FLIGHT: usize = 32;
+/// How many settling transactions may be under way while more jobs go on.
+const SETTLING: usize = 4;
+
+/// Moves files until nothing is ready. Returns how many jobs were done.
+pub async fn drain(
+    catalog: &Catalog,
+    stores: &Arc<Registry>,
+    cursors: &Arc<Mutex<Cursors>>,
+) -> Result<usize, CatalogError> {
+    let jobs = claimed(catalog.clone(), Arc::clone(cursors));
+    let outcomes = jobs
+        .map(|job| {
+            let (stores, clock) = (Arc::clone(stores), catalog.clock().clone());
+            async move { Ok(execute(job?, stores, clock).await) }
+        })
+        .buffer_unordered(IN_FLIGHT);
+    outcomes
+        .ready_chunks(SETTLE_MAX)
+        .map(|chunk| {
+            let catalog = catalog.clone();
+            async move {
+                let outcomes = chunk.into_iter().collect::<Result<Vec<_>, CatalogError>>()?;
+                let count = outcomes.len();
+                settle(&catalog, outcomes).await?;
+                Ok(count)
+            }
+        })
+        .buffer_unordered(SETTLING)
+        .try_fold(0, |sum, count| std::future::ready(Ok(sum + count)))
+        .await
+}
+
+/// Jobs as they are claimed, until a claim comes back empty.
+fn claimed(catalog: Catalog, cursors: Arc<Mutex<Cursors>>) -> BoxStream<'static, Result<Job, CatalogError>> {
+    stream::try_unfold((catalog, cursors), |(catalog, shared)| async move {
+        let mut cursors = std::mem::take(&mut *shared.lock().expect("nothing panics while holding it"));
+        let jobs = claim(&catalog, &mut cursors).await;
+        *shared.lock().expect("nothing panics while holding it") = cursors;
+        let jobs = jobs?;
+        if jobs.is_empty() {
+            return Ok::<_, CatalogError>(None);
+        }
+        Ok(Some((
+            stream::iter(jobs.into_iter().map(Ok::<_, CatalogError>)),
+            (catalog, shared),
+        )))
+    })
+    .try_flatten()
+    .boxed()
+}

@@ -1,0 +1,50 @@
+//! What every storage promises, asked of every backend: one line each at the end.
+
+mod large;
+mod posix;
+mod promises;
+mod world;
+
+/// Makes a test of each promise for a backend; `$world` makes it afresh for each.
+macro_rules! keeps_promises {
+    ($backend:ident, $world:expr) => {
+        keeps_promises! { $backend, $world =>
+            an_object_comes_back_as_it_was_put
+            ranges_give_their_bytes_and_nothing_beyond_the_end
+            a_stream_of_another_length_is_refused_and_leaves_nothing
+            a_failing_stream_leaves_nothing
+            nothing_has_the_final_name_before_publishing
+            publishing_refuses_to_replace_unless_asked
+            publishing_what_was_never_staged_is_not_found
+            discarding_is_repeatable_and_leaves_no_trace
+            deleting_removes_the_object_alone
+            what_is_missing_is_not_found
+            a_list_has_everything
+            odd_names_are_names
+            a_stage_begins_afresh_over_what_a_dropped_one_left
+            intents_do_not_disturb_each_other
+            of_concurrent_publishes_one_wins
+            many_objects_come_and_go_at_once
+            a_copy_within_a_store_equals_its_source
+            hashes_taken_in_passing_equal_those_read_back
+            a_probe_leaves_nothing
+        }
+    };
+    ($backend:ident, $world:expr => $($promise:ident)*) => {
+        mod $backend {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::promises::$promise(&$world).await;
+                }
+            )*
+        }
+    };
+}
+
+keeps_promises!(memory, crate::storage_conformance::world::World::memory());
+keeps_promises!(on_posix, crate::storage_conformance::world::World::posix());
+keeps_promises!(
+    on_posix_without_openat2,
+    crate::storage_conformance::world::World::posix_without_openat2()
+);
