@@ -19,14 +19,13 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::cli::digest::strongest;
 use crate::cli::failure::Failure;
 use crate::cli::screen::{Row, Style};
 use crate::cli::table::FailedFile;
 use crate::cli::{Session, parse};
 use crate::client::{Client, ClientError, file_url};
 use crate::clock::SharedClock;
-use crate::model::checksum::Checksum;
+use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::{Did, DidKind};
 use crate::service::view::{ContentView, NewUrl, UrlView};
 
@@ -97,9 +96,7 @@ pub(crate) async fn run(session: &mut Session, args: GetArgs) -> Result<(), Fail
     let ended = get(&session.client, clock, args, &bar, &mut report).await;
     bar.finish_and_clear();
     let talk = session.screen.talk();
-    for failed in &report.failed {
-        talk.say(&format!("{}: {} ({})", failed.path, failed.detail, failed.code));
-    }
+    talk.failed_files(&report.failed, report.failed_count);
     if let Err(failure) = ended {
         if report.downloaded > 0 {
             talk.say(&format!(
@@ -245,8 +242,8 @@ impl Fetching<'_> {
 
     async fn url(&mut self, did: &Did) -> Result<String, ClientError> {
         let now = self.run.clock.now();
-        let fresh = |base: &&UrlView| base.expires_at.as_millis() > now.as_millis() + URL_MILLIS_MIN;
-        let url = if let Some(base) = self.base.as_ref().filter(fresh) {
+        let is_fresh = |base: &&UrlView| base.expires_at.as_millis() > now.as_millis() + URL_MILLIS_MIN;
+        let url = if let Some(base) = self.base.as_ref().filter(is_fresh) {
             base.url.clone()
         } else {
             let new = NewUrl {
@@ -306,6 +303,16 @@ pub(crate) fn failed(did: &Did, error: &ClientError) -> FailedFile {
         code: problem.code,
         detail: problem.detail,
     }
+}
+
+/// The checksum to go by: the one that is hardest to meet by accident.
+fn strongest(checksums: &[Checksum]) -> Option<&Checksum> {
+    checksums.iter().min_by_key(|checksum| match checksum.algorithm() {
+        Algorithm::Blake3 => 0,
+        Algorithm::Sha256 => 1,
+        Algorithm::Md5 => 2,
+        Algorithm::Adler32 => 3,
+    })
 }
 
 /// Paths given out in this run, eight bytes each: two names can lead to one path, and the second

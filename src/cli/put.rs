@@ -106,9 +106,7 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
     let ended = put(&session.client, args, &bar, &mut report).await;
     bar.finish_and_clear();
     let talk = session.screen.talk();
-    for failed in &report.failed {
-        talk.say(&format!("{}: {} ({})", failed.path, failed.detail, failed.code));
-    }
+    talk.failed_files(&report.failed, report.failed_count);
     if let Err(failure) = ended {
         if report.uploaded > 0 {
             talk.say(&format!(

@@ -17,7 +17,7 @@ use crate::cli::screen::{Format, Row, Style};
 use crate::cli::{Session, parse};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
-use crate::service::view::RefusedLine;
+use crate::service::view::{BadReplica, RefusedLine};
 
 /// Bytes read from the file of lines at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -32,6 +32,14 @@ pub(crate) enum ReplicaCommand {
     List {
         /// scope:name
         did: Did,
+    },
+    /// Say that a replica's bytes are missing or wrong; rules replace it
+    DeclareBad {
+        /// The file
+        did: Did,
+        /// Where its replica is bad
+        #[arg(long, value_parser = parse::endpoint, value_name = "ENDPOINT")]
+        at: EndpointName,
     },
 }
 
@@ -50,14 +58,14 @@ pub(crate) struct RegisterArgs {
 
 /// What a registration did, in all.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Registered {
+pub(crate) struct Sum {
     registered: u64,
     known: u64,
     refused_count: u64,
     refused: Vec<RefusedLine>,
 }
 
-impl Row for Registered {
+impl Row for Sum {
     const HEADERS: &'static [&'static str] = &["REGISTERED", "KNOWN", "REFUSED"];
 
     fn cells(&self, _style: Style) -> Vec<String> {
@@ -71,6 +79,11 @@ pub(crate) async fn run(session: &mut Session, command: ReplicaCommand) -> Resul
     match command {
         ReplicaCommand::List { did } => session.screen.list(session.client.replicas(&did)?.stream()).await,
         ReplicaCommand::Register(args) => register(session, args).await,
+        ReplicaCommand::DeclareBad { did, at } => {
+            let bad = BadReplica { did, endpoint: at };
+            let declared = session.client.declare_bad(&bad).await?;
+            session.screen.one(&declared)
+        }
     }
 }
 
@@ -78,7 +91,7 @@ async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), Failu
     let lines = lines(&args.from).await?;
     let answers = session.client.register(&args.to, &args.endpoint, lines).await?;
     let mut answers = pin!(answers);
-    let mut sum = Registered::default();
+    let mut sum = Sum::default();
     let line = session.screen.status_line();
     while let Some(chunk) = answers.try_next().await? {
         if session.screen.format == Format::Ndjson {

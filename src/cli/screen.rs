@@ -11,12 +11,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
+use crate::cli::table::FailedFile;
 use crate::client::ClientError;
 use crate::clock::SharedClock;
 use crate::model::time::{Timestamp, show_span};
 
 /// Rows that are laid out together; longer lists go out in parts of this many.
 const TABLE_ROWS_MAX: usize = 1_000;
+
+/// Failed files that are named on stderr; the report has more of them.
+const FAILED_NAMED_MAX: usize = 20;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -238,6 +242,18 @@ impl Talk {
     pub(crate) fn say(self, text: &str) {
         if !self.json {
             eprintln!("{}", clean(text));
+        }
+    }
+
+    /// Says which files failed, the first of them by name.
+    pub(crate) fn failed_files(self, failed: &[FailedFile], count: u64) {
+        let named = &failed[..failed.len().min(FAILED_NAMED_MAX)];
+        for file in named {
+            self.say(&format!("{}: {} ({})", file.path, file.detail, file.code));
+        }
+        let rest = count - named.len() as u64;
+        if rest > 0 {
+            self.say(&format!("and {rest} more failed; `-o json` names up to 1,000"));
         }
     }
 

@@ -51,13 +51,13 @@ pub(crate) async fn run(session: &mut Session, args: WaitArgs) -> Result<(), Fai
     let mut pause = PAUSE_FIRST;
     let (rule, verdict) = loop {
         let rule = session.client.rule(args.id).await?;
-        let waited = clock.monotonic() - begun;
+        let waited = clock.monotonic().saturating_sub(begun);
         if rule.state == RuleState::Stuck {
             stuck_since.get_or_insert(waited);
         } else {
             stuck_since = None;
         }
-        let stuck_for = stuck_since.map(|since| waited - since);
+        let stuck_for = stuck_since.map(|since| waited.saturating_sub(since));
         match judge(args.wanted, rule.state, stuck_for, waited, args.timeout) {
             Verdict::Wait => {}
             verdict => break (rule, verdict),

@@ -127,7 +127,7 @@ async fn a_server_that_restarts_is_waited_for() {
     drop(listener);
     let client = client(&format!("http://{address}")).with_pauses(vec![Duration::from_millis(200); 10]);
     let late = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        SystemClock::shared().sleep(Duration::from_millis(300)).await;
         let listener = tokio::net::TcpListener::bind(address).await.expect("still free");
         let answer = Json(json!({"status": "ready", "version": "1"}));
         let router = Router::new().route("/health", get(async move || answer));

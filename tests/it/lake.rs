@@ -125,9 +125,9 @@ impl TestLake {
         for ((name, content), answer) in files.iter().zip(answers) {
             match answer {
                 UploadView::Put { url, .. } => {
-                    let payload = Payload::from(content.to_vec());
+                    let (length, bytes) = (content.len() as u64, bytes::Bytes::copy_from_slice(content));
                     self.client
-                        .upload(&url, payload)
+                        .upload(&url, length, || Payload::Whole(bytes.clone()))
                         .await
                         .unwrap_or_else(|error| panic!("{name}: {error}"));
                 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::cli::digest::{Digest, digest_file};
 use crate::cli::get::{Run, failed};
 use crate::cli::table::FailedFile;
 use crate::client::ClientError;
 use crate::fault::{Fault as _, Kind};
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::Did;
+use crate::storage::hash::{Hashed, Hasher, hash_file};
 
 /// How a file is called while it is on its way: `.<name>.dapple-part`.
 const PART_SUFFIX: &str = ".dapple-part";
@@ -93,7 +93,7 @@ async fn try_fetch(run: &Run, wanted: &Wanted) -> Result<Fetched, Trouble> {
         return Ok(Fetched::AlreadyThere(bytes));
     };
     let path = part.path.clone();
-    let whole = complete(run, wanted, part).await;
+    let whole = complete(run, wanted, *part).await;
     blocking(move || match whole {
         Ok(()) => std::fs::rename(&path, &place).map_err(Trouble::from),
         Err(trouble @ Trouble::Differs(_)) => {
@@ -139,7 +139,7 @@ enum Begun {
     /// The file is there.
     There,
     /// It is to be fetched, from where the part ends.
-    Part { part: Part, place: PathBuf },
+    Part { part: Box<Part>, place: PathBuf },
 }
 
 /// A file on its way.
@@ -148,7 +148,7 @@ struct Part {
     file: File,
     written: u64,
     /// The checksum of what is written, kept up only while all of it passed through here.
-    passing: Option<Digest>,
+    passing: Option<Hasher>,
 }
 
 fn begin(place: &Path, bytes: u64, checksum: Option<&Checksum>) -> io::Result<Begun> {
@@ -178,10 +178,10 @@ fn begin(place: &Path, bytes: u64, checksum: Option<&Checksum>) -> io::Result<Be
         path,
         file,
         written,
-        passing: algorithm.map(Digest::new),
+        passing: algorithm.map(|algorithm| Hasher::new(&[algorithm])),
     };
     Ok(Begun::Part {
-        part,
+        part: Box::new(part),
         place: place.to_owned(),
     })
 }
@@ -203,8 +203,8 @@ fn is_there(place: &Path, bytes: u64, checksum: Option<&Checksum>) -> io::Result
     let Some(checksum) = checksum else {
         return Ok(true);
     };
-    let (_, found) = digest_file(&mut File::open(place)?, checksum.algorithm(), bytes)?;
-    Ok(found == *checksum)
+    let found = hash_file(&mut File::open(place)?, &[checksum.algorithm()])?;
+    Ok(found.checksum(checksum.algorithm()) == Some(checksum))
 }
 
 /// Downloads until the part is whole. Breaks are gone on with from where they were.
@@ -250,7 +250,7 @@ async fn stream_into(
         run.bar.dec(part.written);
         part = blocking(move || part.restart()).await?;
         if let Some(checksum) = &wanted.checksum {
-            part.passing = Some(Digest::new(checksum.algorithm()));
+            part.passing = Some(Hasher::new(&[checksum.algorithm()]));
         }
     }
     etag.clone_from(&download.etag);
@@ -305,12 +305,12 @@ impl Part {
         Ok(self)
     }
 
-    fn checksum(&mut self, algorithm: Algorithm) -> io::Result<Checksum> {
+    fn hashed(&mut self, algorithm: Algorithm) -> io::Result<Hashed> {
         if let Some(passing) = self.passing.take() {
             return Ok(passing.finish());
         }
         self.file.seek(SeekFrom::Start(0))?;
-        digest_file(&mut self.file, algorithm, self.written).map(|(_, checksum)| checksum)
+        hash_file(&mut self.file, &[algorithm])
     }
 }
 
@@ -320,8 +320,11 @@ async fn check(mut part: Part, wanted: &Wanted) -> Result<(Part, Option<String>)
         return Ok((part, None));
     };
     blocking(move || {
-        let found = part.checksum(expected.algorithm())?;
-        let differs = (found != expected).then(|| format!("it has {found}; {expected} is registered"));
+        let hashed = part.hashed(expected.algorithm())?;
+        let found = hashed
+            .checksum(expected.algorithm())
+            .expect("what is asked for is computed");
+        let differs = (*found != expected).then(|| format!("it has {found}; {expected} is registered"));
         Ok::<_, io::Error>((part, differs))
     })
     .await

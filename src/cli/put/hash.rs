@@ -8,10 +8,10 @@ use futures::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use crate::cli::digest::digest_file;
 use crate::cli::put::walk::{Found, LocalFile};
 use crate::cli::table::FailedFile;
 use crate::model::checksum::{Algorithm, Checksum};
+use crate::storage::hash::hash_file;
 
 /// Files hashed at once; large ones use all cores by themselves.
 const HASHING_MAX: usize = 4;
@@ -99,7 +99,11 @@ async fn hash_one(found: Found) -> Hashed {
 fn hash(file: &LocalFile) -> io::Result<(Stamp, Stamp, Checksum)> {
     let mut open = File::open(&file.path)?;
     let before = Stamp::of(&open.metadata()?);
-    let (bytes, checksum) = digest_file(&mut open, Algorithm::Blake3, before.bytes)?;
-    let after = Stamp::of(&open.metadata()?);
-    Ok((before, Stamp { bytes, ..after }, checksum))
+    let hashed = hash_file(&mut open, &[])?;
+    let after = Stamp {
+        bytes: hashed.bytes,
+        ..Stamp::of(&open.metadata()?)
+    };
+    let blake3 = hashed.checksum(Algorithm::Blake3).cloned();
+    Ok((before, after, blake3.expect("BLAKE3 is always computed")))
 }

@@ -32,7 +32,7 @@ pub(crate) enum Sent {
     Failed(FailedFile),
 }
 
-/// Sends a file. An error is one that stops the whole put: the server is gone.
+/// Sends a file. An error is one that stops the whole put: the server, or the endpoint, is gone.
 pub(crate) async fn send(
     client: Client,
     target: Target,
@@ -42,16 +42,16 @@ pub(crate) async fn send(
     let file = upload.file.clone();
     let error = match attempt(&client, &upload, &bar).await {
         Attempt::Ended(sent) => return Ok(sent),
-        Attempt::Error(error) if error.kind() == Kind::Unavailable => return explain(&file, error).await,
+        Attempt::Error(error) if stops(&client, &error).await => return explain(&file, error, true).await,
         Attempt::Error(error) => error,
     };
     // The URL may have expired, or was used by an attempt whose answer was lost: ask once more.
     let may_be_stale = matches!(
         error.kind(),
-        Kind::Denied | Kind::Unauthenticated | Kind::NotFound | Kind::Conflict
+        Kind::Denied | Kind::Unauthenticated | Kind::NotFound | Kind::Conflict | Kind::Unavailable
     );
     if !may_be_stale {
-        return explain(&file, error).await;
+        return explain(&file, error, false).await;
     }
     let again = announce(&client, &target, vec![upload.file]).await?.pop();
     match again.expect("one file was announced, so one answer came") {
@@ -60,8 +60,20 @@ pub(crate) async fn send(
         Ready::Skipped => unreachable!("announcements answer for files only"),
         Ready::Upload(fresh) => match attempt(&client, &fresh, &bar).await {
             Attempt::Ended(sent) => Ok(sent),
-            Attempt::Error(error) => explain(&file, error).await,
+            Attempt::Error(error) => {
+                let stops = stops(&client, &error).await;
+                explain(&file, error, stops).await
+            }
         },
+    }
+}
+
+/// Tells whether a failure is that of the server as a whole. A server that hangs up in the middle
+/// of a body has refused it, and its words were lost; if it still answers, others may go on.
+async fn stops(client: &Client, error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable { .. } => client.health().await.is_err(),
+        _ => error.kind() == Kind::Unavailable,
     }
 }
 
@@ -130,7 +142,7 @@ impl Shown {
 }
 
 /// Tells a failure of the file from one of the server: only the latter stops the put.
-async fn explain(hashed: &HashedFile, error: ClientError) -> Result<Sent, ClientError> {
+async fn explain(hashed: &HashedFile, error: ClientError, stops: bool) -> Result<Sent, ClientError> {
     let path = hashed.file.path.clone();
     let now = tokio::task::spawn_blocking(move || std::fs::metadata(path).map(|found| Stamp::of(&found)))
         .await
@@ -140,7 +152,7 @@ async fn explain(hashed: &HashedFile, error: ClientError) -> Result<Sent, Client
         Ok(_) => return Ok(Sent::Failed(hashed.changed())),
         Err(gone) => return Ok(Sent::Failed(unreadable(hashed, &gone))),
     }
-    if error.kind() == Kind::Unavailable {
+    if stops {
         return Err(error);
     }
     let problem = error.problem();

@@ -28,11 +28,11 @@ pub(crate) struct LocalFile {
 }
 
 impl LocalFile {
-    pub(crate) fn failed(&self, code: &str, detail: impl ToString) -> FailedFile {
+    pub(crate) fn failed(&self, code: &str, detail: impl Into<String>) -> FailedFile {
         FailedFile {
             path: self.path.display().to_string(),
             code: code.to_owned(),
-            detail: detail.to_string(),
+            detail: detail.into(),
         }
     }
 }

@@ -239,7 +239,7 @@ async fn download(State(lake): State<Lake>, Path(name): Path<String>, headers: H
     let pieces = stream::unfold(pieces.into_iter(), async |mut pieces| {
         let piece = pieces.next()?;
         if piece.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            SystemClock::shared().sleep(Duration::from_millis(20)).await;
         }
         Some((piece, pieces))
     });

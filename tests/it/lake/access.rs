@@ -72,14 +72,15 @@ async fn every_route_but_health_needs_a_key() {
 async fn bad_requests_are_answered_with_what_is_wrong() {
     let lake = TestLake::with_endpoints(&["x"]).await;
     lake.put_numbered("s:d", "x", 0..1).await;
-    let refused = lake.client.create_rule(&dapple::service::view::NewRule {
+    let ends_early = dapple::service::view::NewRule {
         did: super::did("s:d"),
         copies: 1,
         expression: "country=DE|".to_owned(),
         grouping: dapple::model::rule::Grouping::All,
         lifetime_seconds: None,
-    });
-    let problem = refused.await.expect_err("an expression that ends early").problem();
+    };
+    let refused = lake.client.create_rule(&ends_early).await;
+    let problem = refused.expect_err("an expression that ends early").problem();
     assert_eq!((problem.code.as_str(), problem.status), ("invalid-expression", 400));
     assert!(
         problem.detail.contains('^'),
