@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
+use futures::future::{Either, select};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -125,7 +126,8 @@ impl Server {
         self.stop.send_replace(true);
         let serving = self.serving;
         let abort = serving.abort_handle();
-        if tokio::time::timeout(PATIENCE, serving).await.is_err() {
+        let patience = self.lake.catalog.clock().sleep(PATIENCE);
+        if let Either::Right(_) = select(serving, patience).await {
             tracing::warn!("some requests did not finish within {PATIENCE:?} and were broken off");
             abort.abort();
         }
