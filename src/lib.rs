@@ -35,7 +35,7 @@ pub mod http;
 // storey 7: doors
 // pub mod api;
 // pub mod client;
-// pub mod gateway;
+pub mod gateway;
 
 // storey 8: settings become parts
 // pub mod app;
