@@ -3,6 +3,7 @@
 //! stdout is for data, stderr for talk. `-o json` prints what the API answers, errors included.
 //! Exit codes are part of the contract; `docs/cli.md` lists them.
 
+mod demo;
 mod did;
 mod endpoint;
 mod failure;
@@ -24,9 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::app;
-use crate::app::demo::DemoArgs;
-use crate::app::serve::ServeArgs;
+use crate::app::serve::{self, ServeArgs};
 use crate::client::Client;
 use crate::clock::SystemClock;
 use crate::telemetry;
@@ -99,25 +98,13 @@ enum Command {
         /// Where to listen
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
         listen: SocketAddr,
-        /// How the lake is reached from outside; signed URLs begin with it [default: where it listens]
-        #[arg(long, value_name = "URL")]
+        /// How the lake is reached from outside; signed URLs begin with it
+        /// [default: the address it listens on]
+        #[arg(long, value_name = "URL", verbatim_doc_comment)]
         public_url: Option<String>,
     },
     /// Set up a small lake with sample data and serve it
-    Demo {
-        /// Where to keep the lake [default: a directory that goes away]
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-        /// A tree to put into the lake [default: made-up data]
-        #[arg(long, value_name = "TREE")]
-        data: Option<PathBuf>,
-        /// Stop after the tour
-        #[arg(long)]
-        once: bool,
-        /// Where to listen [default: a free port]
-        #[arg(long, value_name = "ADDRESS")]
-        listen: Option<SocketAddr>,
-    },
+    Demo(demo::DemoArgs),
     /// Put a tree of files into a dataset
     Put(put::PutArgs),
     /// Get the files of a dataset, or one file
@@ -159,8 +146,9 @@ pub(crate) struct Session {
 pub async fn run(cli: Cli) -> u8 {
     let clock = SystemClock::shared();
     let screen = Screen::of_process(cli.global.output, !cli.global.no_progress, clock.clone());
-    let serves = matches!(cli.command, Command::Serve { .. } | Command::Demo { .. });
-    telemetry::start(if serves { "info" } else { "warn" }, screen.colour);
+    let serves = matches!(cli.command, Command::Serve { .. } | Command::Demo(_));
+    let demo = matches!(cli.command, Command::Demo(_));
+    telemetry::start(if serves && !demo { "info" } else { "warn" }, screen.colour);
     let talk = screen.talk();
     let work = async {
         match cli.command {
@@ -168,32 +156,17 @@ pub async fn run(cli: Cli) -> u8 {
                 dir,
                 listen,
                 public_url,
-            } => {
-                let args = ServeArgs {
-                    dir,
-                    listen,
-                    public_url,
-                };
-                app::serve::run(args).await.map_err(Failure::App)
-            }
-            Command::Demo {
+            } => Ok(serve::run(ServeArgs {
                 dir,
-                data,
-                once,
                 listen,
-            } => {
-                let args = DemoArgs {
-                    dir,
-                    data,
-                    once,
-                    listen,
-                };
-                app::demo::run(args).await.map_err(Failure::Demo)
-            }
+                public_url,
+            })
+            .await?),
+            Command::Demo(args) => demo::run(args).await,
             command => {
                 let token = parse::token(cli.global.token_file.as_deref())?;
                 let client = Client::new(&cli.global.url, token, clock)?;
-                dispatch(command, Session { client, screen }).await
+                dispatch(command, &mut Session { client, screen }).await
             }
         }
     };
@@ -215,10 +188,9 @@ pub async fn run(cli: Cli) -> u8 {
     }
 }
 
-async fn dispatch(command: Command, mut session: Session) -> Result<(), Failure> {
-    let session = &mut session;
+async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
-        Command::Serve { .. } | Command::Demo { .. } => unreachable!("run carries these out"),
+        Command::Serve { .. } | Command::Demo(_) => unreachable!("run carries these out"),
         Command::Put(args) => put::run(session, args).await,
         Command::Get(args) => get::run(session, args).await,
         Command::Ls(args) => did::ls(session, args).await,

@@ -1,6 +1,5 @@
 //! How a command can fail, which exit code that gives, and what a person is told.
 
-use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -43,10 +42,10 @@ pub(crate) enum Failure {
     Print(io::Error),
     /// The server ended, or did not begin.
     #[error(transparent)]
-    App(AppError),
-    /// The demo did.
-    #[error("{0}")]
-    Demo(Box<dyn std::error::Error + Send + Sync>),
+    Server(#[from] AppError),
+    /// The demo did not find what it should.
+    #[error("the demo failed: {0}")]
+    Unmet(String),
 }
 
 impl Failure {
@@ -68,7 +67,8 @@ impl Failure {
             Failure::Stuck { .. } => 9,
             // Whoever reads our data has seen enough, as in `dapple ls | head`.
             Failure::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Failure::Partly { .. } | Failure::Io { .. } | Failure::Print(_) | Failure::App(_) | Failure::Demo(_) => 1,
+            Failure::Partly { .. } | Failure::Io { .. } | Failure::Print(_) | Failure::Unmet(_) => 1,
+            Failure::Server(error) => code_of(error.kind()),
         }
     }
 
@@ -87,7 +87,7 @@ impl Failure {
             code: self.code().to_owned(),
             title: "The command failed".to_owned(),
             status: 0,
-            detail: self.told(),
+            detail: self.to_string(),
             hint: self.hint(),
             request_id: String::new(),
         }
@@ -102,8 +102,8 @@ impl Failure {
             Failure::Stuck { .. } => "rule-stuck",
             Failure::TimedOut { .. } => "wait-timed-out",
             Failure::Print(_) => "print-failed",
-            Failure::App(error) => error.code(),
-            Failure::Demo(_) => "demo-failed",
+            Failure::Server(error) => error.code(),
+            Failure::Unmet(_) => "demo-failed",
         }
     }
 
@@ -111,28 +111,9 @@ impl Failure {
         match self {
             Failure::Usage { hint, .. } => hint.clone(),
             Failure::Stuck { hint } => Some(hint.clone()),
-            Failure::App(error) => error.hint(),
+            Failure::Server(error) => error.hint(),
             _ => None,
         }
-    }
-
-    /// The message, with the causes that it does not tell itself.
-    fn told(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = match self {
-            Failure::App(error) => error.source(),
-            Failure::Demo(error) => error.source(),
-            _ => None,
-        };
-        while let Some(error) = cause {
-            // Some errors tell their cause themselves.
-            let words = error.to_string();
-            if !text.contains(&words) {
-                text = format!("{text}: {words}");
-            }
-            cause = error.source();
-        }
-        text
     }
 }
 
