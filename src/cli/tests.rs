@@ -29,7 +29,7 @@ async fn run(session: &Session, printed: &Printed, format: Format, line: &[&str]
     let cli = Cli::try_parse_from(words).expect("a good command line");
     let screen = Screen::of_test(format, false, SystemClock::shared(), Box::new(printed.clone()));
     let client = session.client.clone();
-    dispatch(cli.command, Session { client, screen }).await
+    dispatch(cli.command, &mut Session { client, screen }).await
 }
 
 fn write(root: &Path, files: &[(&str, &[u8])]) {
@@ -216,6 +216,7 @@ async fn many_files_are_announced_in_batches() {
 async fn a_put_names_what_failed_and_renews_urls_that_expired() {
     let lake = Lake::default();
     lake.inside().stale_until = 2;
+    lake.inside().conflicts = 1;
     lake.inside().refused.insert("d/bad".to_owned());
     let (session, printed) = lake.session(Format::Json).await;
     let tree = tempfile::tempdir().expect("a scratch directory");
@@ -381,7 +382,9 @@ async fn lists_print_as_lines_for_pipes_and_as_one_page_for_json() {
     let screen = Screen::of_test(Format::Table, true, SystemClock::shared(), Box::new(person.clone()));
     let cli = Cli::try_parse_from(["dapple", "ls", "climate:d"]).expect("good");
     let client = session.client;
-    dispatch(cli.command, Session { client, screen }).await.expect("listed");
+    dispatch(cli.command, &mut Session { client, screen })
+        .await
+        .expect("listed");
     insta::assert_snapshot!(person.text());
 }
 
