@@ -98,9 +98,8 @@ enum Command {
         /// Where to listen
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
         listen: SocketAddr,
-        /// How the lake is reached from outside; signed URLs begin with it
-        /// [default: the address it listens on]
-        #[arg(long, value_name = "URL", verbatim_doc_comment)]
+        /// How the lake is reached from outside; signed URLs begin with it [default: where it listens]
+        #[arg(long, value_name = "URL")]
         public_url: Option<String>,
     },
     /// Set up a small lake with sample data and serve it

@@ -23,9 +23,9 @@ use crate::model::endpoint::EndpointName;
 use crate::model::id::RuleId;
 use crate::model::scope::Scope;
 use crate::service::view::{
-    ContentView, DidView, EndpointChange, EndpointView, Health, Members, NewDid, NewEndpoint, NewRule, NewScope,
-    NewUploads, NewUrl, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView, Uploads, UrlView,
-    WorkerView,
+    BadReplica, ContentView, DidView, EndpointChange, EndpointView, Health, Members, NewDid, NewEndpoint, NewRule,
+    NewScope, NewUploads, NewUrl, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView, Uploads,
+    UrlView, WorkerView,
 };
 
 pub use address::{encode_name, file_url};
@@ -162,6 +162,11 @@ impl Client {
     /// Lists the replicas of a file, or of all files of a dataset.
     pub fn replicas(&self, did: &Did) -> Result<Listing<ReplicaView>, ClientError> {
         Ok(self.listing(&did_path("/replicas", did)?, &[]))
+    }
+
+    /// Declares a replica bad: rules replace it.
+    pub async fn declare_bad(&self, bad: &BadReplica) -> Result<ReplicaView, ClientError> {
+        self.post("/bad-replicas", bad, Again::Always).await
     }
 
     /// Announces files that are about to be uploaded.

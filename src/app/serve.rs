@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware;
+use futures::future::{Either, select};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::build::{self, Opened};
 use crate::app::error::AppError;
+use crate::http::problem::Problem;
 use crate::http::request::with_id;
 use crate::service::Lake;
 use crate::workers::board::Board;
@@ -93,9 +96,19 @@ fn doors(lake: &Arc<Lake>, board: &Board) -> Router {
     let clock = lake.catalog.clock().clone();
     api::router(Arc::clone(lake), board.clone())
         .merge(gateway::router(Arc::clone(lake)))
+        .fallback(nothing_here)
         .layer(middleware::from_fn(move |request, next| {
             with_id(clock.clone(), request, next)
         }))
+}
+
+/// Nothing is served under the path that was asked for.
+async fn nothing_here() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-route",
+        "nothing is served under this path",
+    )
 }
 
 impl Server {
@@ -113,7 +126,8 @@ impl Server {
         self.stop.send_replace(true);
         let serving = self.serving;
         let abort = serving.abort_handle();
-        if tokio::time::timeout(PATIENCE, serving).await.is_err() {
+        let patience = self.lake.catalog.clock().sleep(PATIENCE);
+        if let Either::Right(_) = select(serving, patience).await {
             tracing::warn!("some requests did not finish within {PATIENCE:?} and were broken off");
             abort.abort();
         }

@@ -17,7 +17,7 @@ use crate::cli::screen::{Format, Row, Style};
 use crate::cli::{Session, parse};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
-use crate::service::view::RefusedLine;
+use crate::service::view::{BadReplica, RefusedLine};
 
 /// Bytes read from the file of lines at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -32,6 +32,14 @@ pub(crate) enum ReplicaCommand {
     List {
         /// scope:name
         did: Did,
+    },
+    /// Say that a replica's bytes are missing or wrong; rules replace it
+    DeclareBad {
+        /// The file
+        did: Did,
+        /// Where its replica is bad
+        #[arg(long, value_parser = parse::endpoint, value_name = "ENDPOINT")]
+        at: EndpointName,
     },
 }
 
@@ -71,6 +79,11 @@ pub(crate) async fn run(session: &mut Session, command: ReplicaCommand) -> Resul
     match command {
         ReplicaCommand::List { did } => session.screen.list(session.client.replicas(&did)?.stream()).await,
         ReplicaCommand::Register(args) => register(session, args).await,
+        ReplicaCommand::DeclareBad { did, at } => {
+            let bad = BadReplica { did, endpoint: at };
+            let declared = session.client.declare_bad(&bad).await?;
+            session.screen.one(&declared)
+        }
     }
 }
 

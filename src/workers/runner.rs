@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
 use crate::catalog::lease::Lease;
+use crate::clock::SharedClock;
 use crate::rules::Progress;
 use crate::workers::Worker;
 use crate::workers::board::{Activity, Board};
@@ -17,6 +19,7 @@ const REST: Duration = Duration::from_secs(2);
 
 /// Workers that run until they are stopped.
 pub struct Running {
+    clock: SharedClock,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
@@ -37,7 +40,11 @@ pub fn start(catalog: &Catalog, board: &Board, workers: Vec<Box<dyn Worker>>) ->
         };
         tasks.spawn(runner.run());
     }
-    Running { tasks, stop }
+    Running {
+        clock: catalog.clock().clone(),
+        tasks,
+        stop,
+    }
 }
 
 impl Running {
@@ -45,8 +52,8 @@ impl Running {
     /// which costs no more than a crash would.
     pub async fn stop(mut self, patience: Duration) {
         self.stop.send_replace(true);
-        let finished = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(patience, finished).await.is_err() {
+        let finished = std::pin::pin!(async { while self.tasks.join_next().await.is_some() {} });
+        if let Either::Right(_) = select(finished, self.clock.sleep(patience)).await {
             tracing::warn!("some workers did not finish within {patience:?}; their work is taken up at the next start");
         }
     }
@@ -82,7 +89,7 @@ impl Runner {
             };
             tokio::select! {
                 () = woken => {}
-                () = tokio::time::sleep(rest) => {}
+                () = self.catalog.clock().sleep(rest) => {}
                 _ = self.paused.changed() => {}
                 _ = self.stopped.changed() => {}
             }

@@ -264,7 +264,7 @@ impl Tables {
             self.database
                 .persist(PersistMode::Buffer)
                 .map_err(|error| failed(&error))?;
-            std::thread::sleep(FLUSH_LOOK_EVERY);
+            pause();
         }
         self.database
             .persist(PersistMode::SyncAll)
@@ -282,7 +282,7 @@ impl Tables {
             if looks > JOURNAL_LOOKS_MAX {
                 return Ok(());
             }
-            std::thread::sleep(FLUSH_LOOK_EVERY);
+            pause();
         }
         let empty = |path: &Path| {
             let journal = OpenOptions::new().write(true).open(path)?;
@@ -421,4 +421,13 @@ fn io(cause: &std::io::Error) -> EngineError {
     EngineError::Io {
         what: cause.to_string(),
     }
+}
+
+/// Waits between two looks at a flush that fjall does in its own threads and tells nobody of.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the engine's own thread, which no simulation runs"
+)]
+fn pause() {
+    std::thread::sleep(FLUSH_LOOK_EVERY);
 }
