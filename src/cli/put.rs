@@ -12,7 +12,6 @@ mod walk;
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,12 +20,12 @@ use crate::cli::failure::Failure;
 use crate::cli::screen::{Row, Style};
 use crate::cli::table::FailedFile;
 use crate::cli::{Session, parse};
-use crate::client::{Client, ClientError};
+use crate::client::ClientError;
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 
 use announce::Ready;
-use send::Sent;
+use send::{Run, Sent};
 
 /// Files between walking and hashing.
 const FOUND_MAX: usize = 1_000;
@@ -103,7 +102,16 @@ impl Row for PutReport {
 pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Failure> {
     let bar = session.screen.bytes_bar();
     let mut report = PutReport::new(&args);
-    let ended = put(&session.client, args, &bar, &mut report).await;
+    let run = Run {
+        client: session.client.clone(),
+        clock: session.screen.clock().clone(),
+        target: Target {
+            to: args.to.clone(),
+            endpoint: args.endpoint.clone(),
+        },
+        bar: bar.clone(),
+    };
+    let ended = put(&run, args, &mut report).await;
     bar.finish_and_clear();
     let talk = session.screen.talk();
     talk.failed_files(&report.failed, report.failed_count);
@@ -127,21 +135,22 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
     })
 }
 
-async fn put(client: &Client, args: PutArgs, bar: &ProgressBar, report: &mut PutReport) -> Result<(), Failure> {
+async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Failure> {
     let tree = std::fs::metadata(&args.tree).map_err(|source| Failure::io("read", &args.tree, source))?;
     let prefix = args.prefix.unwrap_or_else(|| args.to.name.as_str().to_owned());
-    let target = Target {
-        to: args.to,
-        endpoint: args.endpoint,
-    };
     // Dropped on the way out, this ends the stages too.
     let mut stages = JoinSet::new();
     let (found_in, found) = mpsc::channel(FOUND_MAX);
     stages.spawn_blocking(move || walk::walk(&args.tree, tree.is_dir(), &prefix, &found_in));
     let (hashed_in, hashed) = mpsc::channel(announce::BATCH_FILES_MAX);
-    stages.spawn(hash::hash_all(found, hashed_in, bar.clone()));
+    stages.spawn(hash::hash_all(found, hashed_in, run.bar.clone()));
     let (ready_in, mut ready) = mpsc::channel(announce::BATCH_FILES_MAX);
-    stages.spawn(announce::announce_all(client.clone(), target.clone(), hashed, ready_in));
+    stages.spawn(announce::announce_all(
+        run.client.clone(),
+        run.target.clone(),
+        hashed,
+        ready_in,
+    ));
 
     let mut uploads: JoinSet<Result<Sent, ClientError>> = JoinSet::new();
     while let Some(next) = ready.recv().await {
@@ -151,7 +160,7 @@ async fn put(client: &Client, args: PutArgs, bar: &ProgressBar, report: &mut Put
             Ready::AlreadyThere(bytes) => {
                 report.already_there += 1;
                 report.bytes += bytes;
-                bar.inc(bytes);
+                run.bar.inc(bytes);
             }
             Ready::Upload(upload) => {
                 if uploads.len() >= args.parallel
@@ -159,10 +168,10 @@ async fn put(client: &Client, args: PutArgs, bar: &ProgressBar, report: &mut Put
                 {
                     report.count(sent.expect("uploads do not panic")?);
                 }
-                uploads.spawn(send::send(client.clone(), target.clone(), upload, bar.clone()));
+                uploads.spawn(send::send(run.clone(), upload));
             }
         }
-        bar.set_message(format!(
+        run.bar.set_message(format!(
             "{} uploaded, {} there already",
             report.uploaded, report.already_there
         ));

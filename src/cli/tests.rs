@@ -216,6 +216,7 @@ async fn many_files_are_announced_in_batches() {
 async fn a_put_names_what_failed_and_renews_urls_that_expired() {
     let lake = Lake::default();
     lake.inside().stale_until = 2;
+    lake.inside().conflicts = 1;
     lake.inside().refused.insert("d/bad".to_owned());
     let (session, printed) = lake.session(Format::Json).await;
     let tree = tempfile::tempdir().expect("a scratch directory");

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -17,12 +18,26 @@ use crate::cli::put::announce::{Ready, Upload, announce};
 use crate::cli::put::hash::{HashedFile, Stamp};
 use crate::cli::table::FailedFile;
 use crate::client::{Client, ClientError, Payload};
+use crate::clock::SharedClock;
 use crate::fault::{Fault as _, Kind};
 
 /// Files up to this length are sent from memory in one piece.
 const WHOLE_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes of a larger file that are read at once.
 const PIECE_BYTES: usize = 256 * 1024;
+
+/// How often a file is announced again because of a conflict, with pauses that double.
+const CONFLICT_ROUNDS_MAX: u32 = 4;
+const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
+
+/// What every upload of a run needs.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) client: Client,
+    pub(crate) clock: SharedClock,
+    pub(crate) target: Target,
+    pub(crate) bar: ProgressBar,
+}
 
 /// What became of an upload.
 pub(crate) enum Sent {
@@ -33,38 +48,40 @@ pub(crate) enum Sent {
 }
 
 /// Sends a file. An error is one that stops the whole put: the server, or the endpoint, is gone.
-pub(crate) async fn send(
-    client: Client,
-    target: Target,
-    upload: Upload,
-    bar: ProgressBar,
-) -> Result<Sent, ClientError> {
+pub(crate) async fn send(run: Run, mut upload: Upload) -> Result<Sent, ClientError> {
     let file = upload.file.clone();
-    let error = match attempt(&client, &upload, &bar).await {
-        Attempt::Ended(sent) => return Ok(sent),
-        Attempt::Error(error) if stops(&client, &error).await => return explain(&file, error, true).await,
-        Attempt::Error(error) => error,
-    };
-    // The URL may have expired, or was used by an attempt whose answer was lost: ask once more.
-    let may_be_stale = matches!(
-        error.kind(),
-        Kind::Denied | Kind::Unauthenticated | Kind::NotFound | Kind::Conflict | Kind::Unavailable
-    );
-    if !may_be_stale {
-        return explain(&file, error, false).await;
+    let mut round = 0;
+    loop {
+        let error = match attempt(&run.client, &upload, &run.bar).await {
+            Attempt::Ended(sent) => return Ok(sent),
+            Attempt::Error(error) => error,
+        };
+        let stops = stops(&run.client, &error).await;
+        match pause(&error, round) {
+            Some(pause) if !stops => run.clock.sleep(pause).await,
+            _ => return explain(&file, error, stops).await,
+        }
+        round += 1;
+        let again = announce(&run.client, &run.target, vec![upload.file]).await?.pop();
+        upload = match again.expect("one file was announced, so one answer came") {
+            Ready::AlreadyThere(bytes) => return Ok(Sent::AlreadyThere(bytes)),
+            Ready::Failed(failed) => return Ok(Sent::Failed(failed)),
+            Ready::Skipped => unreachable!("announcements answer for files only"),
+            Ready::Upload(fresh) => fresh,
+        };
     }
-    let again = announce(&client, &target, vec![upload.file]).await?.pop();
-    match again.expect("one file was announced, so one answer came") {
-        Ready::AlreadyThere(bytes) => Ok(Sent::AlreadyThere(bytes)),
-        Ready::Failed(failed) => Ok(Sent::Failed(failed)),
-        Ready::Skipped => unreachable!("announcements answer for files only"),
-        Ready::Upload(fresh) => match attempt(&client, &fresh, &bar).await {
-            Attempt::Ended(sent) => Ok(sent),
-            Attempt::Error(error) => {
-                let stops = stops(&client, &error).await;
-                explain(&file, error, stops).await
-            }
-        },
+}
+
+/// How long to wait before the file is announced again, if that may help at all.
+fn pause(error: &ClientError, round: u32) -> Option<Duration> {
+    match error.kind() {
+        // An attempt whose connection broke may still be at work on the server's side.
+        Kind::Conflict => (round < CONFLICT_ROUNDS_MAX).then(|| CONFLICT_PAUSE * (1 << round)),
+        // The URL may have expired, or what is wrong was lost when the server hung up.
+        Kind::Denied | Kind::Unauthenticated | Kind::NotFound | Kind::Unavailable => {
+            (round == 0).then_some(Duration::ZERO)
+        }
+        Kind::Invalid | Kind::Exhausted | Kind::Corrupt | Kind::Internal => None,
     }
 }
 

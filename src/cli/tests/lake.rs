@@ -37,6 +37,8 @@ pub(crate) struct Inside {
     pub(crate) refused: BTreeSet<String>,
     /// Every n-th PUT is turned away with 503.
     pub(crate) put_fails_every: Option<usize>,
+    /// So many PUTs meet another that is under way.
+    pub(crate) conflicts: usize,
     /// Downloads break off after so many bytes.
     pub(crate) breaks_after: Option<usize>,
     /// PUT URLs are good only if they carry this many announcements or more.
@@ -160,6 +162,10 @@ async fn upload(
     lake.puts += 1;
     if lake.put_fails_every.is_some_and(|n| lake.puts.is_multiple_of(n)) {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "busy");
+    }
+    if lake.conflicts > 0 {
+        lake.conflicts -= 1;
+        return problem(StatusCode::CONFLICT, "upload-under-way");
     }
     if turn < lake.stale_until {
         return problem(StatusCode::FORBIDDEN, "url-expired");
