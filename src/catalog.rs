@@ -82,6 +82,7 @@ pub struct Catalog {
     process: ProcessId,
     ids: Arc<ids::IdBlocks>,
     wakes: Arc<wake::Wakes>,
+    lease: Option<lease::Lease>,
 }
 
 impl Catalog {
@@ -94,6 +95,17 @@ impl Catalog {
             process,
             ids: Arc::default(),
             wakes: Arc::default(),
+            lease: None,
+        }
+    }
+
+    /// The same catalog for the holder of a lease: every write reads the lease's token first, and
+    /// fails once it has gone to somebody else.
+    #[must_use]
+    pub fn under(&self, lease: lease::Lease) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self.clone()
         }
     }
 
@@ -163,6 +175,7 @@ impl Catalog {
         let base = self.clock.id();
         let result: Arc<Mutex<Option<Result<T, E>>>> = Arc::default();
         let slot = Arc::clone(&result);
+        let lease = self.lease.clone();
         let outcome = self
             .engine
             .transact(
@@ -176,10 +189,17 @@ impl Catalog {
                         base,
                         made: Arc::default(),
                     };
-                    let running = body(txn);
+                    let (lease, running) = (lease.clone(), body(txn.clone()));
                     let slot = Arc::clone(&slot);
                     Box::pin(async move {
-                        let result = running.await;
+                        let held = match lease {
+                            Some(lease) => lease.verify(&txn).await,
+                            None => Ok(()),
+                        };
+                        let result = match held {
+                            Ok(()) => running.await,
+                            Err(lost) => Err(E::from(lost)),
+                        };
                         let verdict = if result.is_ok() {
                             Verdict::Commit
                         } else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::catalog::Catalog;
 use crate::catalog::wake::Topic;
 use crate::rules::Progress;
 use crate::workers::fault::WorkFault;
@@ -24,6 +25,7 @@ pub trait Worker: Send {
     fn period(&self) -> Duration;
     /// Whether only one process does it at a time.
     fn is_single(&self) -> bool;
-    /// Does one bounded piece of work, judged from the catalog alone.
-    fn work(&mut self) -> BoxFuture<'_, Result<Progress, WorkFault>>;
+    /// Does one bounded piece of work, judged from the catalog alone. If only one process does it at
+    /// a time, the catalog takes writes only as long as this one is it.
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>>;
 }

@@ -72,3 +72,45 @@ impl Catalog {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalog::engine::memory::Memory;
+    use crate::catalog::record::Facts;
+    use crate::clock::SystemClock;
+
+    async fn note(catalog: &Catalog) -> Result<(), CatalogError> {
+        catalog
+            .transact(|txn| async move {
+                txn.put::<Facts>(&("noted".to_owned(),), &1);
+                Ok(())
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn who_lost_a_lease_writes_no_more() {
+        let engine = Memory::shared();
+        let first = Catalog::new(Arc::clone(&engine) as _, SystemClock::shared());
+        let held = first.lease("work", None).await.expect("asked").expect("free");
+        let kept = first.lease("work", Some(held.clone())).await.expect("asked");
+        assert_eq!(kept, Some(held.clone()), "a fresh lease is kept as it is");
+        let guarded = first.under(held);
+        note(&guarded).await.expect("it holds the lease");
+
+        // A process that starts on an exclusive engine proves that the first is gone.
+        let second = Catalog::new(engine, SystemClock::shared());
+        let taken = second
+            .lease("work", None)
+            .await
+            .expect("asked")
+            .expect("the first is gone");
+        let lost = note(&guarded).await.expect_err("the lease has gone");
+        assert!(matches!(lost, CatalogError::LeaseLost { .. }), "{lost}");
+        note(&second.under(taken)).await.expect("it holds the lease now");
+        note(&first).await.expect("what needs no lease is not kept back");
+    }
+}

@@ -20,23 +20,13 @@ const MOVERS: [&str; 2] = ["mover-1", "mover-2"];
 
 /// All workers of a server.
 pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
-    let catalog = lake.catalog.clone();
     let mut workers: Vec<Box<dyn Worker>> = vec![
-        Box::new(Evaluate {
-            catalog: catalog.clone(),
-            endpoints_seen: None,
-        }),
-        Box::new(Fill {
-            catalog: catalog.clone(),
-            after: None,
-        }),
+        Box::new(Evaluate { endpoints_seen: None }),
+        Box::new(Fill { after: None }),
         Box::new(Fold {
-            catalog: catalog.clone(),
             cursor: fold::Cursor::default(),
         }),
-        Box::new(Reap {
-            catalog: catalog.clone(),
-        }),
+        Box::new(Reap),
         Box::new(Sweep { lake: Arc::clone(lake) }),
     ];
     for name in MOVERS {
@@ -55,7 +45,6 @@ fn progress(count: usize) -> Progress {
 
 /// Ends, places and reconsiders rules.
 struct Evaluate {
-    catalog: Catalog,
     endpoints_seen: Option<u64>,
 }
 
@@ -76,17 +65,17 @@ impl Worker for Evaluate {
         true
     }
 
-    fn work(&mut self) -> BoxFuture<'_, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
-            let revision = Some(endpoints::revision(&self.catalog.view().await?).await?);
+            let revision = Some(endpoints::revision(&catalog.view().await?).await?);
             let mut made = Progress::Nothing;
             if revision != self.endpoints_seen {
-                made = evaluate::revive_unplaced(&self.catalog).await?;
+                made = evaluate::revive_unplaced(catalog).await?;
                 self.endpoints_seen = revision;
             }
-            made = made.or(expire::step(&self.catalog).await?);
-            made = made.or(evaluate::step(&self.catalog).await?);
-            Ok(made.or(reconsider::step(&self.catalog).await?))
+            made = made.or(expire::step(catalog).await?);
+            made = made.or(evaluate::step(catalog).await?);
+            Ok(made.or(reconsider::step(catalog).await?))
         }
         .boxed()
     }
@@ -94,7 +83,6 @@ impl Worker for Evaluate {
 
 /// Turns missing files into transfers.
 struct Fill {
-    catalog: Catalog,
     after: Option<(crate::model::id::DidId, crate::model::id::EndpointId)>,
 }
 
@@ -115,14 +103,13 @@ impl Worker for Fill {
         true
     }
 
-    fn work(&mut self) -> BoxFuture<'_, Result<Progress, WorkFault>> {
-        async { Ok(fill::step(&self.catalog, &mut self.after).await?) }.boxed()
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async { Ok(fill::step(catalog, &mut self.after).await?) }.boxed()
     }
 }
 
 /// Folds counts and sets locks.
 struct Fold {
-    catalog: Catalog,
     cursor: fold::Cursor,
 }
 
@@ -143,15 +130,13 @@ impl Worker for Fold {
         true
     }
 
-    fn work(&mut self) -> BoxFuture<'_, Result<Progress, WorkFault>> {
-        async { Ok(fold::step(&self.catalog, &mut self.cursor).await?) }.boxed()
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async { Ok(fold::step(catalog, &mut self.cursor).await?) }.boxed()
     }
 }
 
 /// Gives back transfers of processes that are gone, and tries failed ones afresh.
-struct Reap {
-    catalog: Catalog,
-}
+struct Reap;
 
 impl Worker for Reap {
     fn name(&self) -> &'static str {
@@ -170,11 +155,11 @@ impl Worker for Reap {
         true
     }
 
-    fn work(&mut self) -> BoxFuture<'_, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
-            let reaped = reap(&self.catalog).await?;
+            let reaped = reap(catalog).await?;
             if reaped > 0 {
-                self.catalog.wakes().wake(Topic::Transfers);
+                catalog.wakes().wake(Topic::Transfers);
             }
             Ok(progress(reaped))
         }
@@ -204,7 +189,8 @@ impl Worker for Sweep {
         true
     }
 
-    fn work(&mut self) -> BoxFuture<'_, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, _: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        // Uploads write for themselves: each intent is read again in the transaction that ends it.
         async { Ok(progress(self.lake.uploads.sweep().await?)) }.boxed()
     }
 }
@@ -233,12 +219,7 @@ impl Worker for Move {
         false
     }
 
-    fn work(&mut self) -> BoxFuture<'_, Result<Progress, WorkFault>> {
-        async {
-            Ok(progress(
-                drain(&self.lake.catalog, &self.lake.stores, &self.cursors).await?,
-            ))
-        }
-        .boxed()
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async { Ok(progress(drain(catalog, &self.lake.stores, &self.cursors).await?)) }.boxed()
     }
 }

@@ -103,9 +103,13 @@ impl Runner {
             if *self.stopped.borrow() || *self.paused.borrow() {
                 return true;
             }
+            let mut catalog = self.catalog.clone();
             if self.worker.is_single() {
                 match self.catalog.lease(&format!("worker/{name}"), self.lease.take()).await {
-                    Ok(Some(lease)) => self.lease = Some(lease),
+                    Ok(Some(lease)) => {
+                        catalog = catalog.under(lease.clone());
+                        self.lease = Some(lease);
+                    }
                     Ok(None) => {
                         self.board.note(name, |status| status.activity = Activity::Standby);
                         return true;
@@ -119,7 +123,7 @@ impl Runner {
                 status.runs += 1;
                 status.last_run_at = Some(now);
             });
-            let outcome = self.worker.work().await;
+            let outcome = self.worker.work(&catalog).await;
             self.board.note(name, |status| status.activity = Activity::Idle);
             match outcome {
                 Ok(progress) => {
