@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, confirm, land, put_did};
 use crate::catalog::ledger::transfers::end_intent;
 use crate::catalog::record::{
-    DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Parents, Replicas, UploadsDue,
+    DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas,
+    UploadsDue,
 };
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
@@ -31,6 +33,8 @@ use crate::storage::registry::Registry;
 
 /// How long an announced upload may take to begin.
 pub const UPLOAD_SPAN: Duration = Duration::from_hours(1);
+/// The most endpoints at which one file is expected.
+const INTENTS_MAX: usize = 1_000;
 /// How many intents one sweep looks at together.
 const SWEEP: usize = 500;
 
@@ -302,9 +306,9 @@ async fn again(
     let same = facts.bytes == file.bytes && facts.checksums.contains(&file.checksum);
     if !same && facts.announced {
         // No bytes of it were ever there, so it may still become another file. A URL for the old
-        // content must not fit the new: the intent is a new one.
-        if let Some(old) = &intent {
-            txn.delete::<Intents>(&(id, target.endpoint), old);
+        // content must not fit the new, wherever it leads: the intent is a new one.
+        for (key, old) in txn.scan::<Intents>(&(id,), INTENTS_MAX).await? {
+            txn.delete::<Intents>(&key, &old);
         }
         txn.put::<Dids>(&(id,), &announced_record(txn, target, file));
         return Ok(expect_bytes(txn, target, id, process, None));
@@ -422,7 +426,7 @@ impl Uploads {
             .await?
             .ok_or(UploadError::Gone)?;
         let backend = self.stores.get(&endpoint)?;
-        let path = StoragePath::derived(&sending.did);
+        let path = path_at(&sending.did, replica.as_ref());
         let overwrite = if replica.is_some() {
             Overwrite::Replace
         } else {
@@ -452,10 +456,11 @@ impl Uploads {
     }
 
     /// Clears up after uploads that expired or whose process is gone: bytes that were published but
-    /// not recorded are adopted, staged ones removed. Returns how many it looked at.
+    /// not recorded are adopted, staged ones removed. Returns how many it looked at; fails at its end
+    /// if a storage did not answer.
     pub async fn sweep(&self) -> Result<usize, UploadError> {
         let mut after = (0, DidId(0), EndpointId(0));
-        let mut swept = 0;
+        let (mut swept, mut failed) = (0, None);
         loop {
             let rows = self
                 .catalog
@@ -464,11 +469,16 @@ impl Uploads {
                 .scan_after::<UploadsDue>(&(), &after, SWEEP)
                 .await?;
             let Some((last, ())) = rows.last() else {
-                return Ok(swept);
+                return failed.map_or(Ok(swept), Err);
             };
             after = *last;
             for ((_, file, endpoint), ()) in rows {
-                swept += usize::from(self.sweep_one(file, endpoint).await?);
+                match self.sweep_one(file, endpoint).await {
+                    Ok(done) => swept += usize::from(done),
+                    // A storage that is down keeps its own waiting, nobody else's.
+                    Err(error @ UploadError::Storage(_)) => failed = Some(error),
+                    Err(error) => return Err(error),
+                }
             }
         }
     }
@@ -504,7 +514,8 @@ impl Uploads {
             checksum: facts.checksums[0].clone(),
         };
         let backend = self.stores.get(&model)?;
-        let path = StoragePath::derived(&sending.did);
+        let replica = view.get::<Replicas>(&(file, endpoint)).await?;
+        let path = path_at(&sending.did, replica.as_ref());
         match adopt(backend.as_ref(), &path, &sending, model.name.as_str()).await {
             Ok(verification) => self.settle(&sending, verification).await?,
             Err(UploadError::Storage(StorageError::NotFound { .. }) | UploadError::Occupied { .. }) => {
@@ -542,13 +553,23 @@ impl Uploads {
                             };
                             txn.replace::<Intents>(&key, &seen, &IntentRecord { act, ..seen.clone() });
                         }
-                        _ => txn.delete::<Intents>(&key, &seen),
+                        _ => {
+                            txn.delete::<Intents>(&key, &seen);
+                            // Rules planned nothing while it had the place.
+                            fill_file(&txn, file, endpoint).await?;
+                        }
                     }
                     Ok(())
                 }
             })
             .await
     }
+}
+
+/// Where the bytes belong: in the place of a bad replica, or under the file's name.
+fn path_at(did: &Did, bad: Option<&ReplicaRecord>) -> StoragePath {
+    let stated = bad.and_then(|replica| StoragePath::parse(replica.path.as_deref()?).ok());
+    stated.unwrap_or_else(|| StoragePath::derived(did))
 }
 
 /// Stages the bytes, compares them with what was announced, and publishes them.
@@ -610,7 +631,16 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     if intent.id != sending.intent {
         return Err(UploadError::Gone);
     }
+    let record = txn.get::<Dids>(&(sending.file,)).await?;
+    let is_expected = record
+        .as_ref()
+        .and_then(|record| record.file())
+        .is_some_and(|facts| facts.bytes == sending.bytes && facts.checksums.contains(&sending.checksum));
+    if !is_expected {
+        return Err(UploadError::Gone);
+    }
     confirm(txn, sending.file).await?;
+    let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
         let parent = Member {
             id: dataset,
@@ -634,7 +664,7 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
         endpoint: sending.endpoint,
         bytes: sending.bytes,
         verification,
-        path: None,
+        path: replaced.and_then(|replica| replica.path),
         decision: intent.decision,
     };
     land(txn, &[arrival]).await?;

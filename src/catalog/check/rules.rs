@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::check::{Pages, Report, all};
+use crate::catalog::ledger::ancestors::upward;
 use crate::catalog::record::{
     Backlog, ContentRecord, Contents, Dids, Locks, PlacementRecord, Placements, Replicas, RuleCountsTable, RuleRecord,
     RuleWork, Rules,
@@ -66,13 +67,27 @@ async fn locks_have_places(
         let placements = view.get_many::<Placements>(&groups).await?;
         for (((_, unit, endpoint), _), placement) in rows.iter().zip(placements) {
             let placed = placement.as_ref().is_some_and(|placement| is_at(placement, *endpoint));
+            let level = lock_fits(view, rule, *unit).await?;
             report.expect(
-                placed,
+                placed && level,
                 || format!("lock of rule {id} on did {unit} at endpoint {endpoint}"),
-                || format!("is not where its group was placed: {placement:?}"),
+                || format!("is not where its group was placed, or no unit of its rule: {placement:?}"),
             );
         }
     }
+}
+
+/// A lock holds what its rule holds, a file or a dataset, and something that lies below its DID once
+/// all that changed there has been looked at.
+async fn lock_fits(view: &View, rule: &RuleRecord, unit: DidId) -> Result<bool, CatalogError> {
+    let kind = view.get::<Dids>(&(unit,)).await?.map(|record| record.kind());
+    let fits = match kind {
+        Some(DidKind::File) => rule.grouping == Grouping::None || rule.did == unit,
+        Some(DidKind::Dataset) => rule.grouping != Grouping::None,
+        Some(DidKind::Container) | None => false,
+    };
+    let is_known = !view.any::<Backlog>(&(rule.did,)).await?;
+    Ok(fits && !(is_known && !upward(view, unit).await?.contains(&rule.did)))
 }
 
 fn is_at(placement: &PlacementRecord, endpoint: EndpointId) -> bool {
