@@ -307,8 +307,9 @@ async fn again(
     if !same && facts.announced {
         // No bytes of it were ever there, so it may still become another file. A URL for the old
         // content must not fit the new, wherever it leads: the intent is a new one.
-        for (key, old) in txn.scan::<Intents>(&(id,), INTENTS_MAX).await? {
-            txn.delete::<Intents>(&key, &old);
+        expire_others(txn, target.endpoint, id).await?;
+        if let Some(old) = &intent {
+            txn.delete::<Intents>(&(id, target.endpoint), old);
         }
         txn.put::<Dids>(&(id,), &announced_record(txn, target, file));
         return Ok(expect_bytes(txn, target, id, process, None));
@@ -348,6 +349,23 @@ async fn again(
             Ok(Answer::Done)
         }
     }
+}
+
+/// Ends uploads of what a file was to be elsewhere; the sweep then removes what they have staged.
+async fn expire_others(txn: &Txn, endpoint: EndpointId, file: DidId) -> Result<(), CatalogError> {
+    for (key, old) in txn.scan::<Intents>(&(file,), INTENTS_MAX).await? {
+        if let IntentAct::Upload { dataset, process, .. } = old.act
+            && key.1 != endpoint
+        {
+            let act = IntentAct::Upload {
+                dataset,
+                until: txn.now(),
+                process,
+            };
+            txn.replace::<Intents>(&key, &old, &IntentRecord { act, ..old.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// What a request to send bytes names.
@@ -416,6 +434,9 @@ impl Uploads {
     pub async fn take(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
         let _mine = self.begin(sending.intent).ok_or(UploadError::UnderWay)?;
         let view = self.catalog.view().await?;
+        if !is_still(view.get::<Dids>(&(sending.file,)).await?, sending) {
+            return Err(UploadError::Gone);
+        }
         let replica = view.get::<Replicas>(&(sending.file, sending.endpoint)).await?;
         let intent = view.get::<Intents>(&(sending.file, sending.endpoint)).await?;
         if intent.is_none_or(|intent| intent.id != sending.intent) {
@@ -620,6 +641,14 @@ async fn adopt(
     Ok(Verification::ReadBack)
 }
 
+/// Tells whether a file is still what was announced when its URL was made.
+fn is_still(record: Option<DidRecord>, sending: &Sending) -> bool {
+    record
+        .as_ref()
+        .and_then(DidRecord::file)
+        .is_some_and(|facts| facts.bytes == sending.bytes && facts.checksums.contains(&sending.checksum))
+}
+
 async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
     let key = (sending.file, sending.endpoint);
     let Some(intent) = txn.get::<Intents>(&key).await? else {
@@ -631,12 +660,7 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     if intent.id != sending.intent {
         return Err(UploadError::Gone);
     }
-    let record = txn.get::<Dids>(&(sending.file,)).await?;
-    let is_expected = record
-        .as_ref()
-        .and_then(|record| record.file())
-        .is_some_and(|facts| facts.bytes == sending.bytes && facts.checksums.contains(&sending.checksum));
-    if !is_expected {
+    if !is_still(txn.get::<Dids>(&(sending.file,)).await?, sending) {
         return Err(UploadError::Gone);
     }
     confirm(txn, sending.file).await?;

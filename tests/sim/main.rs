@@ -1,7 +1,8 @@
 //! Seeded simulations: many acts and faults under a clock that is turned by hand. One thread, no
 //! runtime; the same seed gives the same run, event by event.
 //!
-//! `DAPPLE_SIM_SEED=n` replays one seed and prints its events; `DAPPLE_TEST_LONG=1` runs many.
+//! `DAPPLE_SIM_SEED=n` replays one seed and prints its events; `DAPPLE_TEST_LONG=1` runs many, and
+//! a number above that says how many.
 
 mod client;
 mod disk;
@@ -36,9 +37,13 @@ fn whatever_breaks_the_lake_keeps_its_promises() {
         );
         return;
     }
-    let is_long = setting("DAPPLE_TEST_LONG").is_some_and(|value| value != 0);
+    let seeds = match setting("DAPPLE_TEST_LONG") {
+        None | Some(0) => SEEDS,
+        Some(1) => SEEDS_LONG,
+        Some(seeds) => seeds,
+    };
     let (mut events, mut crashes, mut failed) = (0, 0, Vec::new());
-    for seed in 1..=if is_long { SEEDS_LONG } else { SEEDS } {
+    for seed in 1..=seeds {
         match std::panic::catch_unwind(|| world::run(seed, false)) {
             Ok(outcome) => {
                 events += outcome.events;

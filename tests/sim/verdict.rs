@@ -66,9 +66,12 @@ fn disk_is_explained(world: &World, view: &View, disk: &Disk) {
         .collect();
     let explained: BTreeSet<_> = here.iter().map(|(_, _, _, path)| path.clone()).collect();
     for path in disk.memory.paths() {
+        if disk.excuse_of(&path).is_some() {
+            continue;
+        }
         if is_temporary(&path) {
             world.log.wrong(format!("{path} is left at endpoint {at}"));
-        } else if !explained.contains(&path) && disk.excuse_of(&path).is_none() {
+        } else if !explained.contains(&path) {
             world
                 .log
                 .wrong(format!("{path} lies at endpoint {at} and nobody knows of it"));
