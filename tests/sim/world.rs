@@ -26,7 +26,7 @@ use crate::random::Random;
 use crate::{verdict, workers};
 
 /// How many things people do in one run.
-const ACTS: usize = 160;
+const ACTS: usize = 240;
 const CLIENTS: usize = 3;
 /// How long everything has to come to rest once nothing is broken any more.
 const QUIET_MS: u64 = 3 * 3_600_000;
@@ -177,7 +177,7 @@ impl World {
     /// Lets people act while things break.
     fn live(&mut self) {
         while self.left.load(Ordering::Relaxed) > 0 {
-            let steps = 20 + self.random.below(600);
+            let steps = 20 + self.random.below(250);
             self.run_for(3_000, steps as u64);
             self.check();
             self.meddle();
