@@ -117,6 +117,11 @@ impl Catalog {
         &self.wakes
     }
 
+    /// The same, for tasks that outlive a borrow.
+    pub fn wakes_shared(&self) -> &Arc<wake::Wakes> {
+        &self.wakes
+    }
+
     /// Reads of one consistent state. Hold it briefly.
     pub async fn view(&self) -> Result<View, CatalogError> {
         Ok(View {

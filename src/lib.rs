@@ -13,7 +13,7 @@ pub mod model;
 
 // storey 2: seams to the world
 pub mod clock;
-// pub mod telemetry;
+pub mod telemetry;
 
 // storey 3: what is kept, where bytes are, who may
 pub mod catalog;
@@ -30,15 +30,15 @@ pub mod service;
 
 // storey 6: reconcilers, and what all HTTP doors share
 pub mod http;
-// pub mod workers;
+pub mod workers;
 
 // storey 7: doors
-// pub mod api;
-// pub mod client;
-// pub mod gateway;
+pub mod api;
+pub mod client;
+pub mod gateway;
 
 // storey 8: settings become parts
-// pub mod app;
+pub mod app;
 
 // storey 9: the command line
-// pub mod cli;
+pub mod cli;

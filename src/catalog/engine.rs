@@ -49,7 +49,8 @@ pub const CHANGES: Table = Table {
     number: 0,
     name: "changes",
 };
-/// The table of the engine's and the catalog's own few facts.
+/// The table of the engine's and the catalog's own few facts. The keys `last_seq` and `last_batch`
+/// are the engine's; nobody else writes them.
 pub const META: Table = Table {
     number: 1,
     name: "meta",

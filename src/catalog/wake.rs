@@ -36,15 +36,13 @@ impl Wakes {
         }
     }
 
-    /// Wakes the workers that wait for a topic, or the next one that will.
+    /// Wakes all who have asked to wait for a topic.
     pub fn wake(&self, topic: Topic) {
-        // Those that wait now, and one permit for a worker that is just about to.
         self.bell(topic).notify_waiters();
-        self.bell(topic).notify_one();
     }
 
-    /// Waits for the next wake of a topic. Get the future before looking for work, then nothing
-    /// that happens in between is missed.
+    /// Waits for the next wake of a topic, counted from this call, not from the first poll. Ask
+    /// before looking for work, then nothing that happens in between is missed.
     pub fn waiting(&self, topic: Topic) -> tokio::sync::futures::Notified<'_> {
         self.bell(topic).notified()
     }

@@ -37,6 +37,18 @@ impl Problem {
         self
     }
 
+    /// The same problem with another status, where a door tells its callers less or more.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The code, by which programs tell problems apart.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The status it answers with.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Query, Request};
+use axum::extract::{FromRef, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
@@ -28,8 +28,12 @@ pub fn current_id() -> String {
     REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// Gives every request an id, which its log lines, its problem and its response carry.
+/// Gives every request an id, which its log lines, its problem and its response carry. A request
+/// that has one keeps it: doors give ids by themselves, and so may what they are built into.
 pub async fn with_id(clock: SharedClock, request: Request, next: Next) -> Response {
+    if REQUEST_ID.try_with(|_| ()).is_ok() {
+        return next.run(request).await;
+    }
     let id = GrantId(clock.id()).to_string();
     let header = HeaderValue::from_str(&id).expect("ids are letters and digits");
     let mut response = REQUEST_ID.scope(id, next.run(request)).await;
@@ -40,10 +44,15 @@ pub async fn with_id(clock: SharedClock, request: Request, next: Next) -> Respon
 /// The account that asks, proved by `Authorization: Bearer KEY`.
 pub struct Asking(pub Context);
 
-impl FromRequestParts<Arc<Lake>> for Asking {
+impl<S> FromRequestParts<S> for Asking
+where
+    S: Send + Sync,
+    Arc<Lake>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, lake: &Arc<Lake>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let lake = Arc::<Lake>::from_ref(state);
         let header = parts
             .headers
             .get(header::AUTHORIZATION)
@@ -51,7 +60,7 @@ impl FromRequestParts<Arc<Lake>> for Asking {
         let key = header.and_then(|text| text.split_once(' '));
         match key {
             Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Ok(Self(accounts::authenticate(lake, key.trim()).await?))
+                Ok(Self(accounts::authenticate(&lake, key.trim()).await?))
             }
             Some(_) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
             None => Err(ServiceError::Unauthenticated("this needs an API key").into()),

@@ -4,37 +4,26 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
-use crate::catalog::ledger::replicas::{Arrival, confirm, land, put_did};
+use crate::catalog::ledger::replicas::{Arrival, confirm, land};
 use crate::catalog::ledger::transfers::end_intent;
 use crate::catalog::record::{
-    DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas,
-    UploadsDue,
+    DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
 };
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
 use crate::fault::{Fault, Kind};
-use crate::model::account::AccountName;
-use crate::model::change::Change;
-use crate::model::checksum::{Algorithm, Checksum};
-use crate::model::did::{Did, DidKind, DidName};
-use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId};
+use crate::model::checksum::Checksum;
+use crate::model::did::{Did, DidKind};
+use crate::model::id::{DidId, EndpointId, IntentId};
 use crate::model::replica::{ReplicaState, Verification};
-use crate::model::scope::Scope;
-use crate::model::time::Timestamp;
-use crate::replicas::names::{conflicts, look_up};
 use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use crate::storage::hash::{hash_stream, hashing};
 use crate::storage::layout::StoragePath;
 use crate::storage::registry::Registry;
 
-/// How long an announced upload may take to begin.
-pub const UPLOAD_SPAN: Duration = Duration::from_hours(1);
-/// The most endpoints at which one file is expected.
-const INTENTS_MAX: usize = 1_000;
 /// How many intents one sweep looks at together.
 const SWEEP: usize = 500;
 
@@ -109,263 +98,6 @@ impl Fault for UploadError {
             _ => None,
         }
     }
-}
-
-/// A file to announce.
-#[derive(Debug, Clone)]
-pub struct Announced {
-    /// Its name in the dataset's scope.
-    pub name: DidName,
-    /// Its length.
-    pub bytes: u64,
-    /// Its BLAKE3.
-    pub checksum: Checksum,
-}
-
-/// Where uploads go.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The scope.
-    pub scope: Scope,
-    /// The dataset that the files join.
-    pub dataset: DidId,
-    /// The endpoint that takes the bytes.
-    pub endpoint: EndpointId,
-    /// Who uploads.
-    pub account: AccountName,
-    /// The recorded decision that allows it.
-    pub decision: DecisionId,
-}
-
-/// What to do about an announced file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Send the bytes, under this intent.
-    Send {
-        /// The file.
-        file: DidId,
-        /// The intent.
-        intent: IntentId,
-        /// Until when to begin.
-        until: Timestamp,
-    },
-    /// Nothing: the bytes are there, and the file is in the dataset.
-    Done,
-    /// It cannot be taken.
-    Refused {
-        /// A stable name of the reason.
-        code: &'static str,
-        /// The reason in words.
-        detail: String,
-    },
-}
-
-/// Announces at most a thousand files as one transaction; answers in their order. The same
-/// announcement again gives the same intents.
-pub async fn announce(
-    catalog: &Catalog,
-    target: Target,
-    files: Vec<Announced>,
-) -> Result<Vec<Answer>, MembershipError> {
-    let first = catalog.did_ids(files.len() as u64).await?;
-    let process = catalog.process();
-    let answers = catalog
-        .transact(move |txn| {
-            let (target, files) = (target.clone(), files.clone());
-            async move { announce_in(&txn, &target, &files, first, process).await }
-        })
-        .await?;
-    catalog.wakes().wake(Topic::Folds);
-    catalog.wakes().wake(Topic::Rules);
-    Ok(answers)
-}
-
-async fn announce_in(
-    txn: &Txn,
-    target: &Target,
-    files: &[Announced],
-    first: DidId,
-    process: ProcessId,
-) -> Result<Vec<Answer>, MembershipError> {
-    let scope = target.scope.as_str();
-    let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
-    let known = look_up(txn, scope, &names).await?;
-    let new: Vec<&str> = names
-        .iter()
-        .zip(&known)
-        .filter(|(_, known)| known.is_none())
-        .map(|(n, _)| &**n)
-        .collect();
-    let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
-    let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
-    let (mut registered, mut seen) = (0, BTreeSet::new());
-    for (file, known) in files.iter().zip(known) {
-        let conflict = if known.is_none() {
-            conflicts.next().flatten()
-        } else {
-            None
-        };
-        let answer = if !seen.insert(&file.name) {
-            refused("name-twice", format!("`{}` was announced twice", file.name))
-        } else if let Some(conflict) = conflict {
-            refused("name-conflict", conflict.to_string())
-        } else if let Some(known) = known {
-            again(txn, target, file, known.id, process, &mut members).await?
-        } else {
-            let id = DidId(first.0 + registered);
-            registered += 1;
-            put_did(txn, id, &announced_record(txn, target, file));
-            expect_bytes(txn, target, id, process, None)
-        };
-        answers.push(answer);
-    }
-    if registered > 0 {
-        txn.emit(&Change::DidsRegistered {
-            first,
-            count: registered,
-        });
-    }
-    attach(
-        txn,
-        Member {
-            id: target.dataset,
-            kind: DidKind::Dataset,
-            bytes: 0,
-        },
-        &members,
-    )
-    .await?;
-    Ok(answers)
-}
-
-fn refused(code: &'static str, detail: impl Into<String>) -> Answer {
-    Answer::Refused {
-        code,
-        detail: detail.into(),
-    }
-}
-
-fn announced_record(txn: &Txn, target: &Target, file: &Announced) -> DidRecord {
-    let facts = FileFacts {
-        bytes: file.bytes,
-        checksums: vec![file.checksum.clone()],
-        announced: true,
-    };
-    DidRecord {
-        scope: target.scope.clone(),
-        name: file.name.clone(),
-        account: target.account.clone(),
-        created_at: txn.now(),
-        content: DidContent::File(facts),
-    }
-}
-
-/// Writes or renews the intent of an upload.
-fn expect_bytes(txn: &Txn, target: &Target, file: DidId, process: ProcessId, old: Option<&IntentRecord>) -> Answer {
-    let until = txn.now().after(UPLOAD_SPAN);
-    let key = (file, target.endpoint);
-    let intent = IntentRecord {
-        id: old.map_or_else(|| IntentId(txn.fresh()), |old| old.id),
-        decision: target.decision,
-        act: IntentAct::Upload {
-            dataset: target.dataset,
-            until,
-            process,
-        },
-    };
-    match old {
-        Some(old) => txn.replace::<Intents>(&key, old, &intent),
-        None => txn.put::<Intents>(&key, &intent),
-    }
-    Answer::Send {
-        file,
-        intent: intent.id,
-        until,
-    }
-}
-
-/// A file whose name is known is announced.
-async fn again(
-    txn: &Txn,
-    target: &Target,
-    file: &Announced,
-    id: DidId,
-    process: ProcessId,
-    members: &mut Vec<Member>,
-) -> Result<Answer, MembershipError> {
-    let Some(record) = txn.get::<Dids>(&(id,)).await? else {
-        return Ok(refused("name-taken", "the name is taken"));
-    };
-    let Some(facts) = record.file() else {
-        return Ok(refused(
-            "name-taken",
-            format!("`{}` is a {}, not a file", file.name, record.kind()),
-        ));
-    };
-    let intent = txn.get::<Intents>(&(id, target.endpoint)).await?;
-    let same = facts.bytes == file.bytes && facts.checksums.contains(&file.checksum);
-    if !same && facts.announced {
-        // No bytes of it were ever there, so it may still become another file. A URL for the old
-        // content must not fit the new, wherever it leads: the intent is a new one.
-        expire_others(txn, target.endpoint, id).await?;
-        if let Some(old) = &intent {
-            txn.delete::<Intents>(&(id, target.endpoint), old);
-        }
-        txn.put::<Dids>(&(id,), &announced_record(txn, target, file));
-        return Ok(expect_bytes(txn, target, id, process, None));
-    }
-    if !same {
-        let detail = if facts
-            .checksums
-            .iter()
-            .any(|known| known.algorithm() == Algorithm::Blake3)
-        {
-            format!(
-                "`{}` is registered with other content, and a file's content never changes",
-                file.name
-            )
-        } else {
-            format!(
-                "`{}` is registered without a BLAKE3 checksum to compare with",
-                file.name
-            )
-        };
-        return Ok(refused("name-taken", detail));
-    }
-    let replica = txn.get::<Replicas>(&(id, target.endpoint)).await?;
-    let there = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
-    match intent {
-        Some(intent) if matches!(intent.act, IntentAct::Upload { .. }) && !there => {
-            Ok(expect_bytes(txn, target, id, process, Some(&intent)))
-        }
-        None if !there => Ok(expect_bytes(txn, target, id, process, None)),
-        // Available, or a transfer is bringing it.
-        _ => {
-            members.push(Member {
-                id,
-                kind: DidKind::File,
-                bytes: file.bytes,
-            });
-            Ok(Answer::Done)
-        }
-    }
-}
-
-/// Ends uploads of what a file was to be elsewhere; the sweep then removes what they have staged.
-async fn expire_others(txn: &Txn, endpoint: EndpointId, file: DidId) -> Result<(), CatalogError> {
-    for (key, old) in txn.scan::<Intents>(&(file,), INTENTS_MAX).await? {
-        if let IntentAct::Upload { dataset, process, .. } = old.act
-            && key.1 != endpoint
-        {
-            let act = IntentAct::Upload {
-                dataset,
-                until: txn.now(),
-                process,
-            };
-            txn.replace::<Intents>(&key, &old, &IntentRecord { act, ..old.clone() });
-        }
-    }
-    Ok(())
 }
 
 /// What a request to send bytes names.

@@ -35,7 +35,7 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
     let view = ctx.catalog().view().await?;
     let record = find(&view, id).await?;
     let endpoints = endpoints::all(&view).await?;
-    let matched = record
+    let matched: Vec<ExpressionPart> = record
         .expression
         .explain(&endpoints)
         .into_iter()
@@ -45,7 +45,7 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
     unplaced(&view, id, &mut causes).await?;
     let locks = locks(&view, id, &record, &endpoints, &mut causes).await?;
     let rule = to_view(&view, id, record.clone()).await?;
-    let problems = causes.into_problems(&view, &rule, &record).await?;
+    let problems = causes.into_problems(&view, &rule, &matched).await?;
     Ok(RuleExplanation {
         summary: summary(&rule, &problems),
         rule,
@@ -99,7 +99,7 @@ impl Causes {
         self,
         view: &View,
         rule: &RuleView,
-        record: &RuleRecord,
+        matched: &[ExpressionPart],
     ) -> Result<Vec<Problem>, ServiceError> {
         let mut problems = Vec::with_capacity(self.0.len());
         for cause in self.0.into_values() {
@@ -108,7 +108,7 @@ impl Causes {
                 code: cause.reason.code().to_owned(),
                 reason: cause.reason.to_string(),
                 count: cause.count,
-                help: help(&cause.reason, rule, record, example.as_ref()),
+                help: help(&cause.reason, rule, matched, example.as_ref()),
                 example,
                 next_attempt_at: cause.next,
             });
@@ -223,19 +223,19 @@ fn because(placement: Option<&PlacementRecord>, endpoint: EndpointId) -> &'stati
 }
 
 /// What would help against a reason, as commands to paste.
-fn help(reason: &StuckReason, rule: &RuleView, record: &RuleRecord, example: Option<&Did>) -> Vec<String> {
-    let (id, on) = (rule.id, record.expression.as_str());
+fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], example: Option<&Did>) -> Vec<String> {
+    let (id, on) = (rule.id, rule.expression.as_str());
     let file = example.map_or_else(|| "SCOPE:NAME".to_owned(), Did::to_string);
     let retry = format!("dapple rule retry {id}");
     match reason {
         StuckReason::ExpressionMatchesNothing => vec![
             "dapple endpoint list".to_owned(),
-            format!("dapple endpoint set NAME --attr KEY=VALUE    # so that `{on}` matches it"),
+            more_endpoints(matched, on),
             format!("dapple rule update {id} --on 'EXPRESSION'"),
         ],
         StuckReason::TooFewEndpoints { matching, .. } => {
             let fewer = (*matching > 0).then(|| format!("dapple rule update {id} --copies {matching}"));
-            let more = format!("dapple endpoint set NAME --attr KEY=VALUE    # so that `{on}` matches it");
+            let more = more_endpoints(matched, on);
             [more]
                 .into_iter()
                 .chain(fewer)
@@ -274,4 +274,14 @@ fn help(reason: &StuckReason, rule: &RuleView, record: &RuleRecord, example: Opt
         }
         StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
     }
+}
+
+/// How an endpoint comes to match: by the first attribute of the expression that none has, if that
+/// can be told.
+fn more_endpoints(matched: &[ExpressionPart], on: &str) -> String {
+    let missing = matched
+        .iter()
+        .find(|part| part.endpoints.is_empty() && part.part.contains('='));
+    let attribute = missing.map_or("KEY=VALUE", |part| part.part.as_str());
+    format!("dapple endpoint set NAME --attr {attribute}    # or `endpoint add`, so that one more matches `{on}`")
 }

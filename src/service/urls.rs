@@ -92,7 +92,8 @@ pub(super) fn object_url(lake: &Lake, did: &Did, token: &str) -> String {
     )
 }
 
-fn encode_name(name: &str) -> String {
+/// A name as the end of a path, its slashes kept.
+pub(crate) fn encode_name(name: &str) -> String {
     let segments: Vec<_> = name
         .split('/')
         .map(|part| utf8_percent_encode(part, SEGMENT).to_string())
@@ -162,6 +163,8 @@ pub async fn list(lake: &Lake, token: &str, paging: Paging) -> Result<Page<Conte
     grant.permits(Method::Read, did)?;
     let view = lake.catalog.view().await?;
     let (rows, next) = contents_page(&view, *id, paging.after()?, paging.limit()?).await?;
+    // Pages end where the grant ends: empty ones behind it would tell how much was added since.
+    let next = next.filter(|last| up_to_seq.is_none_or(|end| last.parse().is_ok_and(|last: u64| last + 1 < end)));
     let included = rows
         .into_iter()
         .filter(|(seq, ..)| up_to_seq.is_none_or(|end| *seq < end));

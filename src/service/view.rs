@@ -165,6 +165,16 @@ pub struct ReplicaView {
     pub bytes: u64,
 }
 
+/// A replica to declare bad.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BadReplica {
+    /// The file.
+    pub did: Did,
+    /// Where.
+    pub endpoint: EndpointName,
+}
+
 /// One line of a registration in bulk: a file that lies at the endpoint already.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -450,7 +460,7 @@ pub struct UrlView {
 pub struct WorkerView {
     /// Its name.
     pub name: String,
-    /// `idle`, `busy`, `throttled` or `paused`.
+    /// `idle`, `busy`, `standby` (another process does its work) or `paused`.
     pub state: String,
     /// Activations since the process started.
     pub runs: u64,

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, TryStreamExt};
@@ -15,9 +14,11 @@ use sha2::{Digest, Sha256};
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::storage::backend::{ByteStream, StorageError};
 
-/// From this length on a local file is mapped and hashed on all cores; below it, that costs more
-/// than it gives.
+/// From this length on a local file is hashed on all cores; below it, that costs more than it
+/// gives.
 const PARALLEL_BYTES_MIN: u64 = 1 << 20;
+/// Bytes of a local file that are read, and hashed on all cores, at once.
+const READ_BYTES: u64 = 4 << 20;
 
 /// What hashing gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +91,6 @@ impl Hasher {
             adler32.write_slice(bytes);
         }
     }
-
-    fn is_blake3_alone(&self) -> bool {
-        self.sha256.is_none() && self.md5.is_none() && self.adler32.is_none()
-    }
 }
 
 /// What a stream given out by [`hashing`] has seen so far.
@@ -126,33 +123,40 @@ pub async fn hash_stream(mut stream: ByteStream, algorithms: &[Algorithm]) -> Re
     Ok(hasher.finish())
 }
 
-/// Hashes a local file, a large one on all cores. Blocks; a file that somebody truncates meanwhile
-/// ends the process (its pages vanish under the mapping), so this is for the command line, not for
-/// servers.
-pub fn hash_file(path: &Path, algorithms: &[Algorithm]) -> io::Result<Hashed> {
+/// Hashes the rest of a local file, a large one on all cores. Blocks. The file is read rather than
+/// mapped: a mapped file that somebody truncates meanwhile would end the process, where this only
+/// tells fewer bytes.
+pub fn hash_file(file: &mut File, algorithms: &[Algorithm]) -> io::Result<Hashed> {
     let mut hasher = Hasher::new(algorithms);
-    let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    if length >= PARALLEL_BYTES_MIN && hasher.is_blake3_alone() {
-        hasher.blake3.update_mmap_rayon(path)?;
-        return Ok(hasher.finish());
-    }
     let parallel = length >= PARALLEL_BYTES_MIN;
-    let mut buffer = vec![0; usize::try_from(length.clamp(1, PARALLEL_BYTES_MIN)).expect("at most 1 MiB")];
+    let mut buffer = vec![0; usize::try_from(length.clamp(1, READ_BYTES)).expect("a few MiB")];
     loop {
-        let taken = match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(taken) => taken,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
+        let taken = fill(file, &mut buffer)?;
         if parallel {
             hasher.blake3.update_rayon(&buffer[..taken]);
             hasher.update_others(&buffer[..taken]);
         } else {
             hasher.update(&buffer[..taken]);
         }
+        if taken < buffer.len() {
+            return Ok(hasher.finish());
+        }
     }
+}
+
+/// Reads until the buffer is full or the file ends: cores can share only what is there at once.
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(taken) => filled += taken,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 #[cfg(test)]
@@ -202,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_passing_stream_a_read_back_one_and_a_file_agree() {
-        let content: Vec<u8> = (0..3_000_001_u32).map(|i| (i % 251) as u8).collect();
+        let content: Vec<u8> = (0..9_000_001_u32).map(|i| (i % 251) as u8).collect();
         let directory = tempfile::tempdir().expect("a scratch directory");
         for length in [0, 1, 5_000, content.len()] {
             let content = Bytes::copy_from_slice(&content[..length]);
@@ -214,7 +218,10 @@ mod tests {
                 let read_back = block_on(hash_stream(stream, algorithms)).expect("no errors in it");
                 assert_eq!(read_back.bytes, length as u64);
                 assert_eq!(passing.finish(), read_back);
-                assert_eq!(hash_file(&path, algorithms).expect("readable"), read_back);
+                assert_eq!(
+                    hash_file(&mut File::open(&path).expect("there"), algorithms).expect("readable"),
+                    read_back
+                );
             }
         }
     }

@@ -29,21 +29,29 @@ use crate::clock::SharedClock;
 const DATABASE: &str = "database";
 /// fjall's smallest bound: a start after a crash reads no more than about this.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
-/// Small enough that the tables of an idle server fit into its memory.
-const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
+/// After so many bytes all tables are flushed, or many small ones would fill memory and the journal.
+const FLUSH_AFTER_BYTES: usize = 32 << 20;
 /// How often the end of flushing is looked for at close.
 const FLUSH_LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How often, at most, it is looked whether fjall has dropped its old journals after a flush.
+const JOURNAL_LOOKS_MAX: usize = 250;
 
 /// Settings of the embedded engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbeddedSettings {
     /// The most bytes of stored blocks to keep in memory.
     pub cache_bytes: u64,
+    /// The bytes of new rows at which a table is flushed to a file. Kept with each table from its
+    /// beginning.
+    pub memtable_bytes: u64,
 }
 
 impl Default for EmbeddedSettings {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20 }
+        Self {
+            cache_bytes: 64 << 20,
+            memtable_bytes: 8 << 20,
+        }
     }
 }
 
@@ -67,6 +75,7 @@ impl Embedded {
             progress: Mutex::new(Progress {
                 watermark,
                 batch: marks.batch,
+                unflushed_bytes: 0,
             }),
             tables,
             clock,
@@ -112,6 +121,8 @@ struct Progress {
     watermark: Watermark,
     /// The newest durable batch.
     batch: u64,
+    /// What was written since all tables were last flushed.
+    unflushed_bytes: usize,
 }
 
 impl Files {
@@ -135,12 +146,16 @@ impl Store for Files {
     }
 
     fn apply(&self, writes: Writes, marks: Marks) -> Result<(), EngineError> {
-        self.tables.apply(writes).map_err(|cause| EngineError::Io {
-            what: cause.to_string(),
-        })?;
+        let bytes = writes.bytes();
+        self.tables.apply(writes)?;
         self.publish();
         self.progress(|progress| {
             progress.batch = marks.batch;
+            progress.unflushed_bytes += bytes;
+            if progress.unflushed_bytes >= FLUSH_AFTER_BYTES {
+                progress.unflushed_bytes = 0;
+                self.tables.begin_flush()?;
+            }
             progress.watermark.renew(marks.batch, self.clock.monotonic())
         })
     }
@@ -162,6 +177,7 @@ impl Store for Files {
 struct Tables {
     database: Database,
     directory: PathBuf,
+    memtable_bytes: u64,
     keyspaces: [OnceLock<Keyspace>; 1 << u8::BITS],
 }
 
@@ -181,6 +197,7 @@ impl Tables {
         Ok(Self {
             database,
             directory: path,
+            memtable_bytes: settings.memtable_bytes,
             keyspaces: [const { OnceLock::new() }; 1 << u8::BITS],
         })
     }
@@ -201,7 +218,7 @@ impl Tables {
         if let Some(keyspace) = place.get() {
             return Ok(keyspace);
         }
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
         let keyspace = self
             .database
             .keyspace(table.name, options)
@@ -247,7 +264,7 @@ impl Tables {
             self.database
                 .persist(PersistMode::Buffer)
                 .map_err(|error| failed(&error))?;
-            std::thread::sleep(FLUSH_LOOK_EVERY);
+            pause();
         }
         self.database
             .persist(PersistMode::SyncAll)
@@ -257,8 +274,15 @@ impl Tables {
     /// Cuts the journal to nothing, after a flush and when no more is written. fjall drops a journal
     /// only when it has grown long and another follows, so it would read this one at the next start.
     fn empty_journal(&self) -> Result<(), EngineError> {
-        if self.database.journal_count() > 1 {
-            return Ok(());
+        // Old journals go right after the flush that made them useless. One that stays would have to
+        // be read before this one, so then this one stays too.
+        let mut looks = 0;
+        while self.database.journal_count() > 1 {
+            looks += 1;
+            if looks > JOURNAL_LOOKS_MAX {
+                return Ok(());
+            }
+            pause();
         }
         let empty = |path: &Path| {
             let journal = OpenOptions::new().write(true).open(path)?;
@@ -397,4 +421,13 @@ fn io(cause: &std::io::Error) -> EngineError {
     EngineError::Io {
         what: cause.to_string(),
     }
+}
+
+/// Waits between two looks at a flush that fjall does in its own threads and tells nobody of.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the engine's own thread, which no simulation runs"
+)]
+fn pause() {
+    std::thread::sleep(FLUSH_LOOK_EVERY);
 }

@@ -130,3 +130,66 @@ impl Engine for Memory {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::catalog::engine::{META, Tx, Verdict};
+
+    fn put(key: &'static str) -> Body {
+        Box::new(move |tx: Tx| {
+            tx.put(META, Bytes::from(key), Bytes::new());
+            Box::pin(async { Ok(Verdict::Commit) })
+        })
+    }
+
+    #[test]
+    fn everything_completes_at_the_first_poll_without_a_runtime() {
+        let engine = Memory::shared();
+        let first = engine.transact(Urgency::Bulk, put("a")).now_or_never();
+        assert!(first.unwrap().is_ok());
+        assert!(engine.changes(0, 1).now_or_never().unwrap().unwrap().is_empty());
+        let snapshot = engine.snapshot().now_or_never().unwrap().unwrap();
+        assert!(snapshot.get(META, b"a").now_or_never().unwrap().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_restart_finds_everything() {
+        let engine = Memory::shared();
+        engine
+            .transact(Urgency::Bulk, put("a"))
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        engine.close().now_or_never().unwrap().unwrap();
+        assert!(
+            engine
+                .transact(Urgency::Bulk, put("b"))
+                .now_or_never()
+                .unwrap()
+                .is_err()
+        );
+        engine.reopen();
+        assert!(engine.transact(Urgency::Bulk, put("b")).now_or_never().unwrap().is_ok());
+        assert!(engine.newest().value(META, b"a").unwrap().is_some());
+    }
+
+    #[test]
+    fn tables_are_changed_in_place_while_nobody_looks() {
+        let engine = Memory::shared();
+        engine
+            .transact(Urgency::Bulk, put("a"))
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        let table = Arc::as_ptr(&engine.newest().tables[&META]);
+        engine
+            .transact(Urgency::Bulk, put("b"))
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        assert_eq!(table, Arc::as_ptr(&engine.newest().tables[&META]));
+    }
+}

@@ -146,8 +146,11 @@ impl Writes {
     }
 }
 
-/// The bounds of a range as ordered maps want them; `None` if no key can lie between them.
-pub(super) fn bounds_of(range: &Range) -> Option<(Bound<&[u8]>, Bound<&[u8]>)> {
+/// Bounds as ordered maps want them.
+pub(super) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// The bounds of a range; `None` if no key can lie between them.
+pub(super) fn bounds_of(range: &Range) -> Option<Bounds<'_>> {
     if range.to.is_empty() {
         return Some((Bound::Included(&range.from), Bound::Unbounded));
     }

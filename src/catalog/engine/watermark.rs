@@ -21,7 +21,7 @@ const RENEW_AFTER: Duration = Duration::from_secs(1);
 const MAGIC: &[u8; 8] = b"dapplewm";
 /// Two slots are written in turn, each in a page of its own: a torn write hurts one of them.
 const SLOT_BYTES: usize = 4 << 10;
-const SLOTS: u64 = 2;
+const SLOTS: usize = 2;
 const BODY_BYTES: usize = 24;
 const HASH_BYTES: usize = 32;
 
@@ -90,7 +90,7 @@ impl Watermark {
             counter: self.claim.counter + 1,
             batch,
         };
-        let place = (claim.counter % SLOTS) * SLOT_BYTES as u64;
+        let place = (claim.counter % SLOTS as u64) * SLOT_BYTES as u64;
         self.file
             .write_all_at(&encode(claim), place)
             .and_then(|()| self.file.sync_data())
@@ -108,7 +108,7 @@ fn failed(cause: std::io::Error) -> EngineError {
 
 /// The newest claim of a file; that of an empty file is nothing.
 fn read(file: &File) -> Result<Claim, EngineError> {
-    let mut slots = [[0; SLOT_BYTES]; SLOTS as usize];
+    let mut slots = [[0; SLOT_BYTES]; SLOTS];
     for (slot, place) in slots.iter_mut().zip((0..).step_by(SLOT_BYTES)) {
         read_up_to(file, slot, place).map_err(failed)?;
     }
@@ -186,7 +186,7 @@ mod tests {
         for batch in 1..=3 {
             watermark.claim(batch).unwrap();
         }
-        let newest_slot = (watermark.claim.counter % SLOTS) * SLOT_BYTES as u64;
+        let newest_slot = (watermark.claim.counter % SLOTS as u64) * SLOT_BYTES as u64;
         watermark.file.write_all_at(&[0xAA; 64], newest_slot).unwrap();
         assert!(Watermark::open(directory.path(), 2, START).is_ok());
         assert!(Watermark::open(directory.path(), 1, START).is_err());
@@ -205,7 +205,7 @@ mod tests {
         let mut watermark = Watermark::open(directory.path(), 0, START).unwrap();
         watermark.renew(1, Duration::from_millis(999)).unwrap();
         assert_eq!(watermark.claim.batch, 0);
-        watermark.renew(2, Duration::from_millis(1_000)).unwrap();
+        watermark.renew(2, Duration::from_secs(1)).unwrap();
         assert_eq!(watermark.claim.batch, 2);
         watermark.renew(3, Duration::from_millis(1_999)).unwrap();
         assert_eq!(watermark.claim.batch, 2);

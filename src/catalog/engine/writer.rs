@@ -129,12 +129,15 @@ enum Stage {
     Closed,
 }
 
+/// How a caller of close hears of the end.
+type Closer = oneshot::Sender<Result<(), EngineError>>;
+
 #[derive(Default)]
 struct Waiting {
     interactive: VecDeque<Job>,
     bulk: VecDeque<Job>,
     stage: Stage,
-    closers: Vec<oneshot::Sender<Result<(), EngineError>>>,
+    closers: Vec<Closer>,
 }
 
 impl Waiting {
@@ -239,7 +242,7 @@ impl Queue {
     }
 
     /// Begins to close and has `closer` told of the end; false if it has ended before.
-    fn close(&self, closer: oneshot::Sender<Result<(), EngineError>>) -> bool {
+    fn close(&self, closer: Closer) -> bool {
         let mut waiting = self.lock();
         if matches!(waiting.stage, Stage::Closed | Stage::Abandoned) {
             return false;
@@ -256,6 +259,22 @@ impl Queue {
             waiting.stage = Stage::Abandoned;
         }
         self.refuse();
+    }
+
+    /// Ends the queue, with whatever is left in it. Returns who waits for that.
+    fn shut(&self) -> Vec<Closer> {
+        let mut waiting = self.lock();
+        waiting.stage = Stage::Closed;
+        let left = (
+            std::mem::take(&mut waiting.interactive),
+            std::mem::take(&mut waiting.bulk),
+        );
+        let closers = std::mem::take(&mut waiting.closers);
+        self.refuse();
+        // What a transaction owns may come back to this lock when it is dropped.
+        drop(waiting);
+        drop(left);
+        closers
     }
 
     fn refuse(&self) {
@@ -345,17 +364,24 @@ impl Desk {
         }
     }
 
+    /// Closes the store if that was asked for, and tells those who did.
     fn end(mut self) {
         let is_asked = self.queue.lock().stage == Stage::Closing;
         if is_asked && self.failed.is_none() {
             let closed = self.store.close();
             self.note(&closed);
         }
-        let mut waiting = self.queue.lock();
-        waiting.stage = Stage::Closed;
-        for closer in waiting.closers.drain(..) {
-            let _ = closer.send(self.failed.clone().map_or(Ok(()), Err));
+        let outcome = self.failed.clone().map_or(Ok(()), Err);
+        for closer in self.queue.shut() {
+            let _ = closer.send(outcome.clone());
         }
+    }
+}
+
+impl Drop for Desk {
+    /// However the thread ends, by a panic too: nobody waits for it any longer.
+    fn drop(&mut self) {
+        self.queue.shut();
     }
 }
 

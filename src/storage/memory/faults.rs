@@ -15,6 +15,7 @@ pub struct Faults {
     switches: Arc<Mutex<Switches>>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Default)]
 struct Switches {
     down: bool,

@@ -44,8 +44,7 @@ pub(super) async fn stage(
         let batch = match batch {
             Ok(batch) => batch,
             Err(error) => {
-                Hop::start(&part.path.clone(), move || Ok(part.remove())).await?;
-                return Err(error);
+                return Hop::start(&part.path.clone(), move || Err(part.fail(error))).await;
             }
         };
         is_last = batch.is_last;

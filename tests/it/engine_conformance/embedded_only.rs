@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dapple::catalog::engine::embedded::{Embedded, EmbeddedSettings};
 use dapple::catalog::engine::{Engine, EngineError, Range, Table, Tx, Verdict};
 use dapple::clock::SystemClock;
 
@@ -54,6 +55,44 @@ fn journal_bytes(directory: &Path) -> u64 {
         .map(Result::unwrap);
     let journals = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "jnl"));
     journals.map(|file| file.metadata().unwrap().len()).sum()
+}
+
+/// fjall's own snapshots are torn now and then when a flush meets a batch under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_whole_while_tables_are_flushed() {
+    let directory = tempfile::tempdir().unwrap();
+    let always_flushing = EmbeddedSettings {
+        memtable_bytes: 64 << 10,
+        ..EmbeddedSettings::default()
+    };
+    let engine = Embedded::open(directory.path(), &always_flushing, SystemClock::shared()).unwrap();
+    let engine: Arc<dyn Engine> = engine;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (reading, until) = (engine.clone(), is_over.clone());
+    let reader = tokio::spawn(async move {
+        while !until.load(Ordering::Relaxed) {
+            let snapshot = reading.snapshot().await.unwrap();
+            let first = snapshot.get(LEFT, b"first").await.unwrap();
+            assert_eq!(first, snapshot.get(RIGHT, b"last").await.unwrap());
+        }
+    });
+    for n in 0..100 {
+        let write = move |tx: Tx| async move {
+            tx.put(LEFT, Bytes::from("first"), to_value(n));
+            for row in 0..100 {
+                tx.put(
+                    LEFT,
+                    to_value(n * 7_919 % 100 * 1_000 + row),
+                    Bytes::from(vec![1; 1_000]),
+                );
+            }
+            tx.put(RIGHT, Bytes::from("last"), to_value(n));
+            Ok(Verdict::Commit)
+        };
+        transact(&engine, write).await.unwrap();
+    }
+    is_over.store(true, Ordering::Relaxed);
+    reader.await.unwrap();
 }
 
 #[tokio::test]

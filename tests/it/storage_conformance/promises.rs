@@ -21,7 +21,7 @@ const LENGTHS: [usize; 7] = [
     5 * CHUNK_BYTES_MAX + 17,
 ];
 
-pub async fn an_object_comes_back_as_it_was_put(world: &World) {
+pub(crate) async fn an_object_comes_back_as_it_was_put(world: &World) {
     for length in LENGTHS {
         let (path, content) = (path(&format!("s/{length}")), pattern(length));
         world.put(&path, &content).await;
@@ -34,7 +34,7 @@ pub async fn an_object_comes_back_as_it_was_put(world: &World) {
     }
 }
 
-pub async fn ranges_give_their_bytes_and_nothing_beyond_the_end(world: &World) {
+pub(crate) async fn ranges_give_their_bytes_and_nothing_beyond_the_end(world: &World) {
     let (path, content) = (path("a/b"), pattern(3 * CHUNK_BYTES_MAX));
     world.put(&path, &content).await;
     let end = content.len();
@@ -64,7 +64,7 @@ pub async fn ranges_give_their_bytes_and_nothing_beyond_the_end(world: &World) {
     }
 }
 
-pub async fn a_stream_of_another_length_is_refused_and_leaves_nothing(world: &World) {
+pub(crate) async fn a_stream_of_another_length_is_refused_and_leaves_nothing(world: &World) {
     let large = 3 * CHUNK_BYTES_MAX;
     for (announced, sent) in [
         (1, 0),
@@ -88,7 +88,7 @@ pub async fn a_stream_of_another_length_is_refused_and_leaves_nothing(world: &Wo
     }
 }
 
-pub async fn a_failing_stream_leaves_nothing(world: &World) {
+pub(crate) async fn a_failing_stream_leaves_nothing(world: &World) {
     for good in [0, 1, 4] {
         let chunk = Bytes::from(pattern(CHUNK_BYTES_MAX));
         let broken = StorageError::Unavailable {
@@ -106,7 +106,7 @@ pub async fn a_failing_stream_leaves_nothing(world: &World) {
     }
 }
 
-pub async fn nothing_has_the_final_name_before_publishing(world: &World) {
+pub(crate) async fn nothing_has_the_final_name_before_publishing(world: &World) {
     let path = path("a/b");
     world.stage(&path, PUT, b"content").await;
     assert_eq!(code(world.store.stat(&path).await), "storage-not-found");
@@ -124,7 +124,7 @@ pub async fn nothing_has_the_final_name_before_publishing(world: &World) {
     assert_eq!(world.paths().await, ["a/b"]);
 }
 
-pub async fn publishing_refuses_to_replace_unless_asked(world: &World) {
+pub(crate) async fn publishing_refuses_to_replace_unless_asked(world: &World) {
     let path = path("a/b");
     world.put(&path, b"old").await;
     world.stage(&path, PUT, b"newer").await;
@@ -138,7 +138,7 @@ pub async fn publishing_refuses_to_replace_unless_asked(world: &World) {
     assert_eq!(world.paths().await, ["a/b"]);
 }
 
-pub async fn publishing_what_was_never_staged_is_not_found(world: &World) {
+pub(crate) async fn publishing_what_was_never_staged_is_not_found(world: &World) {
     for overwrite in [Overwrite::Refuse, Overwrite::Replace] {
         let outcome = world.store.publish(&path("a/b"), PUT, overwrite).await;
         assert_eq!(code(outcome), "storage-not-found");
@@ -149,7 +149,7 @@ pub async fn publishing_what_was_never_staged_is_not_found(world: &World) {
     assert_eq!(world.get(&path("a/b")).await.expect("intact"), b"old");
 }
 
-pub async fn discarding_is_repeatable_and_leaves_no_trace(world: &World) {
+pub(crate) async fn discarding_is_repeatable_and_leaves_no_trace(world: &World) {
     let path = path("a/b/c/d");
     world
         .store
@@ -164,7 +164,7 @@ pub async fn discarding_is_repeatable_and_leaves_no_trace(world: &World) {
     assert_eq!(code(world.get_staged(&path, PUT).await), "storage-not-found");
 }
 
-pub async fn deleting_removes_the_object_alone(world: &World) {
+pub(crate) async fn deleting_removes_the_object_alone(world: &World) {
     world.put(&path("a/b/c"), b"1").await;
     world.put(&path("a/b/d/e"), b"2").await;
     world.store.delete(&path("a/b/d/e")).await.expect("there");
@@ -174,7 +174,7 @@ pub async fn deleting_removes_the_object_alone(world: &World) {
     world.assert_empty().await;
 }
 
-pub async fn what_is_missing_is_not_found(world: &World) {
+pub(crate) async fn what_is_missing_is_not_found(world: &World) {
     world.put(&path("a/b"), b"1").await;
     for missing in ["x", "a/x", "x/y/z"] {
         let missing = path(missing);
@@ -185,7 +185,7 @@ pub async fn what_is_missing_is_not_found(world: &World) {
     }
 }
 
-pub async fn a_list_has_everything(world: &World) {
+pub(crate) async fn a_list_has_everything(world: &World) {
     let mut paths: Vec<_> = (0..600).map(|i| format!("s/{}/{i:03}", i % 7)).collect();
     paths.push("top".to_owned());
     paths.push(vec!["deep"; 40].join("/"));
@@ -209,7 +209,7 @@ pub async fn a_list_has_everything(world: &World) {
     }
 }
 
-pub async fn odd_names_are_names(world: &World) {
+pub(crate) async fn odd_names_are_names(world: &World) {
     let long = "l".repeat(240);
     let names = [
         "with space",
@@ -258,7 +258,7 @@ pub async fn odd_names_are_names(world: &World) {
     world.assert_empty().await;
 }
 
-pub async fn a_stage_begins_afresh_over_what_a_dropped_one_left(world: &World) {
+pub(crate) async fn a_stage_begins_afresh_over_what_a_dropped_one_left(world: &World) {
     let path = path("a/b");
     let (reached, third) = tokio::sync::oneshot::channel();
     let mut reached = Some(reached);
@@ -284,7 +284,7 @@ pub async fn a_stage_begins_afresh_over_what_a_dropped_one_left(world: &World) {
     assert_eq!(world.paths().await, ["a/b"]);
 }
 
-pub async fn intents_do_not_disturb_each_other(world: &World) {
+pub(crate) async fn intents_do_not_disturb_each_other(world: &World) {
     let path = path("a/b");
     let (one, two) = (IntentId(1), IntentId(2));
     world.stage(&path, one, b"one").await;
@@ -296,7 +296,7 @@ pub async fn intents_do_not_disturb_each_other(world: &World) {
     assert_eq!(world.get(&path).await.expect("there"), b"two");
 }
 
-pub async fn of_concurrent_publishes_one_wins(world: &World) {
+pub(crate) async fn of_concurrent_publishes_one_wins(world: &World) {
     for round in 0..20 {
         let path = path(&format!("a/{round}"));
         let intents: Vec<_> = (0..8).map(IntentId).collect();
@@ -327,7 +327,7 @@ pub async fn of_concurrent_publishes_one_wins(world: &World) {
 }
 
 /// Each goes through directories that the others find empty and remove.
-pub async fn many_objects_come_and_go_at_once(world: &World) {
+pub(crate) async fn many_objects_come_and_go_at_once(world: &World) {
     let tasks = (0..24_u128).map(|number| {
         let store = world.store.clone();
         tokio::spawn(async move {
@@ -351,7 +351,7 @@ pub async fn many_objects_come_and_go_at_once(world: &World) {
     world.assert_empty().await;
 }
 
-pub async fn a_copy_within_a_store_equals_its_source(world: &World) {
+pub(crate) async fn a_copy_within_a_store_equals_its_source(world: &World) {
     for length in LENGTHS {
         let (from, to) = (path("from"), path(&format!("to/{length}")));
         world.put(&from, &pattern(length)).await;
@@ -369,7 +369,7 @@ pub async fn a_copy_within_a_store_equals_its_source(world: &World) {
     }
 }
 
-pub async fn hashes_taken_in_passing_equal_those_read_back(world: &World) {
+pub(crate) async fn hashes_taken_in_passing_equal_those_read_back(world: &World) {
     let (path, content) = (path("a"), pattern(3_000_000));
     let algorithms = [Algorithm::Adler32, Algorithm::Md5, Algorithm::Sha256];
     let (stream, passing) = hashing(chunks(&content, 70_000), &algorithms);
@@ -385,7 +385,7 @@ pub async fn hashes_taken_in_passing_equal_those_read_back(world: &World) {
     assert_eq!(read_back, sent);
 }
 
-pub async fn a_probe_leaves_nothing(world: &World) {
+pub(crate) async fn a_probe_leaves_nothing(world: &World) {
     world.store.probe().await.expect("writable");
     world.assert_empty().await;
     let room = world.store.room().await.expect("up");

@@ -14,20 +14,20 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 
 /// A storage that nobody else uses.
-pub struct World {
-    pub store: Arc<dyn Backend>,
+pub(crate) struct World {
+    pub(crate) store: Arc<dyn Backend>,
     scratch: Option<TempDir>,
 }
 
 impl World {
-    pub fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self {
             store: Arc::new(Memory::new()),
             scratch: None,
         }
     }
 
-    pub fn posix() -> Self {
+    pub(crate) fn posix() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         Self {
             store: Arc::new(Posix::new(scratch.path().to_owned())),
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    pub fn posix_without_openat2() -> Self {
+    pub(crate) fn posix_without_openat2() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         Self {
             store: Arc::new(Posix::without_openat2(scratch.path().to_owned())),
@@ -44,11 +44,11 @@ impl World {
     }
 
     /// The directory of a posix storage.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.scratch.as_ref().expect("a posix storage").path()
     }
 
-    pub async fn stage(&self, path: &StoragePath, intent: IntentId, content: &[u8]) {
+    pub(crate) async fn stage(&self, path: &StoragePath, intent: IntentId, content: &[u8]) {
         let staged = self
             .store
             .stage(path, intent, content.len() as u64, chunks(content, 300_000))
@@ -57,22 +57,22 @@ impl World {
         assert_eq!(staged.bytes, content.len() as u64);
     }
 
-    pub async fn put(&self, path: &StoragePath, content: &[u8]) {
+    pub(crate) async fn put(&self, path: &StoragePath, content: &[u8]) {
         self.stage(path, PUT, content).await;
         let published = self.store.publish(path, PUT, Overwrite::Refuse).await;
         published.expect("nothing had the name");
     }
 
-    pub async fn get(&self, path: &StoragePath) -> Result<Vec<u8>, StorageError> {
+    pub(crate) async fn get(&self, path: &StoragePath) -> Result<Vec<u8>, StorageError> {
         whole(self.store.read(path, None).await?).await
     }
 
-    pub async fn get_staged(&self, path: &StoragePath, intent: IntentId) -> Result<Vec<u8>, StorageError> {
+    pub(crate) async fn get_staged(&self, path: &StoragePath, intent: IntentId) -> Result<Vec<u8>, StorageError> {
         whole(self.store.read_staged(path, intent).await?).await
     }
 
     /// All paths there are, in order.
-    pub async fn paths(&self) -> Vec<String> {
+    pub(crate) async fn paths(&self) -> Vec<String> {
         let listed: Vec<_> = self.store.list().try_collect().await.expect("listable");
         let mut paths: Vec<_> = listed.into_iter().map(|listed| listed.path).collect();
         paths.sort();
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// Nothing is there, not even an empty directory.
-    pub async fn assert_empty(&self) {
+    pub(crate) async fn assert_empty(&self) {
         assert!(self.paths().await.is_empty(), "{:?}", self.paths().await);
         if let Some(scratch) = &self.scratch {
             let left: Vec<_> = std::fs::read_dir(scratch.path()).expect("there").collect();
@@ -90,23 +90,23 @@ impl World {
 }
 
 /// The intent of [`World::put`].
-pub const PUT: IntentId = IntentId(1);
+pub(crate) const PUT: IntentId = IntentId(1);
 
-pub fn path(text: &str) -> StoragePath {
+pub(crate) fn path(text: &str) -> StoragePath {
     StoragePath::parse(text).expect("a path")
 }
 
 /// Bytes that differ from place to place.
-pub fn pattern(length: usize) -> Vec<u8> {
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8 ^ (at / 65_536) as u8).collect()
 }
 
-pub fn chunks(content: &[u8], length: usize) -> ByteStream {
+pub(crate) fn chunks(content: &[u8], length: usize) -> ByteStream {
     let chunks: Vec<_> = content.chunks(length).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
     stream::iter(chunks).boxed()
 }
 
-pub async fn whole(stream: ByteStream) -> Result<Vec<u8>, StorageError> {
+pub(crate) async fn whole(stream: ByteStream) -> Result<Vec<u8>, StorageError> {
     stream
         .try_fold(Vec::new(), |mut all, chunk| async move {
             all.extend_from_slice(&chunk);
@@ -117,7 +117,7 @@ pub async fn whole(stream: ByteStream) -> Result<Vec<u8>, StorageError> {
 
 /// The code of the error that was expected.
 #[track_caller]
-pub fn code<T>(outcome: Result<T, StorageError>) -> &'static str {
+pub(crate) fn code<T>(outcome: Result<T, StorageError>) -> &'static str {
     match outcome {
         Ok(_) => panic!("it succeeded"),
         Err(error) => error.code(),

@@ -1,3 +1,5 @@
+//! Tests of the writer thread: batches, urgency, panics, and callers that go away.
+
 use std::sync::mpsc;
 
 use bytes::Bytes;

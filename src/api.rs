@@ -1,0 +1,78 @@
+//! The native REST API, `/api/v1`. Handlers are short: extract, call one service function, answer
+//! with its view.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::{get, post};
+
+use crate::service::Lake;
+use crate::workers::board::Board;
+
+mod dids;
+mod endpoints;
+mod health;
+mod replicas;
+mod rules;
+mod scopes;
+mod transfers;
+mod uploads;
+mod urls;
+mod workers;
+
+/// What handlers can get at.
+#[derive(Clone)]
+struct Doors {
+    lake: Arc<Lake>,
+    board: Board,
+}
+
+impl FromRef<Doors> for Arc<Lake> {
+    fn from_ref(doors: &Doors) -> Self {
+        Arc::clone(&doors.lake)
+    }
+}
+
+impl FromRef<Doors> for Board {
+    fn from_ref(doors: &Doors) -> Self {
+        doors.board.clone()
+    }
+}
+
+/// All routes of the API, and `/health`.
+pub fn router(lake: Arc<Lake>, board: Board) -> Router {
+    let v1 = Router::new()
+        .route("/scopes", get(scopes::list).post(scopes::add))
+        .route("/endpoints", get(endpoints::list).post(endpoints::add))
+        .route("/endpoints/{name}", get(endpoints::show).patch(endpoints::change))
+        .route("/dids", post(dids::create))
+        .route("/dids/{scope}", get(dids::list))
+        .route("/dids/{scope}/{*name}", get(dids::show))
+        .route(
+            "/contents/{scope}/{*name}",
+            get(dids::contents).post(dids::attach).delete(dids::detach),
+        )
+        .route("/replicas", post(replicas::register))
+        .route("/replicas/{scope}/{*name}", get(replicas::list))
+        .route("/bad-replicas", post(replicas::declare_bad))
+        .route("/uploads", post(uploads::announce))
+        .route("/rules", get(rules::list).post(rules::create))
+        .route(
+            "/rules/{id}",
+            get(rules::show).patch(rules::change).delete(rules::remove),
+        )
+        .route("/rules/{id}/explanation", get(rules::explain))
+        .route("/rules/{id}/retry", post(rules::retry))
+        .route("/transfers", get(transfers::list))
+        .route("/urls", post(urls::mint))
+        .route("/workers", get(workers::list))
+        .route("/workers/{name}/pause", post(workers::pause))
+        .route("/workers/{name}/resume", post(workers::resume))
+        .fallback(health::no_such_route)
+        .method_not_allowed_fallback(health::no_such_method);
+    Router::new()
+        .route("/health", get(health::health))
+        .nest("/api/v1", v1)
+        .with_state(Doors { lake, board })
+}

@@ -1,0 +1,6 @@
+//! Settings become parts: a directory and an address become a running lake.
+
+pub mod build;
+pub mod error;
+pub mod secrets;
+pub mod serve;

@@ -1,0 +1,65 @@
+//! Builds a lake from its directory. What lies where:
+//!
+//! ```text
+//! DIR/catalog/          the embedded catalog
+//! DIR/admin.key         the admin's API key
+//! DIR/url-signing.key   the seed of the key that signs URLs
+//! ```
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::app::error::AppError;
+use crate::app::secrets;
+use crate::catalog::Catalog;
+use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
+use crate::clock::SystemClock;
+use crate::policy::token::{SigningKey, Verifier};
+use crate::replicas::upload::Uploads;
+use crate::service::{Lake, accounts};
+use crate::storage::registry::Registry;
+
+/// A lake that was opened, and what its owner should know.
+pub struct Opened {
+    /// The lake.
+    pub lake: Arc<Lake>,
+    /// The admin's API key.
+    pub admin_key: String,
+    /// Whether the lake is new.
+    pub is_new: bool,
+}
+
+/// Opens the lake in a directory, making it if there is none.
+pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppError> {
+    let clock = SystemClock::shared();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(AppError::file(directory))?;
+    let engine = Embedded::open(
+        &directory.join("catalog"),
+        &EmbeddedSettings::default(),
+        Arc::clone(&clock),
+    )?;
+    // Keys come behind the catalog: its lock keeps a second server from making others.
+    let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
+    let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
+    let catalog = Catalog::new(engine, clock);
+    let is_new = accounts::first_start(&catalog, &admin_key).await?;
+    let stores = Arc::new(Registry::new());
+    let lake = Lake {
+        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
+        verifier: Verifier::new([signer.public_key()]),
+        catalog,
+        stores,
+        signer,
+        public_url,
+    };
+    Ok(Opened {
+        lake: Arc::new(lake),
+        admin_key,
+        is_new,
+    })
+}

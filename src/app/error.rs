@@ -1,0 +1,92 @@
+//! Why a server could not start or went down.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::catalog::CatalogError;
+use crate::catalog::engine::EngineError;
+use crate::fault::{Fault, Kind};
+
+/// Why a server could not start or went down.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A file or directory of the lake could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the lake does not hold what it should.
+    #[error("{path} does not hold {what}", path = path.display())]
+    Spoilt {
+        /// Which.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Serving failed.
+    #[error("the server failed: {0}")]
+    Serve(std::io::Error),
+    /// The catalog could not be opened or failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl AppError {
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| AppError::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<EngineError> for AppError {
+    fn from(error: EngineError) -> Self {
+        AppError::Catalog(error.into())
+    }
+}
+
+impl Fault for AppError {
+    fn kind(&self) -> Kind {
+        match self {
+            AppError::File { .. } | AppError::Listen { .. } => Kind::Invalid,
+            AppError::Spoilt { .. } => Kind::Corrupt,
+            AppError::Serve(_) => Kind::Unavailable,
+            AppError::Catalog(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            AppError::File { .. } => "lake-directory",
+            AppError::Spoilt { .. } => "lake-spoilt",
+            AppError::Listen { .. } => "listen",
+            AppError::Serve(_) => "serve",
+            AppError::Catalog(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            AppError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("another server has the port; choose one with `--listen 127.0.0.1:PORT`".to_owned())
+            }
+            AppError::Catalog(CatalogError::Engine(EngineError::Locked { .. })) => {
+                Some("a lake has one server; stop the other, or point the CLI at it with DAPPLE_URL".to_owned())
+            }
+            AppError::Spoilt { path, .. } => Some(format!("restore {} from a backup", path.display())),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The lake's own secrets: files that only their owner can read, made at the first start.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use crate::app::error::AppError;
+use crate::clock::Clock;
+use crate::service::accounts;
+
+/// The admin's API key below the lake's directory.
+const ADMIN_KEY: &str = "admin.key";
+/// The seed of the key that signs URLs.
+const SIGNING_KEY: &str = "url-signing.key";
+
+/// The admin's API key, and whether it was made just now.
+pub fn admin_key(directory: &Path, clock: &dyn Clock) -> Result<(String, bool), AppError> {
+    let path = directory.join(ADMIN_KEY);
+    read_or_make(&path, || accounts::new_key(random(clock)))
+}
+
+/// The seed of the key that signs URLs.
+pub fn signing_seed(directory: &Path, clock: &dyn Clock) -> Result<[u8; 32], AppError> {
+    let path = directory.join(SIGNING_KEY);
+    let (text, _) = read_or_make(&path, || blake3::Hash::from_bytes(random(clock)).to_hex().to_string())?;
+    let seed = blake3::Hash::from_hex(&text).ok();
+    seed.map(|seed| *seed.as_bytes()).ok_or(AppError::Spoilt {
+        path,
+        what: "a key of 64 hexadecimal digits",
+    })
+}
+
+fn random(clock: &dyn Clock) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    clock.fill(&mut bytes);
+    bytes
+}
+
+/// Reads a secret, or makes it: whole or not at all, synced, for its owner's eyes.
+fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> Result<(String, bool), AppError> {
+    match fs::read_to_string(path) {
+        Ok(text) => return Ok((text.trim().to_owned(), false)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(AppError::file(path)(error)),
+    }
+    let secret = make();
+    let part = path.with_extension("part");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .map_err(AppError::file(&part))?;
+    writeln!(file, "{secret}")
+        .and_then(|()| file.sync_all())
+        .map_err(AppError::file(&part))?;
+    fs::rename(&part, path).map_err(AppError::file(path))?;
+    Ok((secret, true))
+}

@@ -1,0 +1,287 @@
+//! `dapple demo`: a lake in one command. It runs the very commands that a person would type, shows
+//! them with their answers, and then stays up; with `--once` it checks what it did and stops.
+
+mod check;
+mod sample;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Parser as _;
+
+use crate::app::serve::{self, ServeArgs, Server};
+use crate::cli::failure::Failure;
+use crate::cli::screen::{Format, Screen};
+use crate::cli::{Cli, Session, dispatch};
+use crate::client::Client;
+use crate::clock::{SharedClock, SystemClock};
+use crate::model::did::Did;
+use crate::model::rule::RuleState;
+use crate::service::view::{NewUrl, RuleView};
+
+/// Where the demo listens if it may choose and nobody else does.
+const USUAL: &str = "127.0.0.1:7070";
+const ANY: &str = "127.0.0.1:0";
+/// Endpoints of the demo: name, country, tier. None is in France: one rule asks for that.
+const ENDPOINTS: [(&str, &str, &str); 3] = [("lisbon", "PT", "1"), ("hamburg", "DE", "1"), ("bologna", "IT", "2")];
+/// The expression of the rule that becomes OK.
+const GOOD: &str = "country=DE|country=IT";
+/// The expression of the rule that is stuck on purpose.
+const STUCK: &str = "country=FR";
+
+/// What `dapple demo` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Where to keep the lake [default: a directory that goes away]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// A tree to put into the lake [default: made-up data]
+    #[arg(long, value_name = "TREE")]
+    data: Option<PathBuf>,
+    /// Check what was done, and stop
+    #[arg(long)]
+    once: bool,
+    /// Where to listen [default: 127.0.0.1:7070, or a free port if that is taken]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+/// A tour that is under way.
+struct Tour {
+    session: Session,
+    directory: PathBuf,
+    tree: PathBuf,
+    dataset: Did,
+}
+
+/// Sets up a small lake, shows what it does, and serves it.
+pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
+    let clock = SystemClock::shared();
+    let (directory, goes_away) = match &args.dir {
+        Some(directory) => (crate::cli::parse::absolute(directory)?, false),
+        None => (
+            std::env::temp_dir().join(format!("dapple-demo-{:016x}", clock.random())),
+            true,
+        ),
+    };
+    let outcome = tour_and_serve(args, &directory, clock).await;
+    if goes_away {
+        // Made by us a moment ago under a random name, so nothing of anybody else's is in it.
+        std::fs::remove_dir_all(&directory).map_err(|error| Failure::io("remove", &directory, error))?;
+    }
+    outcome
+}
+
+async fn tour_and_serve(args: DemoArgs, directory: &Path, clock: SharedClock) -> Result<(), Failure> {
+    let mut server = start(directory, args.listen).await?;
+    let (url, key) = (server.url.clone(), server.admin_key.clone());
+    let toured = tokio::select! {
+        toured = tour(&args, directory, &url, &key, clock) => toured,
+        error = server.failed() => return Err(error.into()),
+        () = serve::told_to_stop() => Ok(None),
+    };
+    if let Ok(Some(())) = toured
+        && !args.once
+    {
+        tokio::select! {
+            error = server.failed() => return Err(error.into()),
+            () = serve::told_to_stop() => {}
+        }
+    }
+    server.stop().await?;
+    toured.map(|_| ())
+}
+
+async fn start(directory: &Path, listen: Option<SocketAddr>) -> Result<Server, Failure> {
+    let args = |listen| ServeArgs {
+        dir: directory.join("lake"),
+        listen,
+        public_url: None,
+    };
+    if let Some(listen) = listen {
+        return Ok(serve::start(args(listen)).await?);
+    }
+    match serve::start(args(USUAL.parse().expect("an address"))).await {
+        Err(crate::app::error::AppError::Listen { .. }) => {
+            Ok(serve::start(args(ANY.parse().expect("an address"))).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Shows the lake around. `Some` when all of it was shown.
+async fn tour(
+    args: &DemoArgs,
+    directory: &Path,
+    server: &str,
+    key: &str,
+    clock: SharedClock,
+) -> Result<Option<()>, Failure> {
+    say(&format!("a lake is up at {server}"));
+    let (tree, dataset) = match &args.data {
+        Some(tree) => (crate::cli::parse::absolute(tree)?, "demo:tree"),
+        None => (sample::make(&directory.join("sample"))?, "climate:era5"),
+    };
+    let client = Client::new(server, Some(key.to_owned()), clock.clone())?;
+    let screen = Screen::of_process(Format::Table, true, clock);
+    let session = Session { client, screen };
+    let dataset = dataset.parse().expect("a DID");
+    let mut tour = Tour {
+        session,
+        directory: directory.to_owned(),
+        tree,
+        dataset,
+    };
+    if args.data.is_none() {
+        say("its data is made up: smooth fields on a coarse grid, shaped like a reanalysis, true of no day");
+    }
+    tour.store().await?;
+    let (good, stuck) = tour.rules().await?;
+    let url = tour.url().await?;
+    if args.once {
+        tour.check(server, &good, &stuck, &url).await?;
+        say("all acts checked");
+        return Ok(Some(()));
+    }
+    say("the lake stays up until Ctrl-C. In another terminal:\n");
+    println!("export DAPPLE_URL={server}");
+    println!(
+        "export DAPPLE_TOKEN=$(cat '{}')\n",
+        directory.join("lake/admin.key").display()
+    );
+    Ok(Some(()))
+}
+
+impl Tour {
+    /// Endpoints, a scope, and data.
+    async fn store(&mut self) -> Result<(), Failure> {
+        let scope = self.dataset.scope.clone();
+        let known: Vec<String> = self.names().await?;
+        if !known.contains(&format!("scope {scope}")) {
+            self.act(&["scope", "add", scope.as_str()]).await?;
+        }
+        for (name, country, tier) in ENDPOINTS {
+            if known.contains(&format!("endpoint {name}")) {
+                continue;
+            }
+            let path = self.directory.join("sites").join(name).display().to_string();
+            let (country, tier) = (format!("country={country}"), format!("tier={tier}"));
+            self.act(&[
+                "endpoint", "add", name, "--kind", "posix", "--path", &path, "--create", "--attr", &country, "--attr",
+                &tier,
+            ])
+            .await?;
+        }
+        let (tree, dataset) = (self.tree.display().to_string(), self.dataset.to_string());
+        self.act(&["put", &tree, "--to", &dataset, "--endpoint", "lisbon"])
+            .await
+    }
+
+    /// What there is already, when the demo's directory was used before.
+    async fn names(&self) -> Result<Vec<String>, Failure> {
+        let client = &self.session.client;
+        let scopes = client.scopes().page(1_000, None).await?.items;
+        let endpoints = client.endpoints().page(1_000, None).await?.items;
+        let scopes = scopes.into_iter().map(|scope| format!("scope {}", scope.scope));
+        let endpoints = endpoints
+            .into_iter()
+            .map(|endpoint| format!("endpoint {}", endpoint.name));
+        Ok(scopes.chain(endpoints).collect())
+    }
+
+    /// One rule that becomes OK, one that is stuck.
+    async fn rules(&mut self) -> Result<(RuleView, RuleView), Failure> {
+        say("a rule: two copies, in Germany and Italy");
+        let good = self.rule(GOOD, "2").await?;
+        self.act(&["rule", "wait", &good.id.to_string(), "--for", "ok", "--timeout", "10m"])
+            .await?;
+        say("a rule that cannot be met, on purpose, and what dapple says about it");
+        let stuck = self.rule(STUCK, "1").await?;
+        self.stuck(&stuck).await?;
+        self.act(&["rule", "explain", &stuck.id.to_string()]).await?;
+        Ok((good, stuck))
+    }
+
+    /// Makes a rule, or finds the one of an earlier run.
+    async fn rule(&mut self, expression: &str, copies: &str) -> Result<RuleView, Failure> {
+        let dataset = self.dataset.to_string();
+        if self.find_rule(expression).await?.is_none() {
+            self.act(&["rule", "add", &dataset, "--copies", copies, "--on", expression])
+                .await?;
+        }
+        let made = self.find_rule(expression).await?;
+        made.ok_or_else(|| Failure::Unmet(format!("the rule on `{expression}` is not listed")))
+    }
+
+    async fn find_rule(&self, expression: &str) -> Result<Option<RuleView>, Failure> {
+        let rules = self
+            .session
+            .client
+            .rules(Some(&self.dataset))
+            .page(1_000, None)
+            .await?
+            .items;
+        Ok(rules.into_iter().find(|rule| rule.expression == expression))
+    }
+
+    async fn stuck(&self, rule: &RuleView) -> Result<(), Failure> {
+        let clock = self.session.screen.clock();
+        for _ in 0..100 {
+            if self.session.client.rule(rule.id).await?.state == RuleState::Stuck {
+                return Ok(());
+            }
+            clock.sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Err(Failure::Unmet(
+            "the rule on an endpoint in France is not stuck".to_owned(),
+        ))
+    }
+
+    /// A signed URL of the first file.
+    async fn url(&mut self) -> Result<String, Failure> {
+        say("a signed URL: whoever has it can read this one file for an hour, with any tool");
+        let first = self
+            .session
+            .client
+            .contents(&self.dataset)?
+            .page(1, None)
+            .await?
+            .items
+            .pop();
+        let first = first.ok_or_else(|| Failure::Unmet(format!("{} is empty", self.dataset)))?;
+        let wish = NewUrl {
+            did: first.did.clone(),
+            expires_seconds: 3_600,
+        };
+        let url = self.session.client.mint(&wish).await?.url;
+        println!("$ dapple url '{}' --expires 1h\n{url}\n", first.did);
+        Ok(url)
+    }
+
+    /// Shows a command and carries it out.
+    async fn act(&mut self, words: &[&str]) -> Result<(), Failure> {
+        println!(
+            "$ dapple {}",
+            words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+        );
+        let cli = Cli::try_parse_from(std::iter::once("dapple").chain(words.iter().copied()));
+        let cli = cli.map_err(|error| Failure::Unmet(error.to_string()))?;
+        Box::pin(dispatch(cli.command, &mut self.session)).await?;
+        println!();
+        Ok(())
+    }
+}
+
+fn say(text: &str) {
+    println!("# {text}");
+}
+
+/// A word as a shell would need it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{word}'")
+    }
+}

@@ -1,0 +1,170 @@
+//! `dapple scope …`, `dapple did …`, `dapple ls` and `dapple url`: the namespace.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cli::failure::Failure;
+use crate::cli::{Session, parse};
+use crate::model::did::{Did, DidKind};
+use crate::model::scope::Scope;
+use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl};
+
+/// Members that one call may carry.
+const MEMBERS_MAX: usize = 1_000;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScopeCommand {
+    /// Add a scope
+    Add {
+        /// Its name
+        #[arg(value_parser = parse::scope)]
+        scope: Scope,
+    },
+    /// List scopes
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DidCommand {
+    /// Make a dataset or container
+    Create {
+        /// scope:name
+        did: Did,
+        /// What it shall be: a dataset holds files, a container holds datasets and containers
+        #[arg(long, value_enum)]
+        kind: KindWord,
+    },
+    /// Show a file, dataset or container
+    Show {
+        /// scope:name
+        did: Did,
+    },
+    /// List the DIDs of a scope
+    List {
+        /// The scope
+        #[arg(value_parser = parse::scope)]
+        scope: Scope,
+        /// Only names that begin so
+        #[arg(long)]
+        prefix: Option<String>,
+    },
+    /// Attach members to a dataset or container
+    Attach {
+        /// The dataset or container
+        parent: Did,
+        /// What shall be in it
+        #[arg(required = true)]
+        children: Vec<Did>,
+    },
+    /// Detach members from a dataset or container
+    Detach {
+        /// The dataset or container
+        parent: Did,
+        /// What shall no longer be in it
+        #[arg(required = true)]
+        children: Vec<Did>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindWord {
+    Dataset,
+    Container,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// A dataset or container, or a scope with its colon (`climate:`)
+    #[arg(value_name = "DID")]
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Scope(Scope),
+    Did(Did),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_suffix(':') {
+            Some(scope) if !scope.contains(':') => parse::scope(scope).map(Place::Scope),
+            _ => text
+                .parse()
+                .map(Place::Did)
+                .map_err(|e: crate::model::did::InvalidDid| e.to_string()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UrlArgs {
+    /// A file, or a dataset all of whose files shall be readable
+    did: Did,
+    /// For how long, at most 7d
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = parse::span)]
+    expires: Duration,
+}
+
+pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> Result<(), Failure> {
+    match command {
+        ScopeCommand::Add { scope } => {
+            let view = session.client.add_scope(&NewScope { scope }).await?;
+            session.screen.one(&view)
+        }
+        ScopeCommand::List => session.screen.list(session.client.scopes().stream()).await,
+    }
+}
+
+pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<(), Failure> {
+    let view = match command {
+        DidCommand::Create { did, kind } => {
+            let kind = match kind {
+                KindWord::Dataset => DidKind::Dataset,
+                KindWord::Container => DidKind::Container,
+            };
+            session.client.create_did(&NewDid { did, kind }).await?
+        }
+        DidCommand::Show { did } => session.client.did(&did).await?,
+        DidCommand::List { scope, prefix } => {
+            let list = session.client.dids(&scope, prefix.as_deref());
+            return session.screen.list(list.stream()).await;
+        }
+        DidCommand::Attach { parent, children } => attach(session, &parent, &children).await?,
+        DidCommand::Detach { parent, children } => {
+            for dids in children.chunks(MEMBERS_MAX) {
+                session.client.detach(&parent, &Members { dids: dids.to_vec() }).await?;
+            }
+            session.client.did(&parent).await?
+        }
+    };
+    session.screen.one(&view)
+}
+
+async fn attach(session: &Session, parent: &Did, children: &[Did]) -> Result<DidView, Failure> {
+    let mut view = None;
+    for dids in children.chunks(MEMBERS_MAX) {
+        view = Some(session.client.attach(parent, &Members { dids: dids.to_vec() }).await?);
+    }
+    Ok(view.expect("clap asks for one child at least"))
+}
+
+pub(crate) async fn ls(session: &mut Session, args: LsArgs) -> Result<(), Failure> {
+    match args.place {
+        Place::Scope(scope) => session.screen.list(session.client.dids(&scope, None).stream()).await,
+        Place::Did(did) => session.screen.list(session.client.contents(&did)?.stream()).await,
+    }
+}
+
+pub(crate) async fn url(session: &mut Session, args: UrlArgs) -> Result<(), Failure> {
+    let new = NewUrl {
+        did: args.did,
+        expires_seconds: args.expires.as_secs(),
+    };
+    let view = session.client.mint(&new).await?;
+    session.screen.page(&view, |_| format!("{}\n", view.url))
+}

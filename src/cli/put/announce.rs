@@ -1,0 +1,119 @@
+//! Announces hashed files in batches, so that what is there already costs one line instead of one
+//! upload, while the files of the batch before are on their way.
+
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use crate::cli::put::Target;
+use crate::cli::put::hash::{Hashed, HashedFile};
+use crate::cli::table::FailedFile;
+use crate::client::{Client, ClientError};
+use crate::service::view::{NewUpload, NewUploads, UploadView};
+
+/// Files in one announcement at most.
+pub(crate) const BATCH_FILES_MAX: usize = 500;
+/// A batch with more bytes than this does not wait for more files: uploading can begin.
+const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What is left to do for a file.
+pub(crate) enum Ready {
+    Skipped,
+    Failed(FailedFile),
+    /// Nothing: so many bytes are there.
+    AlreadyThere(u64),
+    Upload(Upload),
+}
+
+/// A file that the server waits for.
+pub(crate) struct Upload {
+    pub(crate) file: HashedFile,
+    pub(crate) url: String,
+}
+
+/// The third stage. It ends with the first announcement that fails as a whole.
+pub(crate) async fn announce_all(
+    client: Client,
+    target: Target,
+    mut hashed: Receiver<Hashed>,
+    ready: Sender<Result<Ready, ClientError>>,
+) {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let next = hashed.recv().await;
+        let ended = next.is_none();
+        let passed_on = match next {
+            Some(Hashed::File(file)) => {
+                bytes += file.stamp.bytes;
+                batch.push(file);
+                None
+            }
+            Some(Hashed::Skipped) => Some(Ready::Skipped),
+            Some(Hashed::Failed(failed)) => Some(Ready::Failed(failed)),
+            None => None,
+        };
+        if let Some(passed_on) = passed_on
+            && ready.send(Ok(passed_on)).await.is_err()
+        {
+            return;
+        }
+        let full = batch.len() >= BATCH_FILES_MAX || bytes >= BATCH_BYTES_MAX;
+        if !batch.is_empty() && (full || ended) {
+            bytes = 0;
+            if !pass_on(&client, &target, std::mem::take(&mut batch), &ready).await {
+                return;
+            }
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+/// Announces a batch and passes its answers on; tells whether there is a use in going on.
+async fn pass_on(
+    client: &Client,
+    target: &Target,
+    batch: Vec<HashedFile>,
+    ready: &Sender<Result<Ready, ClientError>>,
+) -> bool {
+    match announce(client, target, batch).await {
+        Ok(answers) => {
+            for answer in answers {
+                if ready.send(Ok(answer)).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        }
+        Err(error) => {
+            // If nobody listens, nobody needs to know.
+            let _ = ready.send(Err(error)).await;
+            false
+        }
+    }
+}
+
+/// Announces files and says what is left to do for each.
+pub(crate) async fn announce(
+    client: &Client,
+    target: &Target,
+    batch: Vec<HashedFile>,
+) -> Result<Vec<Ready>, ClientError> {
+    let files = batch.iter().map(|hashed| NewUpload {
+        name: hashed.file.name.to_string(),
+        bytes: hashed.stamp.bytes,
+        checksum: hashed.checksum.clone(),
+    });
+    let new = NewUploads {
+        to: target.to.clone(),
+        endpoint: target.endpoint.clone(),
+        files: files.collect(),
+    };
+    let answers = client.announce(&new).await?;
+    let ready = batch.into_iter().zip(answers.items).map(|(file, answer)| match answer {
+        UploadView::Done => Ready::AlreadyThere(file.stamp.bytes),
+        UploadView::Refused { code, detail } => Ready::Failed(file.file.failed(&code, detail)),
+        UploadView::Put { url, .. } => Ready::Upload(Upload { file, url }),
+    });
+    Ok(ready.collect())
+}

@@ -1,0 +1,147 @@
+//! `dapple replica …`: files that lie at endpoints already, listed and registered in bulk.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use crate::cli::failure::Failure;
+use crate::cli::screen::{Format, Row, Style};
+use crate::cli::{Session, parse};
+use crate::model::did::Did;
+use crate::model::endpoint::EndpointName;
+use crate::service::view::{BadReplica, RefusedLine};
+
+/// Bytes read from the file of lines at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Refused lines that the report keeps; further ones are only counted.
+const REFUSED_KEPT_MAX: usize = 1_000;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReplicaCommand {
+    /// Register files that lie at an endpoint already
+    Register(RegisterArgs),
+    /// List the replicas of a file, or of all files of a dataset
+    List {
+        /// scope:name
+        did: Did,
+    },
+    /// Say that a replica's bytes are missing or wrong; rules replace it
+    DeclareBad {
+        /// The file
+        did: Did,
+        /// Where its replica is bad
+        #[arg(long, value_parser = parse::endpoint, value_name = "ENDPOINT")]
+        at: EndpointName,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// Where they lie
+    #[arg(long, value_parser = parse::endpoint)]
+    endpoint: EndpointName,
+    /// The dataset they join
+    #[arg(long, value_name = "DID")]
+    to: Did,
+    /// A file of JSON lines with `name`, `bytes`, `checksum` and, if it differs, `path`; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+}
+
+/// What a registration did, in all.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Sum {
+    registered: u64,
+    known: u64,
+    refused_count: u64,
+    refused: Vec<RefusedLine>,
+}
+
+impl Row for Sum {
+    const HEADERS: &'static [&'static str] = &["REGISTERED", "KNOWN", "REFUSED"];
+
+    fn cells(&self, _style: Style) -> Vec<String> {
+        [self.registered, self.known, self.refused_count]
+            .map(|n| n.to_string())
+            .to_vec()
+    }
+}
+
+pub(crate) async fn run(session: &mut Session, command: ReplicaCommand) -> Result<(), Failure> {
+    match command {
+        ReplicaCommand::List { did } => session.screen.list(session.client.replicas(&did)?.stream()).await,
+        ReplicaCommand::Register(args) => register(session, args).await,
+        ReplicaCommand::DeclareBad { did, at } => {
+            let bad = BadReplica { did, endpoint: at };
+            let declared = session.client.declare_bad(&bad).await?;
+            session.screen.one(&declared)
+        }
+    }
+}
+
+async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), Failure> {
+    let lines = lines(&args.from).await?;
+    let answers = session.client.register(&args.to, &args.endpoint, lines).await?;
+    let mut answers = pin!(answers);
+    let mut sum = Sum::default();
+    let line = session.screen.status_line();
+    while let Some(chunk) = answers.try_next().await? {
+        if session.screen.format == Format::Ndjson {
+            let text = serde_json::to_string(&chunk).expect("views have text keys only");
+            session.screen.print(&format!("{text}\n"))?;
+        }
+        for refused in &chunk.refused {
+            let words = format!("line {}: {} ({})", refused.line, refused.detail, refused.code);
+            line.suspend(|| session.screen.talk().say(&words));
+        }
+        sum.registered += chunk.registered;
+        sum.known += chunk.known;
+        sum.refused_count += chunk.refused.len() as u64;
+        let room = REFUSED_KEPT_MAX - sum.refused.len();
+        sum.refused.extend(chunk.refused.into_iter().take(room));
+        line.set_message(format!("{} registered, {} known", sum.registered, sum.known));
+        line.tick();
+    }
+    line.finish_and_clear();
+    if session.screen.format != Format::Ndjson {
+        session.screen.one(&sum)?;
+    }
+    if sum.refused_count == 0 {
+        return Ok(());
+    }
+    Err(Failure::Partly {
+        failed: sum.refused_count,
+        all: sum.refused_count + sum.registered + sum.known,
+        things: "lines",
+    })
+}
+
+async fn lines(from: &Path) -> Result<BoxStream<'static, io::Result<Bytes>>, Failure> {
+    if from == Path::new("-") {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+        let stdin = stdin.map_err(|source| Failure::io("read", from, source))?;
+        return Ok(read_on(tokio::fs::File::from_std(stdin.into())));
+    }
+    let file = tokio::fs::File::open(from)
+        .await
+        .map_err(|source| Failure::io("read", from, source))?;
+    Ok(read_on(file))
+}
+
+fn read_on(reader: impl AsyncRead + Unpin + Send + 'static) -> BoxStream<'static, io::Result<Bytes>> {
+    stream::try_unfold(reader, async |mut reader| {
+        let mut buffer = vec![0; READ_BYTES];
+        let taken = reader.read(&mut buffer).await?;
+        buffer.truncate(taken);
+        Ok((taken > 0).then(|| (Bytes::from(buffer), reader)))
+    })
+    .boxed()
+}

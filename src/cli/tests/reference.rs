@@ -1,0 +1,85 @@
+//! Writes `docs/cli.md` from the arguments themselves, and fails when the two differ.
+
+use std::path::Path;
+
+use clap::{Command, CommandFactory as _};
+
+use crate::cli::Cli;
+
+const HEAD: &str = "\
+# The command line
+
+This page is made from the program's own `--help` by a test. To bring it up to date:
+`UPDATE_DOCS=1 cargo test --lib reference`.
+
+## What goes where
+
+stdout is for data, stderr for everything else. On a terminal, data is a table with a header and
+human units. In a pipe the same columns are separated by tabs, without a header, with exact numbers
+of bytes and RFC 3339 times. `-o json` prints what the API answers; a list is one page
+`{\"items\": [...]}` with all entries. `-o ndjson` prints one entry per line, as it comes.
+
+With `-o json` and `-o ndjson`, an error is one problem object on stderr. Otherwise it is
+`error: ...`, then `hint: ...` if there is one, and `request ...`, which names the request in the
+server's log.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | ok |
+| 1 | failed |
+| 2 | the arguments, or the request, make no sense |
+| 3 | partly done: some files or lines failed; the report names them |
+| 4 | not found |
+| 5 | denied, or the key is missing or wrong |
+| 6 | conflict with what is there |
+| 7 | a quota or an endpoint is full |
+| 8 | the server does not answer, or time is up |
+| 9 | the rule that was waited for is stuck |
+| 130 | cancelled |
+
+## Environment
+
+| variable | meaning |
+|---|---|
+| `DAPPLE_URL` | the server, unless `--url` says |
+| `DAPPLE_TOKEN` | the key for the server, unless `--token-file` says |
+| `DAPPLE_LOG` | how much is logged to stderr, such as `debug` |
+| `NO_COLOR` | no colours |
+
+## Commands
+";
+
+#[test]
+fn the_reference_page_is_what_the_program_says() {
+    let mut root = Cli::command().term_width(100).disable_help_subcommand(true);
+    root.build();
+    let mut page = HEAD.to_owned();
+    describe(&root, &mut page);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("docs can be written");
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored == page,
+        "docs/cli.md differs from --help: run `UPDATE_DOCS=1 cargo test --lib reference`"
+    );
+}
+
+/// Global options are told once, with the program itself.
+fn describe(command: &Command, page: &mut String) {
+    let name = command.get_bin_name().unwrap_or("dapple").to_owned();
+    let is_root = !name.contains(' ');
+    let mut shown = command.clone().mut_args(|argument| {
+        let hidden = argument.is_global_set() && !is_root;
+        argument.hide(hidden)
+    });
+    let help = shown.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    *page += &format!("\n### {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
+    for below in command.get_subcommands() {
+        describe(below, page);
+    }
+}

@@ -1,0 +1,102 @@
+//! Takes the bytes of an upload. Whether they are the announced ones is judged where they are
+//! stored; here only what can be refused before the first byte.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
+use futures::stream::{poll_fn, unfold};
+
+use crate::clock::SharedClock;
+use crate::gateway::address;
+use crate::gateway::source::{STALL_SPAN_MAX, within};
+use crate::http::body::byte_stream;
+use crate::http::problem::Problem;
+use crate::service::{Lake, uploads};
+use crate::storage::backend::{ByteStream, StorageError};
+
+/// How much of a body is read after its answer is known. Many clients listen only when they have
+/// sent all, and a connection that is closed on them takes the answer with it.
+const REST_BYTES_MAX: usize = 32 << 20;
+/// How long that may take.
+const REST_SPAN_MAX: Duration = Duration::from_secs(10);
+
+/// Answers PUT of a file.
+pub(super) async fn put(lake: &Lake, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let clock = lake.catalog.clock();
+    let body = byte_stream(body, "the body".to_owned());
+    let body = Arc::new(Mutex::new(impatient(body, clock.clone())));
+    let outcome = take(lake, uri, headers, lend(&body)).await;
+    // Whoever waits for `100 Continue` has sent nothing, and listens.
+    if !headers.contains_key(header::EXPECT) {
+        within(clock, REST_SPAN_MAX, read_rest(lend(&body))).await;
+    }
+    outcome
+}
+
+/// A body that goes on where the one it is lent from stands.
+fn lend(body: &Arc<Mutex<ByteStream>>) -> ByteStream {
+    let body = Arc::clone(body);
+    poll_fn(move |task| body.lock().expect("reading does not panic").poll_next_unpin(task)).boxed()
+}
+
+async fn read_rest(mut body: ByteStream) {
+    let mut read = 0;
+    while let Some(Ok(chunk)) = body.next().await {
+        read += chunk.len();
+        if read > REST_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+async fn take(lake: &Lake, uri: &Uri, headers: &HeaderMap, content: ByteStream) -> Result<Response, Problem> {
+    let address = address::file(uri)?;
+    let grant = uploads::open(lake, &address.token, &address.did)?;
+    let announced = grant.sending.bytes;
+    match length_of(headers) {
+        Some(length) if length == announced => {}
+        Some(length) => {
+            let detail = format!("the body has {length} bytes, but {announced} were announced");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "upload-wrong-length", detail)
+                .hint("announce the file again if it has changed"));
+        }
+        // Many clients say nothing of a body that is not there.
+        None if announced == 0 && !headers.contains_key(header::TRANSFER_ENCODING) => {}
+        None => {
+            let detail = "an upload states its Content-Length";
+            return Err(Problem::new(StatusCode::LENGTH_REQUIRED, "length-required", detail)
+                .hint("send the body with a known length, not in chunks"));
+        }
+    }
+    let uploaded = uploads::take(lake, &grant, content).await?;
+    Ok((StatusCode::CREATED, Json(uploaded)).into_response())
+}
+
+fn length_of(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The same bytes, until they stand still for too long: a sender that is gone without a word must
+/// not keep the next one out. Ends for good at its first error.
+fn impatient(content: ByteStream, clock: SharedClock) -> ByteStream {
+    unfold(Some((content, clock)), |state| async {
+        let (mut content, clock) = state?;
+        match within(&clock, STALL_SPAN_MAX, content.next()).await {
+            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((content, clock)))),
+            Some(Some(Err(error))) => Some((Err(error), None)),
+            Some(None) => None,
+            None => {
+                let what = format!("the sender was silent for {} seconds", STALL_SPAN_MAX.as_secs());
+                let path = "the body".to_owned();
+                Some((Err(StorageError::Unavailable { path, what }), None))
+            }
+        }
+    })
+    .fuse()
+    .boxed()
+}

@@ -1,0 +1,143 @@
+//! Runs workers: one task each, woken by changes and by period, stopped together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::catalog::Catalog;
+use crate::catalog::lease::Lease;
+use crate::clock::SharedClock;
+use crate::rules::Progress;
+use crate::workers::Worker;
+use crate::workers::board::{Activity, Board};
+
+/// How long a worker rests after a fault.
+const REST: Duration = Duration::from_secs(2);
+
+/// Workers that run until they are stopped.
+pub struct Running {
+    clock: SharedClock,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// Starts workers, each on a task of its own.
+pub fn start(catalog: &Catalog, board: &Board, workers: Vec<Box<dyn Worker>>) -> Running {
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    for worker in workers {
+        let paused = board.add(worker.name());
+        let runner = Runner {
+            catalog: catalog.clone(),
+            board: board.clone(),
+            stopped: stopped.clone(),
+            paused,
+            worker,
+            lease: None,
+        };
+        tasks.spawn(runner.run());
+    }
+    Running {
+        clock: catalog.clock().clone(),
+        tasks,
+        stop,
+    }
+}
+
+impl Running {
+    /// Lets every worker finish what it is doing, for as long as `patience`; then drops the rest,
+    /// which costs no more than a crash would.
+    pub async fn stop(mut self, patience: Duration) {
+        self.stop.send_replace(true);
+        let finished = std::pin::pin!(async { while self.tasks.join_next().await.is_some() {} });
+        if let Either::Right(_) = select(finished, self.clock.sleep(patience)).await {
+            tracing::warn!("some workers did not finish within {patience:?}; their work is taken up at the next start");
+        }
+    }
+}
+
+struct Runner {
+    catalog: Catalog,
+    board: Board,
+    stopped: watch::Receiver<bool>,
+    paused: watch::Receiver<bool>,
+    worker: Box<dyn Worker>,
+    lease: Option<Lease>,
+}
+
+impl Runner {
+    async fn run(mut self) {
+        let wakes = Arc::clone(self.catalog.wakes_shared());
+        loop {
+            // Asked for before looking for work, so that nothing in between is missed.
+            let wake = self.worker.topic().map(|topic| wakes.waiting(topic));
+            let mut rest = self.worker.period();
+            if !*self.paused.borrow_and_update() && !self.work_until_idle().await {
+                rest = REST;
+            }
+            if *self.stopped.borrow() {
+                return;
+            }
+            let woken = async {
+                match wake {
+                    Some(wake) => wake.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = woken => {}
+                () = self.catalog.clock().sleep(rest) => {}
+                _ = self.paused.changed() => {}
+                _ = self.stopped.changed() => {}
+            }
+        }
+    }
+
+    /// Works until there is nothing to do. Returns whether all went well.
+    async fn work_until_idle(&mut self) -> bool {
+        let name = self.worker.name();
+        loop {
+            if *self.stopped.borrow() || *self.paused.borrow() {
+                return true;
+            }
+            if self.worker.is_single() {
+                match self.catalog.lease(&format!("worker/{name}"), self.lease.take()).await {
+                    Ok(Some(lease)) => self.lease = Some(lease),
+                    Ok(None) => {
+                        self.board.note(name, |status| status.activity = Activity::Standby);
+                        return true;
+                    }
+                    Err(error) => return self.fault(&error.to_string()),
+                }
+            }
+            let now = self.catalog.clock().now();
+            self.board.note(name, |status| {
+                status.activity = Activity::Busy;
+                status.runs += 1;
+                status.last_run_at = Some(now);
+            });
+            let outcome = self.worker.work().await;
+            self.board.note(name, |status| status.activity = Activity::Idle);
+            match outcome {
+                Ok(progress) => {
+                    self.board.note(name, |status| status.last_fault = None);
+                    if progress == Progress::Nothing {
+                        return true;
+                    }
+                }
+                Err(error) => return self.fault(&error.to_string()),
+            }
+        }
+    }
+
+    fn fault(&self, fault: &str) -> bool {
+        let name = self.worker.name();
+        tracing::warn!(worker = name, "worker {name} failed and will look again: {fault}");
+        self.board
+            .note(name, |status| status.last_fault = Some(fault.to_owned()));
+        false
+    }
+}

@@ -1,0 +1,10 @@
+//! Signed URLs over a real socket: bytes in by PUT, out by GET, and every way in which a URL may be
+//! wrong.
+
+mod datasets;
+mod reads;
+mod refusals;
+mod replicas;
+mod tools;
+mod uploads;
+mod world;

@@ -1,0 +1,98 @@
+//! Nothing is served to strangers.
+
+use reqwest::{Method, StatusCode};
+
+use super::TestLake;
+
+#[tokio::test]
+async fn every_route_but_health_needs_a_key() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    lake.put_numbered("s:d", "x", 0..1).await;
+    let http = reqwest::Client::new();
+    let rule = lake.rule("s:d", 1, "*").await;
+    let routes = [
+        (Method::GET, "scopes".to_owned()),
+        (Method::POST, "scopes".to_owned()),
+        (Method::GET, "endpoints".to_owned()),
+        (Method::POST, "endpoints".to_owned()),
+        (Method::GET, "endpoints/x".to_owned()),
+        (Method::PATCH, "endpoints/x".to_owned()),
+        (Method::POST, "dids".to_owned()),
+        (Method::GET, "dids/s".to_owned()),
+        (Method::GET, "dids/s/d".to_owned()),
+        (Method::GET, "contents/s/d".to_owned()),
+        (Method::POST, "contents/s/d".to_owned()),
+        (Method::DELETE, "contents/s/d".to_owned()),
+        (Method::POST, "replicas?to=s:d&endpoint=x".to_owned()),
+        (Method::GET, "replicas/s/d".to_owned()),
+        (Method::POST, "bad-replicas".to_owned()),
+        (Method::POST, "uploads".to_owned()),
+        (Method::GET, "rules".to_owned()),
+        (Method::POST, "rules".to_owned()),
+        (Method::GET, format!("rules/{rule}")),
+        (Method::PATCH, format!("rules/{rule}")),
+        (Method::DELETE, format!("rules/{rule}")),
+        (Method::GET, format!("rules/{rule}/explanation")),
+        (Method::POST, format!("rules/{rule}/retry")),
+        (Method::GET, "transfers".to_owned()),
+        (Method::POST, "urls".to_owned()),
+        (Method::GET, "workers".to_owned()),
+        (Method::POST, "workers/fold/pause".to_owned()),
+        (Method::POST, "workers/fold/resume".to_owned()),
+    ];
+    for (method, route) in routes {
+        let url = format!("{}/api/v1/{route}", lake.url());
+        for key in [None, Some("dapple_wrong")] {
+            let mut request = http.request(method.clone(), &url).body("{}");
+            if let Some(key) = key {
+                request = request.bearer_auth(key);
+            }
+            let answer = request.send().await.expect("an answer");
+            assert_eq!(
+                answer.status(),
+                StatusCode::UNAUTHORIZED,
+                "{method} {route} with {key:?}"
+            );
+            assert_eq!(
+                answer.headers()["content-type"],
+                "application/problem+json",
+                "{method} {route}"
+            );
+        }
+    }
+    let health = http
+        .get(format!("{}/health", lake.url()))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(health.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn bad_requests_are_answered_with_what_is_wrong() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    lake.put_numbered("s:d", "x", 0..1).await;
+    let ends_early = dapple::service::view::NewRule {
+        did: super::did("s:d"),
+        copies: 1,
+        expression: "country=DE|".to_owned(),
+        grouping: dapple::model::rule::Grouping::All,
+        lifetime_seconds: None,
+    };
+    let refused = lake.client.create_rule(&ends_early).await;
+    let problem = refused.expect_err("an expression that ends early").problem();
+    assert_eq!((problem.code.as_str(), problem.status), ("invalid-expression", 400));
+    assert!(
+        problem.detail.contains('^'),
+        "the error points at the column: {}",
+        problem.detail
+    );
+    let missing = lake
+        .client
+        .did(&super::did("s:nothing"))
+        .await
+        .expect_err("there is none")
+        .problem();
+    assert_eq!((missing.code.as_str(), missing.status), ("not-found", 404));
+    assert_eq!(missing.request_id.len(), 26);
+}
