@@ -195,7 +195,7 @@ impl Client {
 
     /// A file's bytes: they follow from its name and a version, of which the first is the usual.
     fn content(&mut self, file: &Did) -> Bytes {
-        let version = if self.random.percent(85) { 0 } else { 1 };
+        let version = u8::from(self.random.percent(15));
         let hash = blake3::hash(format!("{file} {version}").as_bytes());
         let seed = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"));
         let mut bytes = Random::new(seed);

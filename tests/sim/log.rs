@@ -74,7 +74,7 @@ impl Log {
     }
 
     pub(crate) fn tail(&self) -> String {
-        self.lock().last.iter().map(|line| format!("{line}\n")).collect()
+        self.lock().last.make_contiguous().join("\n")
     }
 
     fn lock(&self) -> MutexGuard<'_, Events> {

@@ -36,7 +36,7 @@ const STEPS_MAX: u64 = 1_500_000;
 /// The storages of the lake. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Disks {
-    disks: Arc<Mutex<BTreeMap<EndpointId, Disk>>>,
+    by_endpoint: Arc<Mutex<BTreeMap<EndpointId, Disk>>>,
     observer: Catalog,
     log: Log,
 }
@@ -66,7 +66,7 @@ impl Disks {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<EndpointId, Disk>> {
-        self.disks.lock().expect("no holder panics")
+        self.by_endpoint.lock().expect("no holder panics")
     }
 }
 
@@ -121,7 +121,7 @@ impl World {
         let observer = Catalog::new(engine.clone(), clock.clone());
         let log = Log::new(executor.clock().clone(), prints);
         let disks = Disks {
-            disks: Arc::default(),
+            by_endpoint: Arc::default(),
             observer: observer.clone(),
             log: log.clone(),
         };

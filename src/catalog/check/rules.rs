@@ -86,8 +86,8 @@ async fn lock_fits(view: &View, rule: &RuleRecord, unit: DidId) -> Result<bool, 
         Some(DidKind::Dataset) => rule.grouping != Grouping::None,
         Some(DidKind::Container) | None => false,
     };
-    let is_known = !view.any::<Backlog>(&(rule.did,)).await?;
-    Ok(fits && !(is_known && !upward(view, unit).await?.contains(&rule.did)))
+    let news = view.any::<Backlog>(&(rule.did,)).await?;
+    Ok(fits && (news || upward(view, unit).await?.contains(&rule.did)))
 }
 
 fn is_at(placement: &PlacementRecord, endpoint: EndpointId) -> bool {

@@ -13,9 +13,9 @@ use crate::catalog::ledger::transfers::{plan, tell_stuck};
 use crate::catalog::record::{
     ChosenBecause, ChosenRecord, ContentRecord, Contents, CountsRecord, Coverage, CoverageDeltas, DecisionRecord,
     Decisions, DidContent, DidNames, DidRecord, Dids, EndpointNames, Failed, FileFacts, HeadRecord, Heads, IntentAct,
-    IntentRecord, Intents, Locks, LocksByUnit, Parents, Paths, PlacementRecord, Placements, Ready, ReplicaRecord,
-    Replicas, ReplicasByEndpoint, RuleCountsTable, RuleRecord, Rules, RulesByDid, RulesByExpiry, Running, StuckFiles,
-    Tally, TransferRecord, Transfers, Unplaced, UploadsDue, Usage,
+    IntentRecord, Intents, LockRecord, Locks, LocksByUnit, Parents, Paths, PlacementRecord, Placements, Ready,
+    ReplicaRecord, Replicas, ReplicasByEndpoint, RuleCountsTable, RuleRecord, Rules, RulesByDid, RulesByExpiry,
+    Running, StuckFiles, Tally, TransferRecord, Transfers, Unplaced, UploadsDue, Usage,
 };
 use crate::catalog::{Catalog, Txn, endpoints};
 use crate::clock::SystemClock;
@@ -25,6 +25,7 @@ use crate::model::did::DidKind;
 use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName};
 use crate::model::expression::Expression;
 use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId, RuleId, TransferId};
+use crate::model::lock::LockState;
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::Grouping;
 use crate::model::stuck::StuckReason;
@@ -251,6 +252,18 @@ fn corrupted_work() -> Vec<Corruption> {
         }),
         ("locks-match-placements", |t| {
             t.put::<Placements>(&(SATISFIED, FILE), &placement(ONE, false));
+        }),
+        ("locks-match-placements", |t| {
+            let lock = LockRecord {
+                state: LockState::Ok,
+                since: t.now(),
+                decision: DECISION,
+            };
+            t.put::<Placements>(&(SATISFIED, FILE), &placement(ONE, false));
+            t.put::<Locks>(&(SATISFIED, FILE, ONE), &lock);
+        }),
+        ("locks-match-placements", |t| {
+            t.put::<Rules>(&(SATISFIED,), &RuleRecord { did: FILE, ..rule(1) });
         }),
         ("ok-rules-have-their-copies", |t| {
             t.put::<Rules>(&(SATISFIED,), &rule(2));
