@@ -8,7 +8,7 @@ use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Replicas};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, Txn};
+use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::checksum::{Algorithm, Checksum};
@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// How long an announced upload may take to begin.
 pub const UPLOAD_SPAN: Duration = Duration::from_hours(1);
+
+/// The most endpoints at which one file is expected.
+const INTENTS_MAX: usize = 1_000;
 
 /// A file to announce.
 #[derive(Debug, Clone)]
@@ -218,7 +221,8 @@ async fn again(
     let same = facts.bytes == file.bytes && facts.checksums.contains(&file.checksum);
     if !same && facts.announced {
         // No bytes of it were ever there, so it may still become another file. A URL for the old
-        // content must not fit the new: the intent is a new one.
+        // content must not fit the new, wherever it leads: the intent is a new one.
+        expire_others(txn, target.endpoint, id).await?;
         if let Some(old) = &intent {
             txn.delete::<Intents>(&(id, target.endpoint), old);
         }
@@ -260,4 +264,21 @@ async fn again(
             Ok(Answer::Done)
         }
     }
+}
+
+/// Ends uploads of what a file was to be elsewhere; the sweep then removes what they have staged.
+async fn expire_others(txn: &Txn, endpoint: EndpointId, file: DidId) -> Result<(), CatalogError> {
+    for (key, old) in txn.scan::<Intents>(&(file,), INTENTS_MAX).await? {
+        if let IntentAct::Upload { dataset, process, .. } = old.act
+            && key.1 != endpoint
+        {
+            let act = IntentAct::Upload {
+                dataset,
+                until: txn.now(),
+                process,
+            };
+            txn.replace::<Intents>(&key, &old, &IntentRecord { act, ..old.clone() });
+        }
+    }
+    Ok(())
 }

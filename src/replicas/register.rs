@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, Found, land, register};
-use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, NameRecord, Paths};
+use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, Intents, NameRecord, Paths};
 use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
@@ -103,7 +103,7 @@ async fn register_in(
         .collect();
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut fresh, mut arrivals) = (Vec::with_capacity(files.len()), Vec::new(), Vec::new());
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for (file, known) in files.iter().zip(&known) {
         let conflict = if known.is_none() {
             conflicts.next().flatten()
@@ -118,6 +118,9 @@ async fn register_in(
             let path = path_for(txn, target, file, known.map(|known| known.id)).await?;
             match (path, known) {
                 (Err(refused), _) => refused,
+                (Ok(Some(path)), _) if !paths.insert(path.clone()) => {
+                    Registered::refused("path-taken", format!("another file of this chunk states `{path}`"))
+                }
                 (Ok(path), None) => {
                     fresh.push(found(txn, target, file, DidId(first.0 + fresh.len() as u64), path));
                     Registered::New
@@ -195,6 +198,18 @@ async fn path_for(
     });
     if *path == derived {
         return Ok(Ok(None));
+    }
+    // An upload or a transfer is about to put the bytes where they belong by name.
+    if let Some(id) = id
+        && txn.get::<Intents>(&(id, target.endpoint)).await?.is_some()
+    {
+        return Ok(Err(Registered::refused(
+            "place-busy",
+            format!(
+                "bytes of `{}` are on their way to this endpoint; try again later",
+                file.name
+            ),
+        )));
     }
     let holder = txn.get::<Paths>(&(target.endpoint, path.to_string())).await?;
     Ok(match holder {

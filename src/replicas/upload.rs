@@ -5,10 +5,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, confirm, land};
 use crate::catalog::ledger::transfers::end_intent;
-use crate::catalog::record::{Dids, IntentAct, IntentRecord, Intents, Parents, Replicas, UploadsDue};
+use crate::catalog::record::{
+    DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
+};
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
 use crate::fault::{Fault, Kind};
@@ -163,6 +166,9 @@ impl Uploads {
     pub async fn take(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
         let _mine = self.begin(sending.intent).ok_or(UploadError::UnderWay)?;
         let view = self.catalog.view().await?;
+        if !is_still(view.get::<Dids>(&(sending.file,)).await?, sending) {
+            return Err(UploadError::Gone);
+        }
         let replica = view.get::<Replicas>(&(sending.file, sending.endpoint)).await?;
         let intent = view.get::<Intents>(&(sending.file, sending.endpoint)).await?;
         if intent.is_none_or(|intent| intent.id != sending.intent) {
@@ -173,7 +179,7 @@ impl Uploads {
             .await?
             .ok_or(UploadError::Gone)?;
         let backend = self.stores.get(&endpoint)?;
-        let path = StoragePath::derived(&sending.did);
+        let path = path_at(&sending.did, replica.as_ref());
         let overwrite = if replica.is_some() {
             Overwrite::Replace
         } else {
@@ -203,10 +209,11 @@ impl Uploads {
     }
 
     /// Clears up after uploads that expired or whose process is gone: bytes that were published but
-    /// not recorded are adopted, staged ones removed. Returns how many it looked at.
+    /// not recorded are adopted, staged ones removed. Returns how many it looked at; fails at its end
+    /// if a storage did not answer.
     pub async fn sweep(&self) -> Result<usize, UploadError> {
         let mut after = (0, DidId(0), EndpointId(0));
-        let mut swept = 0;
+        let (mut swept, mut failed) = (0, None);
         loop {
             let rows = self
                 .catalog
@@ -215,11 +222,16 @@ impl Uploads {
                 .scan_after::<UploadsDue>(&(), &after, SWEEP)
                 .await?;
             let Some((last, ())) = rows.last() else {
-                return Ok(swept);
+                return failed.map_or(Ok(swept), Err);
             };
             after = *last;
             for ((_, file, endpoint), ()) in rows {
-                swept += usize::from(self.sweep_one(file, endpoint).await?);
+                match self.sweep_one(file, endpoint).await {
+                    Ok(done) => swept += usize::from(done),
+                    // A storage that is down keeps its own waiting, nobody else's.
+                    Err(error @ UploadError::Storage(_)) => failed = Some(error),
+                    Err(error) => return Err(error),
+                }
             }
         }
     }
@@ -255,7 +267,8 @@ impl Uploads {
             checksum: facts.checksums[0].clone(),
         };
         let backend = self.stores.get(&model)?;
-        let path = StoragePath::derived(&sending.did);
+        let replica = view.get::<Replicas>(&(file, endpoint)).await?;
+        let path = path_at(&sending.did, replica.as_ref());
         match adopt(backend.as_ref(), &path, &sending, model.name.as_str()).await {
             Ok(verification) => self.settle(&sending, verification).await?,
             Err(UploadError::Storage(StorageError::NotFound { .. }) | UploadError::Occupied { .. }) => {
@@ -293,13 +306,23 @@ impl Uploads {
                             };
                             txn.replace::<Intents>(&key, &seen, &IntentRecord { act, ..seen.clone() });
                         }
-                        _ => txn.delete::<Intents>(&key, &seen),
+                        _ => {
+                            txn.delete::<Intents>(&key, &seen);
+                            // Rules planned nothing while it had the place.
+                            fill_file(&txn, file, endpoint).await?;
+                        }
                     }
                     Ok(())
                 }
             })
             .await
     }
+}
+
+/// Where the bytes belong: in the place of a bad replica, or under the file's name.
+fn path_at(did: &Did, bad: Option<&ReplicaRecord>) -> StoragePath {
+    let stated = bad.and_then(|replica| StoragePath::parse(replica.path.as_deref()?).ok());
+    stated.unwrap_or_else(|| StoragePath::derived(did))
 }
 
 /// Stages the bytes, compares them with what was announced, and publishes them.
@@ -350,6 +373,14 @@ async fn adopt(
     Ok(Verification::ReadBack)
 }
 
+/// Tells whether a file is still what was announced when its URL was made.
+fn is_still(record: Option<DidRecord>, sending: &Sending) -> bool {
+    record
+        .as_ref()
+        .and_then(DidRecord::file)
+        .is_some_and(|facts| facts.bytes == sending.bytes && facts.checksums.contains(&sending.checksum))
+}
+
 async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
     let key = (sending.file, sending.endpoint);
     let Some(intent) = txn.get::<Intents>(&key).await? else {
@@ -361,7 +392,11 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     if intent.id != sending.intent {
         return Err(UploadError::Gone);
     }
+    if !is_still(txn.get::<Dids>(&(sending.file,)).await?, sending) {
+        return Err(UploadError::Gone);
+    }
     confirm(txn, sending.file).await?;
+    let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
         let parent = Member {
             id: dataset,
@@ -385,7 +420,7 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
         endpoint: sending.endpoint,
         bytes: sending.bytes,
         verification,
-        path: None,
+        path: replaced.and_then(|replica| replica.path),
         decision: intent.decision,
     };
     land(txn, &[arrival]).await?;

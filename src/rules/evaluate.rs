@@ -1,7 +1,7 @@
 //! Evaluates rules: chooses endpoints from a snapshot, outside any write transaction, then writes
 //! placements and locks page by page. Each page checks that the rule has not been changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
@@ -123,6 +123,7 @@ async fn place_page(
         ..work.clone()
     };
     let expected = work.clone();
+    let is_whole = next.place.is_none() && *positions == beginning(rule.did);
     catalog
         .transact_bulk(move |txn| {
             let (plan, next, expected, rule) = (plan.clone(), next.clone(), expected.clone(), rule.clone());
@@ -132,7 +133,16 @@ async fn place_page(
                 if !unchanged || txn.get::<RuleWork>(&(id,)).await? != Some(expected) {
                     return Ok(());
                 }
-                carry_out(&txn, id, &rule, plan).await?;
+                let moved = carry_out(&txn, id, &rule, plan).await?;
+                let next = if moved && !is_whole {
+                    // Units of other pages still stand where their group was before.
+                    RuleWorkRecord {
+                        place: Some(beginning(rule.did)),
+                        ..next
+                    }
+                } else {
+                    next
+                };
                 if next == RuleWorkRecord::default() {
                     txn.clear::<RuleWork>(&(id,));
                 } else {
@@ -230,9 +240,11 @@ async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId
     Ok(sums)
 }
 
-/// Writes a page: placements, locks, and one recorded decision for each endpoint.
-async fn carry_out(txn: &Txn, id: RuleId, rule: &RuleRecord, plan: Vec<Planned>) -> Result<(), CatalogError> {
+/// Writes a page: placements, locks, and one recorded decision for each endpoint. Returns whether a
+/// group that units of other pages share has moved.
+async fn carry_out(txn: &Txn, id: RuleId, rule: &RuleRecord, plan: Vec<Planned>) -> Result<bool, CatalogError> {
     let mut decided = BTreeMap::new();
+    let mut moved = false;
     for planned in plan {
         let key = (id, planned.group);
         let old = txn.get::<Placements>(&key).await?;
@@ -241,6 +253,8 @@ async fn carry_out(txn: &Txn, id: RuleId, rule: &RuleRecord, plan: Vec<Planned>)
             unplaced: planned.choice.unplaced.clone(),
             revision: rule.revision,
         };
+        let was_elsewhere = old.as_ref().is_some_and(|old| places(old) != places(&new));
+        moved = moved || (rule.grouping == Grouping::All && was_elsewhere);
         let was_unplaced = old.as_ref().is_some_and(|old| old.unplaced.is_some());
         let difference = i64::from(new.unplaced.is_some()) - i64::from(was_unplaced);
         locks::count_unplaced(txn, id, difference).await?;
@@ -262,7 +276,11 @@ async fn carry_out(txn: &Txn, id: RuleId, rule: &RuleRecord, plan: Vec<Planned>)
             }
         }
     }
-    Ok(())
+    Ok(moved)
+}
+
+fn places(placement: &PlacementRecord) -> BTreeSet<EndpointId> {
+    placement.chosen.iter().map(|chosen| chosen.endpoint).collect()
 }
 
 /// Decides and records Place for an endpoint, once per page. `None` if policy no longer allows it.

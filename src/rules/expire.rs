@@ -66,6 +66,7 @@ pub async fn release_page(catalog: &Catalog, id: RuleId) -> Result<(), CatalogEr
             }
             let placements = txn.scan::<Placements>(&(id,), PAGE).await?;
             for (key, placement) in &placements {
+                locks::count_unplaced(&txn, id, -i64::from(placement.unplaced.is_some())).await?;
                 txn.delete::<Placements>(key, placement);
             }
             if held.is_empty() && placements.is_empty() {

@@ -3,7 +3,7 @@
 
 use crate::catalog::ledger::{ancestors, locks};
 use crate::catalog::record::{
-    Backlog, BacklogRecord, Dids, Locks, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, RulesByDid,
+    Backlog, BacklogRecord, Dids, Locks, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, RulesByDid, Unplaced,
     WalkPosition,
 };
 use crate::catalog::wake::Topic;
@@ -35,6 +35,11 @@ pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
                     return Ok(());
                 };
                 txn.clear::<Backlog>(&(ruled, unit));
+                // What was detached since is swept for the row that its detaching wrote; placing it
+                // now would lock what no longer lies below the rule.
+                if !ancestors::upward(&txn, unit).await?.contains(&ruled) {
+                    return Ok(());
+                }
                 for ((_, rule), ()) in txn.scan::<RulesByDid>(&(ruled,), RULES_MAX).await? {
                     if let Some(record) = txn.get::<Rules>(&(rule,)).await?.filter(|record| !record.releasing) {
                         reconsider(&txn, rule, &record, unit, news).await?;
@@ -58,6 +63,10 @@ async fn reconsider(
     let Some(record) = txn.get::<Dids>(&(unit,)).await? else {
         return Ok(());
     };
+    // Where datasets are locked, a file's dataset has news of its own.
+    if record.kind() == DidKind::File && rule.grouping != Grouping::None && rule.did != unit {
+        return Ok(());
+    }
     let seq = news.from_seq;
     match (record.kind(), rule.grouping) {
         (DidKind::Container, _) | (DidKind::Dataset, Grouping::None) => {
@@ -111,7 +120,8 @@ async fn add_work(
     Ok(())
 }
 
-/// Looks through a page of a rule's locks and lets go those whose unit was detached.
+/// Looks through a page of a rule's locks, and of its groups without a place, and lets go those
+/// whose unit was detached.
 pub async fn sweep_page(catalog: &Catalog, id: RuleId, work: &RuleWorkRecord) -> Result<(), CatalogError> {
     let expected = work.clone();
     catalog
@@ -127,14 +137,15 @@ pub async fn sweep_page(catalog: &Catalog, id: RuleId, work: &RuleWorkRecord) ->
                     return Ok(());
                 };
                 let rows = txn.scan_after::<Locks>(&(id,), &(id, unit, endpoint), SWEEP).await?;
-                let last = rows.last().map(|((_, unit, endpoint), _)| (*unit, *endpoint));
+                let locks_end = page_end(&rows).map(|(_, unit, endpoint)| (*unit, *endpoint));
+                let unplaced_end = sweep_unplaced(&txn, id, rule.did, unit).await?;
                 for ((_, unit, endpoint), _) in &rows {
                     if !ancestors::upward(&txn, *unit).await?.contains(&rule.did) {
                         locks::release(&txn, id, *unit, *endpoint).await?;
                         drop_placement(&txn, id, *unit).await?;
                     }
                 }
-                match last.filter(|_| rows.len() == SWEEP) {
+                match locks_end.into_iter().chain(unplaced_end).min() {
                     Some(sweep) => {
                         txn.put::<RuleWork>(
                             &(id,),
@@ -150,6 +161,29 @@ pub async fn sweep_page(catalog: &Catalog, id: RuleId, work: &RuleWorkRecord) ->
             }
         })
         .await
+}
+
+/// The last key of a page behind which there may be more.
+fn page_end<K, V>(rows: &[(K, V)]) -> Option<&K> {
+    rows.last().filter(|_| rows.len() == SWEEP).map(|(key, _)| key)
+}
+
+/// Forgets groups from `unit` on that found no place and were detached: they have no lock that
+/// would lead to them. Returns where to go on, if there may be more.
+async fn sweep_unplaced(
+    txn: &Txn,
+    id: RuleId,
+    ruled: DidId,
+    unit: DidId,
+) -> Result<Option<(DidId, EndpointId)>, CatalogError> {
+    let before = (id, DidId(unit.0.saturating_sub(1)));
+    let rows = txn.scan_after::<Unplaced>(&(id,), &before, SWEEP).await?;
+    for ((_, group), ()) in &rows {
+        if !ancestors::upward(txn, *group).await?.contains(&ruled) {
+            drop_placement(txn, id, *group).await?;
+        }
+    }
+    Ok(page_end(&rows).map(|(_, group)| (*group, EndpointId(0))))
 }
 
 async fn drop_placement(txn: &Txn, rule: RuleId, group: DidId) -> Result<(), CatalogError> {

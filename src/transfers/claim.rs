@@ -130,6 +130,9 @@ async fn claim_one(
     for unit in units_of(txn, old.file).await? {
         wanted = wanted || txn.any::<LocksByUnit>(&(unit, old.destination)).await?;
     }
+    // A registration may have said since that it is there.
+    let replica = txn.get::<Replicas>(&(old.file, old.destination)).await?;
+    wanted = wanted && replica.is_none_or(|replica| replica.state != ReplicaState::Available);
     let record = TransferRecord {
         state,
         process: Some(process),
@@ -197,6 +200,7 @@ fn job(
         file: one.record.file,
         bytes: one.record.bytes,
         checksums: did.file().map_or(Vec::new(), |facts| facts.checksums.clone()),
+        path_is_stated: old.is_some_and(|old| path_of(old, &derived) != derived),
         path: old.map_or_else(|| derived.clone(), |old| path_of(old, &derived)),
         replaces_bad: old.is_some_and(|old| old.state == ReplicaState::Bad),
         sources: sources(one.record.intent, destination, endpoints, replicas, &derived),

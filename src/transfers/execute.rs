@@ -53,11 +53,8 @@ async fn attempt(job: &Job, stores: &Registry, clock: &SharedClock) -> Ending {
         Ok(backend) => backend,
         Err(error) => return at_destination(job, &error),
     };
-    if !job.wanted {
-        return match destination.discard(&job.path, job.intent).await {
-            Ok(()) => Ending::Cancelled,
-            Err(error) => at_destination(job, &error),
-        };
+    if !job.wanted || job.sources.is_empty() {
+        return without_copying(job, destination.as_ref()).await;
     }
     let mut last = failed(StuckReason::NoSource, true);
     for source in &job.sources {
@@ -74,6 +71,27 @@ async fn attempt(job: &Job, stores: &Registry, clock: &SharedClock) -> Ending {
     // has the same intent, begins afresh on it.
     let _ = destination.discard(&job.path, job.intent).await;
     last
+}
+
+/// Nobody wants the file, or it has nowhere to come from. Yet an attempt before this one may have
+/// published it and died before it could say so: what lies there is not to be forgotten.
+async fn without_copying(job: &Job, destination: &dyn Backend) -> Ending {
+    match destination.stat(&job.path).await {
+        Ok(info) if info.bytes == job.bytes => match adopt(job, destination).await {
+            Ok(()) => return Ending::Landed(Verification::ReadBack),
+            Err(Failure::AtDestination(StuckReason::PathOccupied { .. }, _)) => {}
+            Err(Failure::AtSource(reason, passing) | Failure::AtDestination(reason, passing)) => {
+                return failed(reason, passing);
+            }
+        },
+        Ok(_) | Err(StorageError::NotFound { .. }) => {}
+        Err(error) => return at_destination(job, &error),
+    }
+    match destination.discard(&job.path, job.intent).await {
+        Ok(()) if job.wanted => failed(StuckReason::NoSource, true),
+        Ok(()) => Ending::Cancelled,
+        Err(error) => at_destination(job, &error),
+    }
 }
 
 async fn from_source(

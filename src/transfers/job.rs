@@ -25,6 +25,8 @@ pub struct Job {
     pub destination: Endpoint,
     /// Its path there.
     pub path: StoragePath,
+    /// Whether the path was stated by a registration and does not follow from the file's name.
+    pub path_is_stated: bool,
     /// Names the bytes until they are published.
     pub intent: IntentId,
     /// The decision that allows the bytes to be placed there.

@@ -1,5 +1,6 @@
 //! Settles outcomes: many in one transaction, so that a thousand small files cost a few commits.
 
+use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::replicas::{Arrival, land};
 use crate::catalog::ledger::transfers::{end, tell_stuck};
 use crate::catalog::record::{TransferRecord, Transfers};
@@ -58,12 +59,14 @@ async fn settle_one(
                 endpoint: job.destination.id,
                 bytes: job.bytes,
                 verification: *verification,
-                path: None,
+                path: job.path_is_stated.then(|| job.path.to_string()),
                 decision: job.decision,
             }))
         }
         Ending::Cancelled => {
             end(txn, job.transfer, &record).await?;
+            // Whoever wanted it in the meantime planned nothing, as this one still had the place.
+            fill_file(txn, job.file, job.destination.id).await?;
             Ok(None)
         }
         Ending::Failed { reason, passing } => {

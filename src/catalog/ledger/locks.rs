@@ -5,7 +5,7 @@
 
 use crate::catalog::ledger::tally::fold_coverage;
 use crate::catalog::record::{
-    CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Replicas, RuleCountsTable, StuckFiles,
+    CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Parents, Replicas, RuleCountsTable, StuckFiles,
 };
 use crate::catalog::{CatalogError, Txn};
 use crate::model::change::Change;
@@ -15,6 +15,8 @@ use crate::model::replica::ReplicaState;
 
 /// The most rules that hold one unit at one endpoint.
 const RULES_MAX: usize = 1_000;
+/// The most datasets of one file that are looked at again.
+const PARENTS_MAX: usize = 1_000;
 
 /// Lets a rule hold a unit at an endpoint, and sees to it that missing files get transfers. Nothing
 /// happens if it does already.
@@ -57,6 +59,19 @@ pub async fn fill_from(txn: &Txn, unit: DidId, endpoint: EndpointId, seq: u64) -
         .await?
         .map_or(seq, |at| at.min(seq));
     txn.put::<Filling>(&(unit, endpoint), &from);
+    Ok(())
+}
+
+/// Sees to it that one file is looked at again in every unit that is locked at an endpoint: an act
+/// that kept others from planning a transfer has ended without bringing the file.
+pub async fn fill_file(txn: &Txn, file: DidId, endpoint: EndpointId) -> Result<(), CatalogError> {
+    let parents = txn.scan::<Parents>(&(file,), PARENTS_MAX).await?;
+    let places = parents.into_iter().map(|((_, parent), seq)| (parent, seq));
+    for (unit, seq) in std::iter::once((file, 0)).chain(places) {
+        if txn.any::<LocksByUnit>(&(unit, endpoint)).await? {
+            fill_from(txn, unit, endpoint, seq).await?;
+        }
+    }
     Ok(())
 }
 

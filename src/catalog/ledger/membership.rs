@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::ledger::ancestors::{tell_rules, upward};
-use crate::catalog::ledger::tally::add_coverage;
-use crate::catalog::record::{BacklogRecord, ContentRecord, Contents, HeadRecord, Heads, Parents, Replicas, Tally};
+use crate::catalog::ledger::tally::{add_coverage, ask_fold};
+use crate::catalog::record::{
+    BacklogRecord, ContentRecord, Contents, FoldRecord, HeadRecord, Heads, Intents, Parents, Replicas, StuckFiles,
+    Tally,
+};
 use crate::catalog::{CatalogError, Txn};
 use crate::fault::{Fault, Kind};
 use crate::model::change::Change;
@@ -186,6 +189,7 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
     let members: Vec<Member> = gone.into_values().map(|(member, _)| member).collect();
     if parent.kind == DidKind::Dataset {
         cover(txn, parent.id, &members, true).await?;
+        forget_trouble(txn, parent.id, &members).await?;
     }
     tell_rules(
         txn,
@@ -201,6 +205,20 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
         from_seq: first,
     });
     Ok(members.len())
+}
+
+/// A dataset hears no more of the trouble of files that it no longer holds.
+async fn forget_trouble(txn: &Txn, dataset: DidId, files: &[Member]) -> Result<(), CatalogError> {
+    let prefixes: Vec<_> = files.iter().map(|file| (file.id,)).collect();
+    let intents = txn.scan_many::<Intents>(&prefixes, REPLICAS_MAX).await?;
+    for ((file, endpoint), _) in intents.into_iter().flatten() {
+        let key = (dataset, endpoint, file);
+        if txn.get::<StuckFiles>(&key).await?.is_some() {
+            txn.clear::<StuckFiles>(&key);
+            ask_fold(txn, FoldRecord::Unit(dataset, endpoint));
+        }
+    }
+    Ok(())
 }
 
 /// Adds what members bring to a dataset's coverage, or takes away what they take along.

@@ -46,9 +46,14 @@ pub async fn land(txn: &Txn, arrivals: &[Arrival]) -> Result<usize, CatalogError
     let there = txn.get_many::<Replicas>(&keys).await?;
     let mut new = BTreeMap::new();
     for (arrival, old) in arrivals.iter().zip(there) {
-        if old.is_none_or(|old| old.state != ReplicaState::Available) {
-            new.insert((arrival.file, arrival.endpoint), arrival);
+        if old.as_ref().is_some_and(|old| old.state == ReplicaState::Available) {
+            continue;
         }
+        // The bad replica it takes the place of may have lain elsewhere.
+        if let Some(path) = old.and_then(|old| old.path) {
+            txn.clear::<Paths>(&(arrival.endpoint, path));
+        }
+        new.insert((arrival.file, arrival.endpoint), arrival);
     }
     let prefixes: Vec<_> = new.keys().map(|(file, _)| (*file,)).collect();
     let parents = txn.scan_many::<Parents>(&prefixes, PARENTS_MAX).await?;
