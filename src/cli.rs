@@ -5,6 +5,7 @@
 
 mod demo;
 mod did;
+mod doctor;
 mod endpoint;
 mod failure;
 mod get;
@@ -130,6 +131,8 @@ enum Command {
     /// Files on their way
     #[command(subcommand)]
     Transfer(worker::TransferCommand),
+    /// Check the lake's catalog against itself
+    Doctor,
     /// The server's background work
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
@@ -200,6 +203,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Replica(command) => register::run(session, command).await,
         Command::Rule(command) => rule::run(session, command).await,
         Command::Transfer(command) => worker::run_transfer(session, command).await,
+        Command::Doctor => doctor::run(session).await,
         Command::Worker(command) => worker::run(session, command).await,
     }
 }

@@ -23,9 +23,9 @@ use crate::model::endpoint::EndpointName;
 use crate::model::id::RuleId;
 use crate::model::scope::Scope;
 use crate::service::view::{
-    BadReplica, ContentView, DidView, EndpointChange, EndpointView, Health, Members, NewDid, NewEndpoint, NewRule,
-    NewScope, NewUploads, NewUrl, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView, Uploads,
-    UrlView, WorkerView,
+    BadReplica, CheckView, ContentView, DidView, EndpointChange, EndpointView, Health, Members, NewDid, NewEndpoint,
+    NewRule, NewScope, NewUploads, NewUrl, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView,
+    Uploads, UrlView, WorkerView,
 };
 
 pub use address::{encode_name, file_url};
@@ -167,6 +167,11 @@ impl Client {
     /// Declares a replica bad: rules replace it.
     pub async fn declare_bad(&self, bad: &BadReplica) -> Result<ReplicaView, ClientError> {
         self.post("/bad-replicas", bad, Again::Always).await
+    }
+
+    /// Checks the lake's catalog against itself.
+    pub async fn check(&self) -> Result<CheckView, ClientError> {
+        self.get("/check").await
     }
 
     /// Announces files that are about to be uploaded.

@@ -16,6 +16,7 @@ use crate::service::error::ServiceError;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
+pub mod check;
 pub mod dids;
 pub mod endpoints;
 pub mod error;

@@ -43,6 +43,9 @@ pub(crate) enum Failure {
     /// The server ended, or did not begin.
     #[error(transparent)]
     Server(#[from] AppError),
+    /// The catalog contradicts itself.
+    #[error("the catalog contradicts itself in {count} places")]
+    Unwell { count: usize },
     /// The demo did not find what it should.
     #[error("the demo failed: {0}")]
     Unmet(String),
@@ -67,7 +70,11 @@ impl Failure {
             Failure::Stuck { .. } => 9,
             // Whoever reads our data has seen enough, as in `dapple ls | head`.
             Failure::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Failure::Partly { .. } | Failure::Io { .. } | Failure::Print(_) | Failure::Unmet(_) => 1,
+            Failure::Partly { .. }
+            | Failure::Io { .. }
+            | Failure::Print(_)
+            | Failure::Unmet(_)
+            | Failure::Unwell { .. } => 1,
             Failure::Server(error) => code_of(error.kind()),
         }
     }
@@ -104,6 +111,7 @@ impl Failure {
             Failure::Print(_) => "print-failed",
             Failure::Server(error) => error.code(),
             Failure::Unmet(_) => "demo-failed",
+            Failure::Unwell { .. } => "catalog-unwell",
         }
     }
 
@@ -112,6 +120,7 @@ impl Failure {
             Failure::Usage { hint, .. } => hint.clone(),
             Failure::Stuck { hint } => Some(hint.clone()),
             Failure::Server(error) => error.hint(),
+            Failure::Unwell { .. } => Some("report it with the output of `dapple doctor -o json`".to_owned()),
             _ => None,
         }
     }

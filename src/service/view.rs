@@ -472,6 +472,26 @@ pub struct WorkerView {
     pub last_fault: Option<String>,
 }
 
+/// The catalog, checked against itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CheckView {
+    /// Names of the invariants that were checked.
+    pub checked: Vec<String>,
+    /// Where they do not hold; empty when all is well. At most 100 for each invariant.
+    pub findings: Vec<FindingView>,
+}
+
+/// One way in which the catalog contradicts itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FindingView {
+    /// The invariant that does not hold.
+    pub invariant: String,
+    /// What it does not hold for.
+    pub what: String,
+    /// What was found, and what should have been.
+    pub detail: String,
+}
+
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProblemView {

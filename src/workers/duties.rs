@@ -6,10 +6,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use crate::catalog::record::Facts;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, endpoints};
+use crate::model::time::Timestamp;
 use crate::rules::{Progress, evaluate, expire, fill, fold, reconsider};
 use crate::service::Lake;
+use crate::service::check::check_catalog;
 use crate::transfers::claim::{Cursors, reap};
 use crate::transfers::mover::drain;
 use crate::workers::Worker;
@@ -27,6 +30,7 @@ pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
             cursor: fold::Cursor::default(),
         }),
         Box::new(Reap),
+        Box::new(Check),
         Box::new(Sweep { lake: Arc::clone(lake) }),
     ];
     for name in MOVERS {
@@ -193,6 +197,65 @@ impl Worker for Sweep {
         // Uploads write for themselves: each intent is read again in the transaction that ends it.
         async { Ok(progress(self.lake.uploads.sweep().await?)) }.boxed()
     }
+}
+
+/// Checks the catalog against itself now and then.
+struct Check;
+
+impl Worker for Check {
+    fn name(&self) -> &'static str {
+        "check"
+    }
+
+    fn topic(&self) -> Option<Topic> {
+        None
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_hours(1)
+    }
+
+    fn is_single(&self) -> bool {
+        true
+    }
+
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async {
+            if !is_due(catalog).await? {
+                return Ok(Progress::Nothing);
+            }
+            for finding in check_catalog(catalog).await?.findings {
+                let (invariant, what) = (&finding.invariant, &finding.what);
+                tracing::error!(
+                    invariant,
+                    "the catalog contradicts itself at {what}: {}",
+                    finding.detail
+                );
+            }
+            Ok(Progress::Nothing)
+        }
+        .boxed()
+    }
+}
+
+/// When the catalog was last checked, in milliseconds since the Unix epoch.
+const CHECKED_AT: &str = "checked_at";
+/// How long a check is good for. It reads the whole catalog, so a restart is no reason for one.
+const CHECK_EVERY: Duration = Duration::from_hours(24);
+
+/// Tells whether a check is due, and notes that it is being made. A new catalog has nothing to check.
+async fn is_due(catalog: &Catalog) -> Result<bool, WorkFault> {
+    catalog
+        .transact(|txn| async move {
+            let key = (CHECKED_AT.to_owned(),);
+            let last = txn.get::<Facts>(&key).await?;
+            let due = last.is_some_and(|at| txn.now().since(Timestamp::from_millis(at)) >= CHECK_EVERY);
+            if due || last.is_none() {
+                txn.put::<Facts>(&key, &txn.now().as_millis());
+            }
+            Ok(due)
+        })
+        .await
 }
 
 /// Moves files.

@@ -96,6 +96,13 @@ impl TestLake {
         &self.server.as_ref().expect("it is up").url
     }
 
+    /// Asserts that the catalog does not contradict itself.
+    pub(crate) async fn is_well(&self) {
+        let check = self.client.check().await.expect("checked");
+        assert!(check.findings.is_empty(), "{:#?}", check.findings);
+        assert!(check.checked.len() > 10, "{:?}", check.checked);
+    }
+
     /// Stops the server in order and starts it again on the same directory.
     pub(crate) async fn restart(&mut self) {
         self.server

@@ -18,6 +18,7 @@ async fn a_rule_brings_every_file_to_as_many_endpoints_as_it_wants() {
     assert_eq!(tree(&lake.root("x")).len(), 40);
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
     assert_eq!(tree(&lake.root("z")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -29,6 +30,7 @@ async fn a_copy_that_is_there_already_is_counted_and_not_made_again() {
     assert_eq!(view.files_done, 10);
     let copies = tree(&lake.root("y")).len() + tree(&lake.root("z")).len();
     assert_eq!(copies, 5, "one more copy is enough");
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -41,6 +43,7 @@ async fn files_that_join_later_are_copied_too() {
     lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_wanted == 9)
         .await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -65,6 +68,7 @@ async fn grouping_decides_which_units_stay_together() {
     let each = lake.grouped_rule("s:d0", 1, elsewhere, Grouping::None).await;
     let view = lake.until(each, RuleState::Ok).await;
     assert_eq!(view.locks_ok, 4, "one lock for each file");
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -82,6 +86,7 @@ async fn datasets_of_a_container_come_under_its_rule_and_leave_it() {
     lake.detach("s:box", &["s:inner"]).await;
     lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 0)
         .await;
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -107,6 +112,7 @@ async fn a_changed_rule_is_placed_again() {
     lake.client.change_rule(rule, &narrower).await.expect("changed");
     lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 1)
         .await;
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -130,6 +136,7 @@ async fn a_rule_without_a_place_is_stuck_until_an_endpoint_matches() {
     lake.client.change_endpoint(&name("y"), &france).await.expect("changed");
     lake.until(rule, RuleState::Ok).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -147,6 +154,7 @@ async fn too_few_endpoints_get_what_they_can_take() {
             .contains(&format!("dapple rule update {rule} --copies 2"))
     );
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -175,4 +183,5 @@ async fn a_rule_ends_when_its_lifetime_is_over_or_it_is_removed() {
         .await
         .expect("a page");
     assert!(rules.items.is_empty());
+    lake.is_well().await;
 }

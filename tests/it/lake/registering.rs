@@ -43,6 +43,7 @@ async fn registered_files_are_read_and_copied_like_any_other() {
     );
     let listed = lake.client.did(&did("s:d")).await.expect("the dataset");
     assert_eq!((listed.length, listed.bytes), (Some(2), 5));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -84,6 +85,7 @@ async fn lines_that_contradict_what_is_known_are_refused_one_by_one() {
         answer.contains("\"line\":1") && answer.contains("\"line\":2"),
         "{answer}"
     );
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -106,4 +108,5 @@ async fn a_long_registration_is_answered_chunk_by_chunk_and_listed_page_by_page(
     }
     assert_eq!((names.len(), pages), (2_500, 3));
     assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
+    lake.is_well().await;
 }

@@ -29,6 +29,7 @@ async fn a_lake_is_the_same_after_a_restart() {
     lake.put_numbered("s:d", "x", 20..25).await;
     lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_done == 25)
         .await;
+    lake.is_well().await;
 }
 
 /// The binary itself, as scripts use it.

@@ -24,6 +24,7 @@ async fn a_rule_heals_after_a_replica_is_declared_bad() {
     assert_eq!(declared.state, ReplicaState::Bad);
     lake.until(rule, RuleState::Ok).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -41,6 +42,7 @@ async fn wrong_bytes_at_the_source_are_never_published() {
         2,
         "neither the wrong bytes nor a trace of them"
     );
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -56,6 +58,7 @@ async fn a_source_that_vanished_is_told_apart_from_wrong_bytes() {
     fs::write(lake.root("x").join("s/d/0"), numbered("s:d", 0)).expect("written");
     lake.client.retry_rule(rule).await.expect("retried");
     lake.until(rule, RuleState::Ok).await;
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -72,6 +75,7 @@ async fn bytes_that_are_not_dapples_are_never_overwritten() {
     lake.client.retry_rule(rule).await.expect("retried");
     lake.until(rule, RuleState::Ok).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -88,6 +92,7 @@ async fn an_endpoint_that_went_away_is_waited_for() {
     fs::create_dir(lake.root("y")).expect("made");
     lake.until(rule, RuleState::Ok).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
 
 #[tokio::test]
@@ -103,6 +108,7 @@ async fn a_file_without_any_replica_comes_when_one_appears() {
     explained(&lake, rule, "no-source").await;
     lake.put_numbered("s:d", "z", 0..1).await;
     lake.until(rule, RuleState::Ok).await;
+    lake.is_well().await;
 }
 
 /// Waits until a rule's explanation names a problem.

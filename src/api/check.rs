@@ -1,0 +1,12 @@
+//! `/check`: the catalog, checked against itself.
+
+use axum::Json;
+
+use crate::http::problem::Problem;
+use crate::http::request::Asking;
+use crate::service::check;
+use crate::service::view::CheckView;
+
+pub(super) async fn check(Asking(ctx): Asking) -> Result<Json<CheckView>, Problem> {
+    Ok(Json(check::check(&ctx).await?))
+}
