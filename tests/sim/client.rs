@@ -321,6 +321,7 @@ impl Client {
         for _ in 0..=self.random.below(4) {
             let mut file = self.did(DidKind::File);
             file.scope = to.scope.clone();
+            self.excuse_old_place(&disk, &file).await?;
             lines.push(self.bring(&disk, &file));
         }
         let registration = replicas::begin_registration(&self.ctx, &to, &endpoint.name).await?;
@@ -332,6 +333,25 @@ impl Client {
         ))
     }
 
+    /// Whoever registers a file elsewhere says that what lies where its bad replica was is not it:
+    /// from then on that belongs to nobody.
+    async fn excuse_old_place(&self, disk: &Disk, file: &Did) -> Result<(), ServiceError> {
+        let view = self.ctx.lake.catalog.view().await?;
+        let key = (file.scope.to_string(), file.name.to_string());
+        let Some(name) = view.get::<DidNames>(&key).await? else {
+            return Ok(());
+        };
+        if let Some(replica) = view.get::<Replicas>(&(name.id, disk.endpoint)).await?
+            && replica.state == ReplicaState::Bad
+        {
+            let path = replica.path.unwrap_or_else(|| format!("{}/{}", file.scope, file.name));
+            if disk.excuse_of(&path).is_none() {
+                disk.excuse(&path, Excuse::Brought);
+            }
+        }
+        Ok(())
+    }
+
     /// Puts a file's bytes on a disk behind dapple's back and states it.
     fn bring(&mut self, disk: &Disk, file: &Did) -> String {
         let content = self.content(file);
@@ -340,10 +360,6 @@ impl Client {
             .percent(25)
             .then(|| format!("ext/{}/{}", file.scope, self.random.below(30)));
         let derived = format!("{}/{}", file.scope, file.name);
-        if stated.is_some() && disk.memory.content(&derived).is_some() && disk.excuse_of(&derived).is_none() {
-            // Whoever registers a file elsewhere says that what lay under its name is not it.
-            disk.excuse(&derived, Excuse::Brought);
-        }
         let path = stated.clone().unwrap_or(derived);
         // What lies there already is stated as it is.
         let there = disk.memory.content(&path);
