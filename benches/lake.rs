@@ -40,21 +40,14 @@ struct Figure {
 
 impl Figure {
     fn ratio(&self) -> f64 {
-        if self.more {
-            self.ours / self.peer
-        } else {
-            self.peer / self.ours
-        }
+        if self.more { self.ours / self.peer } else { self.peer / self.ours }
     }
 }
 
 /// Processor time of this process so far.
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).expect("positive"),
-        u32::try_from(time.tv_nsec).expect("below 1e9"),
-    )
+    Duration::new(u64::try_from(time.tv_sec).expect("positive"), u32::try_from(time.tv_nsec).expect("below 1e9"))
 }
 
 #[tokio::main]
@@ -109,17 +102,11 @@ fn number(count: usize) -> f64 {
 impl<'a> Bench<'a> {
     async fn start(directory: &'a Path) -> Self {
         let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let args = ServeArgs {
-            dir: directory.join("lake"),
-            listen,
-            public_url: None,
-        };
+        let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None };
         let server = start(args).await.expect("a server");
         let key = Some(server.admin_key.clone());
         let client = Client::new(&server.url, key, SystemClock::shared()).expect("a client");
-        let scope = NewScope {
-            scope: "s".to_owned().try_into().expect("a scope"),
-        };
+        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope") };
         client.add_scope(&scope).await.expect("a scope");
         for name in ["x", "y", "z"] {
             let new = NewEndpoint {
@@ -131,11 +118,7 @@ impl<'a> Bench<'a> {
             };
             client.add_endpoint(&new).await.expect("an endpoint");
         }
-        Self {
-            directory,
-            server,
-            client,
-        }
+        Self { directory, server, client }
     }
 
     /// Registers lines and returns the CPU seconds that took, the client's included.
@@ -154,24 +137,12 @@ impl<'a> Bench<'a> {
     async fn register(&self) -> Figure {
         let seconds = self.register_lines("s:big", lines("big", REGISTERED)).await;
         let ours = number(REGISTERED) / seconds;
-        Figure {
-            act: "register files in bulk, attached",
-            unit: "files per CPU second",
-            ours,
-            peer: 680.0,
-            more: true,
-        }
+        Figure { act: "register files in bulk, attached", unit: "files per CPU second", ours, peer: 680.0, more: true }
     }
 
     async fn rule(&self, on: &str, expression: &str) -> RuleView {
         let (did, expression) = (did(on), expression.to_owned());
-        let new = NewRule {
-            did,
-            copies: 1,
-            expression,
-            grouping: Grouping::Dataset,
-            lifetime_seconds: None,
-        };
+        let new = NewRule { did, copies: 1, expression, grouping: Grouping::Dataset, lifetime_seconds: None };
         self.client.create_rule(&new).await.expect("a rule")
     }
 
@@ -187,13 +158,7 @@ impl<'a> Bench<'a> {
         let rule = self.rule("s:ruled", "x").await;
         self.until(&rule, |rule| rule.state == RuleState::Ok).await;
         let ours = (cpu() - before).as_secs_f64();
-        Figure {
-            act: "rule on 10,000 files that are there",
-            unit: "CPU seconds",
-            ours,
-            peer: 5.3,
-            more: false,
-        }
+        Figure { act: "rule on 10,000 files that are there", unit: "CPU seconds", ours, peer: 5.3, more: false }
     }
 
     async fn rule_where_files_are_missing(&self) -> Figure {
@@ -216,25 +181,10 @@ impl<'a> Bench<'a> {
         for mover in ["mover-1", "mover-2"] {
             self.client.resume_worker(mover).await.expect("resumed");
         }
-        while self
-            .client
-            .transfers(None, None)
-            .page(1, None)
-            .await
-            .expect("a page")
-            .items
-            .len()
-            == 1
-        {
+        while self.client.transfers(None, None).page(1, None).await.expect("a page").items.len() == 1 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Figure {
-            act: "transfers planned for 10,000 missing files",
-            unit: "CPU seconds",
-            ours,
-            peer: 10.8,
-            more: false,
-        }
+        Figure { act: "transfers planned for 10,000 missing files", unit: "CPU seconds", ours, peer: 10.8, more: false }
     }
 
     async fn list_replicas(&self) -> Figure {
@@ -246,36 +196,17 @@ impl<'a> Bench<'a> {
             assert_eq!(listing().page(1_000, None).await.expect("a page").items.len(), 1_000);
         }
         let ours = (cpu() - before).as_secs_f64() / number(rounds);
-        Figure {
-            act: "list the replicas of 1,000 files",
-            unit: "CPU seconds",
-            ours,
-            peer: 0.35,
-            more: false,
-        }
+        Figure { act: "list the replicas of 1,000 files", unit: "CPU seconds", ours, peer: 0.35, more: false }
     }
 
     async fn mint(&self) -> Figure {
-        let wish = NewUrl {
-            did: did("s:listed/000001"),
-            expires_seconds: 60,
-        };
+        let wish = NewUrl { did: did("s:listed/000001"), expires_seconds: 60 };
         let before = cpu();
-        let minting = futures::stream::iter(0..MINTED)
-            .map(|_| self.client.mint(&wish))
-            .buffer_unordered(32);
-        minting
-            .for_each(|url| std::future::ready(drop(url.expect("a URL"))))
-            .await;
+        let minting = futures::stream::iter(0..MINTED).map(|_| self.client.mint(&wish)).buffer_unordered(32);
+        minting.for_each(|url| std::future::ready(drop(url.expect("a URL")))).await;
         let ours = number(MINTED) / (cpu() - before).as_secs_f64();
         let act = "mint signed URLs over HTTP, decision recorded";
-        Figure {
-            act,
-            unit: "per CPU second (peer: the goal)",
-            ours,
-            peer: 10_000.0,
-            more: true,
-        }
+        Figure { act, unit: "per CPU second (peer: the goal)", ours, peer: 10_000.0, more: true }
     }
 
     async fn copy_small_files(&self) -> Figure {
@@ -285,12 +216,7 @@ impl<'a> Bench<'a> {
         for number in 0..COPIED {
             let content: Vec<u8> = number.to_le_bytes().repeat(COPIED_BYTES / 8);
             std::fs::write(root.join(format!("{number:06}")), &content).expect("written");
-            lines.push(line(
-                "copied",
-                number,
-                content.len(),
-                &format!("blake3:{}", blake3::hash(&content).to_hex()),
-            ));
+            lines.push(line("copied", number, content.len(), &format!("blake3:{}", blake3::hash(&content).to_hex())));
         }
         self.register_lines("s:copied", lines).await;
         let started = Instant::now();
@@ -308,9 +234,7 @@ impl<'a> Bench<'a> {
 }
 
 fn lines(directory: &str, count: usize) -> Vec<String> {
-    (0..count)
-        .map(|number| line(directory, number, 1_000 + number, &format!("adler32:{number:08x}")))
-        .collect()
+    (0..count).map(|number| line(directory, number, 1_000 + number, &format!("adler32:{number:08x}"))).collect()
 }
 
 fn line(directory: &str, number: usize, bytes: usize, checksum: &str) -> String {

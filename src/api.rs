@@ -50,19 +50,13 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .route("/dids", post(dids::create))
         .route("/dids/{scope}", get(dids::list))
         .route("/dids/{scope}/{*name}", get(dids::show))
-        .route(
-            "/contents/{scope}/{*name}",
-            get(dids::contents).post(dids::attach).delete(dids::detach),
-        )
+        .route("/contents/{scope}/{*name}", get(dids::contents).post(dids::attach).delete(dids::detach))
         .route("/replicas", post(replicas::register))
         .route("/replicas/{scope}/{*name}", get(replicas::list))
         .route("/bad-replicas", post(replicas::declare_bad))
         .route("/uploads", post(uploads::announce))
         .route("/rules", get(rules::list).post(rules::create))
-        .route(
-            "/rules/{id}",
-            get(rules::show).patch(rules::change).delete(rules::remove),
-        )
+        .route("/rules/{id}", get(rules::show).patch(rules::change).delete(rules::remove))
         .route("/rules/{id}/explanation", get(rules::explain))
         .route("/rules/{id}/retry", post(rules::retry))
         .route("/transfers", get(transfers::list))
@@ -73,8 +67,5 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .route("/workers/{name}/resume", post(workers::resume))
         .fallback(health::no_such_route)
         .method_not_allowed_fallback(health::no_such_method);
-    Router::new()
-        .route("/health", get(health::health))
-        .nest("/api/v1", v1)
-        .with_state(Doors { lake, board })
+    Router::new().route("/health", get(health::health)).nest("/api/v1", v1).with_state(Doors { lake, board })
 }

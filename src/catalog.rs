@@ -89,24 +89,14 @@ impl Catalog {
     /// A catalog on an engine.
     pub fn new(engine: Arc<dyn Engine>, clock: SharedClock) -> Self {
         let process = ProcessId(clock.id());
-        Self {
-            engine,
-            clock,
-            process,
-            ids: Arc::default(),
-            wakes: Arc::default(),
-            lease: None,
-        }
+        Self { engine, clock, process, ids: Arc::default(), wakes: Arc::default(), lease: None }
     }
 
     /// The same catalog for the holder of a lease: every write reads the lease's token first, and
     /// fails once it has gone to somebody else.
     #[must_use]
     pub fn under(&self, lease: lease::Lease) -> Self {
-        Self {
-            lease: Some(lease),
-            ..self.clone()
-        }
+        Self { lease: Some(lease), ..self.clone() }
     }
 
     /// The clock that everything above takes its time from.
@@ -136,9 +126,7 @@ impl Catalog {
 
     /// Reads of one consistent state. Hold it briefly.
     pub async fn view(&self) -> Result<View, CatalogError> {
-        Ok(View {
-            read: self.engine.snapshot().await?,
-        })
+        Ok(View { read: self.engine.snapshot().await? })
     }
 
     /// Runs a use-case as one transaction somebody waits for. It is on disk when this returns.
@@ -182,13 +170,7 @@ impl Catalog {
                 urgency,
                 Box::new(move |tx| {
                     let read: Snapshot = Arc::clone(&tx) as Arc<dyn Read>;
-                    let txn = Txn {
-                        view: View { read },
-                        tx,
-                        now,
-                        base,
-                        made: Arc::default(),
-                    };
+                    let txn = Txn { view: View { read }, tx, now, base, made: Arc::default() };
                     let (lease, running) = (lease.clone(), body(txn.clone()));
                     let slot = Arc::clone(&slot);
                     Box::pin(async move {
@@ -200,11 +182,7 @@ impl Catalog {
                             Ok(()) => running.await,
                             Err(lost) => Err(E::from(lost)),
                         };
-                        let verdict = if result.is_ok() {
-                            Verdict::Commit
-                        } else {
-                            Verdict::Abort
-                        };
+                        let verdict = if result.is_ok() { Verdict::Commit } else { Verdict::Abort };
                         *slot.lock().expect("nothing panics while holding it") = Some(result);
                         Ok(verdict)
                     })
@@ -240,9 +218,7 @@ impl View {
     /// The value of a key.
     pub async fn get<T: Typed>(&self, key: &T::Key) -> Result<Option<T::Value>, CatalogError> {
         let stored = self.read.get(T::TABLE, &key.encode()).await?;
-        stored
-            .map(|bytes| T::Value::decode(&bytes).map_err(decode_error::<T>))
-            .transpose()
+        stored.map(|bytes| T::Value::decode(&bytes).map_err(decode_error::<T>)).transpose()
     }
 
     /// The values of many keys, in their order.
@@ -265,8 +241,7 @@ impl View {
         after: &T::Key,
         limit: usize,
     ) -> Result<Rows<T>, CatalogError> {
-        self.range::<T>(Range::prefix(&prefix.encode(), limit).after(&after.encode()))
-            .await
+        self.range::<T>(Range::prefix(&prefix.encode(), limit).after(&after.encode())).await
     }
 
     /// The rows of a range of keys.
@@ -281,10 +256,7 @@ impl View {
         prefixes: &[impl Parts],
         limit: usize,
     ) -> Result<Vec<Rows<T>>, CatalogError> {
-        let ranges: Vec<_> = prefixes
-            .iter()
-            .map(|prefix| Range::prefix(&prefix.encode(), limit))
-            .collect();
+        let ranges: Vec<_> = prefixes.iter().map(|prefix| Range::prefix(&prefix.encode(), limit)).collect();
         let answers = self.read.scan_many(T::TABLE, &ranges).await?;
         answers.into_iter().map(decode_rows::<T>).collect()
     }
@@ -306,10 +278,7 @@ fn decode_rows<T: Typed>(rows: Vec<engine::Row>) -> Result<Rows<T>, CatalogError
 }
 
 fn decode_error<T: Typed>(source: DecodeError) -> CatalogError {
-    CatalogError::Decode {
-        table: T::TABLE.name,
-        source,
-    }
+    CatalogError::Decode { table: T::TABLE.name, source }
 }
 
 /// The handle of a running transaction: reads, and writes that become durable together.
@@ -338,8 +307,7 @@ impl Txn {
 
     /// An id that no other transaction has, sorting by the time of the transaction.
     pub fn fresh(&self) -> u128 {
-        self.base
-            .wrapping_add(u128::from(self.made.fetch_add(1, Ordering::Relaxed)))
+        self.base.wrapping_add(u128::from(self.made.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Writes a row that is new, or whose index rows cannot differ from those it had.

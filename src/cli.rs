@@ -154,16 +154,7 @@ pub async fn run(cli: Cli) -> u8 {
     let talk = screen.talk();
     let work = async {
         match cli.command {
-            Command::Serve {
-                dir,
-                listen,
-                public_url,
-            } => Ok(serve::run(ServeArgs {
-                dir,
-                listen,
-                public_url,
-            })
-            .await?),
+            Command::Serve { dir, listen, public_url } => Ok(serve::run(ServeArgs { dir, listen, public_url }).await?),
             Command::Demo(args) => demo::run(args).await,
             command => {
                 let token = parse::token(cli.global.token_file.as_deref())?;

@@ -37,12 +37,8 @@ use address::{did_path, query, segment};
 use request::{Again, Call};
 
 /// How long to wait before each further attempt: five attempts over about ten seconds.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(300),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-    Duration::from_secs(6),
-];
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -66,17 +62,8 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("dapple/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|source| ClientError::Unreachable {
-                url: base.clone(),
-                source,
-            })?;
-        Ok(Self {
-            http,
-            base,
-            token,
-            clock,
-            pauses: PAUSES.to_vec(),
-        })
+            .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;
+        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec() })
     }
 
     /// Waits these spans before further attempts instead; none of them means a single attempt.
@@ -182,11 +169,7 @@ impl Client {
         }
         Err(ClientError::Protocol {
             url: self.api("/uploads"),
-            detail: format!(
-                "{} files were announced, {} answered",
-                new.files.len(),
-                uploads.items.len()
-            ),
+            detail: format!("{} files were announced, {} answered", new.files.len(), uploads.items.len()),
         })
     }
 
@@ -215,8 +198,7 @@ impl Client {
     /// Removes a rule.
     pub async fn remove_rule(&self, id: RuleId) -> Result<(), ClientError> {
         let url = self.api(&format!("/rules/{id}"));
-        self.call_for_nothing(&Call::new(Method::DELETE, url, Again::IfUnsent))
-            .await
+        self.call_for_nothing(&Call::new(Method::DELETE, url, Again::IfUnsent)).await
     }
 
     /// Says why a rule is as it is.

@@ -50,21 +50,14 @@ impl SystemClock {
     /// A clock whose monotonic time begins now.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads a clock")]
     pub fn shared() -> SharedClock {
-        Arc::new(Self {
-            started: std::time::Instant::now(),
-        })
+        Arc::new(Self { started: std::time::Instant::now() })
     }
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the wall clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -77,10 +70,7 @@ impl Clock for SystemClock {
         Box::pin(tokio::time::sleep(pause))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks for randomness"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks for randomness")]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system has randomness");
     }

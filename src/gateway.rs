@@ -87,9 +87,7 @@ fn not_allowed(method: &Method, allowed: &'static str) -> Response {
     let detail = format!("a signed URL does not take {method}");
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
     let mut response = problem.into_response();
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
@@ -98,10 +96,7 @@ fn preflight(allowed: &'static str) -> Response {
     let headers = [
         (header::ALLOW, allowed),
         (header::ACCESS_CONTROL_ALLOW_METHODS, allowed),
-        (
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "Range, If-Range, If-Match, If-None-Match, Content-Type",
-        ),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Range, If-Range, If-Match, If-None-Match, Content-Type"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

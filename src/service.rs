@@ -64,13 +64,7 @@ pub struct Permit {
 impl Permit {
     /// Keeps the decision with what it allows.
     pub fn record(&self, txn: &Txn) -> DecisionId {
-        decisions::record(
-            txn,
-            &DecisionRecord {
-                at: txn.now(),
-                ..self.record.clone()
-            },
-        )
+        decisions::record(txn, &DecisionRecord { at: txn.now(), ..self.record.clone() })
     }
 }
 
@@ -92,18 +86,10 @@ impl Context {
         endpoint: Option<EndpointName>,
     ) -> Result<Permit, ServiceError> {
         let resource = resource.to_string();
-        let request = Request {
-            principal: self.account.clone(),
-            action,
-            resource,
-            endpoint,
-        };
+        let request = Request { principal: self.account.clone(), action, resource, endpoint };
         let decision = decide(&request);
         if !decision.allows() {
-            return Err(ServiceError::Denied {
-                action: action.name(),
-                resource: request.resource,
-            });
+            return Err(ServiceError::Denied { action: action.name(), resource: request.resource });
         }
         let record = DecisionRecord {
             principal: request.principal,

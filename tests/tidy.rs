@@ -34,10 +34,7 @@ fn the_house_is_tidy() {
     let storeys = Storeys::read(&read(&root.join("src/lib.rs"))).expect("src/lib.rs lists the storeys");
     let mut files = Vec::new();
     collect(&root.join("src"), &mut files);
-    assert!(
-        files.iter().any(|file| file.ends_with("src/lib.rs")),
-        "sources are found"
-    );
+    assert!(files.iter().any(|file| file.ends_with("src/lib.rs")), "sources are found");
     let mut findings = Vec::new();
     for file in files {
         let path = file.strip_prefix(root).expect("collected below it");
@@ -45,12 +42,7 @@ fn the_house_is_tidy() {
         findings.extend(check(&path, &read(&file), &storeys));
     }
     let shown: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    assert!(
-        shown.is_empty(),
-        "{} things to tidy:\n{}\n",
-        shown.len(),
-        shown.join("\n")
-    );
+    assert!(shown.is_empty(), "{} things to tidy:\n{}\n", shown.len(), shown.join("\n"));
 }
 
 #[test]
@@ -76,10 +68,7 @@ fn every_reason_for_being_stuck_and_every_error_code_is_explained() {
 
 /// The texts of a function `code`, arm by arm.
 fn codes(source: &str) -> impl Iterator<Item = &str> {
-    let body = source
-        .split("fn code(&self) -> &'static str")
-        .nth(1)
-        .unwrap_or_default();
+    let body = source.split("fn code(&self) -> &'static str").nth(1).unwrap_or_default();
     let body = body.split("\n    }\n").next().unwrap_or_default();
     body.split('"').skip(1).step_by(2)
 }
@@ -160,11 +149,7 @@ fn check(path: &str, text: &str, storeys: &Storeys) -> Vec<Finding> {
     }
     advice.sort();
     advice.dedup();
-    let finding = |(line, advice)| Finding {
-        path: path.to_owned(),
-        line,
-        advice,
-    };
+    let finding = |(line, advice)| Finding { path: path.to_owned(), line, advice };
     advice.into_iter().map(finding).collect()
 }
 
@@ -250,9 +235,9 @@ fn judge(path: &str, module: &[String], seen: &Seen, storeys: &Storeys) -> Optio
         }
         What::Module(name) => is_empty_name(name).then(|| empty_name(name)),
         What::Unwrap => (!seen.in_test).then(|| "say with `expect` why it cannot fail, or return an error".to_owned()),
-        What::Macro(name) => LEFT_OVERS
-            .contains(&name.as_str())
-            .then(|| format!("finish what `{name}!` stands for, or leave it out")),
+        What::Macro(name) => {
+            LEFT_OVERS.contains(&name.as_str()).then(|| format!("finish what `{name}!` stands for, or leave it out"))
+        }
     }
 }
 
@@ -263,9 +248,7 @@ fn glob(seen: &Seen) -> Option<String> {
 fn direction(module: &[String], to: &[String], storeys: &Storeys) -> Option<String> {
     let (Some(from), Some(room)) = (module.first(), to.first()) else {
         // The root itself only lists rooms.
-        return to
-            .first()
-            .map(|room| format!("`{room}` is imported at the root: name rooms where they are used"));
+        return to.first().map(|room| format!("`{room}` is imported at the root: name rooms where they are used"));
     };
     if from == room {
         return None;
@@ -286,9 +269,7 @@ fn direction(module: &[String], to: &[String], storeys: &Storeys) -> Option<Stri
 fn tasks(path: &str, module: &[String], to: &[String], seen: &Seen, storeys: &Storeys) -> Option<String> {
     let storey = module.first().and_then(|room| storeys.0.get(room))?;
     let allowed = *storey >= TASKS_FROM_STOREY || path == "src/clock.rs" || path.starts_with("src/storage/posix");
-    let is_task = TASKS
-        .iter()
-        .any(|task| to.iter().zip(*task).filter(|(a, b)| a == b).count() == task.len());
+    let is_task = TASKS.iter().any(|task| to.iter().zip(*task).filter(|(a, b)| a == b).count() == task.len());
     (is_task && !allowed && !seen.in_test).then(|| {
         format!(
             "`{}` below storey {TASKS_FROM_STOREY} escapes simulation: wait through the clock, return futures",
@@ -346,16 +327,8 @@ mod tests {
         for text in upward {
             assert_found("src/model/did.rs", text, "`model` (storey 1) imports `catalog");
         }
-        assert_found(
-            "src/model.rs",
-            "use super::catalog::key;",
-            "imports `catalog::key` (storey 3)",
-        );
-        assert_found(
-            "src/catalog/key.rs",
-            "use crate::storage::backend;",
-            "(storey 3) imports `storage",
-        );
+        assert_found("src/model.rs", "use super::catalog::key;", "imports `catalog::key` (storey 3)");
+        assert_found("src/catalog/key.rs", "use crate::storage::backend;", "(storey 3) imports `storage");
         assert_found("src/catalog.rs", "use crate::policy::grant;", "not a room");
         assert_found("src/policy.rs", "use crate::fault::Kind;", "list `policy`");
         assert_found("src/model.rs", "use crate as root;", "do not rename");
@@ -375,52 +348,24 @@ mod tests {
             ("src/model.rs", "fn f() { Some(1).unwrap(); }", "say with `expect`"),
             ("src/model.rs", "fn f() { x.map(Option::unwrap); }", "say with `expect`"),
             ("src/model.rs", "fn f() { assert!(x.unwrap()); }", "say with `expect`"),
-            (
-                "src/model.rs",
-                "#[cfg(not(test))] fn f() { x.unwrap(); }",
-                "say with `expect`",
-            ),
-            (
-                "src/model.rs",
-                "#[cfg(test)] mod t {} fn f() { x.unwrap(); }",
-                "say with `expect`",
-            ),
-            (
-                "src/model.rs",
-                "#[cfg(test)] use a::b; fn f() { x.unwrap(); }",
-                "say with `expect`",
-            ),
+            ("src/model.rs", "#[cfg(not(test))] fn f() { x.unwrap(); }", "say with `expect`"),
+            ("src/model.rs", "#[cfg(test)] mod t {} fn f() { x.unwrap(); }", "say with `expect`"),
+            ("src/model.rs", "#[cfg(test)] use a::b; fn f() { x.unwrap(); }", "say with `expect`"),
             ("src/model.rs", "use std::io::*;", "import by name"),
             ("src/model.rs", "use std::{fmt, io::{self, *}};", "import by name"),
             ("src/model.rs", "use self::did::*;", "import by name"),
             ("src/model.rs", "fn f() { use Side::*; }", "import by name"),
             ("src/model.rs", "fn f() { todo!() }", "finish what `todo!`"),
-            (
-                "src/model.rs",
-                "fn f() { std::unimplemented!() }",
-                "finish what `unimplemented!`",
-            ),
-            (
-                "src/model.rs",
-                "#[cfg(test)] mod t { fn f() { dbg!(1); } }",
-                "finish what `dbg!`",
-            ),
+            ("src/model.rs", "fn f() { std::unimplemented!() }", "finish what `unimplemented!`"),
+            ("src/model.rs", "#[cfg(test)] mod t { fn f() { dbg!(1); } }", "finish what `dbg!`"),
             ("src/model.rs", "mod string_utils {}", "says nothing"),
             ("src/model/common.rs", "", "says nothing"),
             ("src/model/helpers/did.rs", "", "says nothing"),
             ("src/model/mod.rs", "", "not mod.rs"),
             ("src/model.rs", "fn f(", "not Rust"),
             ("src/catalog.rs", "fn f() { tokio::spawn(g()); }", "escapes simulation"),
-            (
-                "src/catalog.rs",
-                "use tokio::{sync, time::sleep};",
-                "escapes simulation",
-            ),
-            (
-                "src/catalog.rs",
-                "fn f() { select! { _ = tokio::time::sleep(x) => {} } }",
-                "escapes simulation",
-            ),
+            ("src/catalog.rs", "use tokio::{sync, time::sleep};", "escapes simulation"),
+            ("src/catalog.rs", "fn f() { select! { _ = tokio::time::sleep(x) => {} } }", "escapes simulation"),
             ("src/storage/s3.rs", "use tokio::task::JoinSet;", "escapes simulation"),
         ];
         for (path, text, expected) in table {
@@ -445,38 +390,17 @@ mod tests {
     #[test]
     fn what_is_in_order_is_left_alone() {
         let fine = [
-            (
-                "src/catalog/key.rs",
-                "use crate::model::id::DidId;\nuse crate::catalog::engine::Table;",
-            ),
-            (
-                "src/catalog/key.rs",
-                "use super::engine;\nuse self::inner::X;\nmod inner { use super::super::engine; }",
-            ),
-            (
-                "src/model.rs",
-                "/// See [`crate::catalog::key`].\npub(crate) fn f() -> bool { \"crate::catalog\" != x }",
-            ),
-            (
-                "src/model.rs",
-                "#[cfg(test)]\nmod tests { use super::*; fn f() { x.unwrap(); } }",
-            ),
-            (
-                "src/model.rs",
-                "#[cfg(test)]\n#[allow(dead_code)]\nfn f() { x.unwrap(); }",
-            ),
+            ("src/catalog/key.rs", "use crate::model::id::DidId;\nuse crate::catalog::engine::Table;"),
+            ("src/catalog/key.rs", "use super::engine;\nuse self::inner::X;\nmod inner { use super::super::engine; }"),
+            ("src/model.rs", "/// See [`crate::catalog::key`].\npub(crate) fn f() -> bool { \"crate::catalog\" != x }"),
+            ("src/model.rs", "#[cfg(test)]\nmod tests { use super::*; fn f() { x.unwrap(); } }"),
+            ("src/model.rs", "#[cfg(test)]\n#[allow(dead_code)]\nfn f() { x.unwrap(); }"),
             ("src/model/did/tests.rs", "use super::*;\nfn f() { x.unwrap(); }"),
-            (
-                "src/model.rs",
-                "fn f() { x.unwrap_or(1); y.unwrap_or_default(); a * b; c::<u8>(); if !todo {} }",
-            ),
+            ("src/model.rs", "fn f() { x.unwrap_or(1); y.unwrap_or_default(); a * b; c::<u8>(); if !todo {} }"),
             ("src/clock.rs", "fn f() { tokio::time::sleep(x) }"),
             ("src/storage/posix/read.rs", "fn f() { tokio::task::spawn_blocking(x) }"),
             ("src/workers.rs", "use crate::catalog::key;\nfn f() { tokio::spawn(x) }"),
-            (
-                "src/catalog.rs",
-                "use tokio::sync::watch;\n#[cfg(test)] mod tests { fn f() { tokio::time::pause(); } }",
-            ),
+            ("src/catalog.rs", "use tokio::sync::watch;\n#[cfg(test)] mod tests { fn f() { tokio::time::pause(); } }"),
             ("src/main.rs", "fn main() { dapple::workers::run() }"),
             ("src/lib.rs", "// storey 0: ground\npub mod fault;"),
         ];

@@ -16,10 +16,7 @@ use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
 
 /// A DID as the last two parts of a path.
 pub(super) fn read_did((scope, name): (String, String)) -> Result<Did, ServiceError> {
-    Ok(Did {
-        scope: read_scope(&scope)?,
-        name: DidName::parse(&name)?,
-    })
+    Ok(Did { scope: read_scope(&scope)?, name: DidName::parse(&name)? })
 }
 
 fn read_scope(scope: &str) -> Result<Scope, ServiceError> {

@@ -8,26 +8,15 @@ use crate::service::view::Health;
 
 /// Answers once the server is ready; it does not listen before.
 pub(super) async fn health() -> Json<Health> {
-    Json(Health {
-        status: "ready".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    })
+    Json(Health { status: "ready".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
 /// Nothing is served under this path.
 pub(super) async fn no_such_route() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no-such-route",
-        "the API has nothing under this path",
-    )
+    Problem::new(StatusCode::NOT_FOUND, "no-such-route", "the API has nothing under this path")
 }
 
 /// Something is served under this path, but not with this method.
 pub(super) async fn no_such_method() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "no-such-method",
-        "this path does not take this method",
-    )
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", "this path does not take this method")
 }

@@ -40,11 +40,7 @@ pub(super) async fn register(
 ) -> Result<Response, Problem> {
     let registration = replicas::begin_registration(&ctx, &target.to, &target.endpoint).await?;
     let answers = answers(registration, body).map_err(|problem| std::io::Error::other(format!("{problem:?}")));
-    Ok((
-        [(header::CONTENT_TYPE, "application/x-ndjson")],
-        Body::from_stream(answers),
-    )
-        .into_response())
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answers)).into_response())
 }
 
 fn answers(registration: Registration, body: Body) -> impl Stream<Item = Result<Bytes, Problem>> {
@@ -65,8 +61,5 @@ pub(super) async fn declare_bad(
     Asking(ctx): Asking,
     JsonBody(bad): JsonBody<BadReplica>,
 ) -> Result<(StatusCode, Json<ReplicaView>), Problem> {
-    Ok((
-        StatusCode::OK,
-        Json(replicas::declare_bad(&ctx, bad.did, bad.endpoint).await?),
-    ))
+    Ok((StatusCode::OK, Json(replicas::declare_bad(&ctx, bad.did, bad.endpoint).await?)))
 }

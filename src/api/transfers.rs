@@ -20,9 +20,6 @@ pub(super) async fn list(
     Wanted(which): Wanted<Which>,
     WantedPage(page): WantedPage,
 ) -> Result<Json<Page<TransferView>>, Problem> {
-    let filter = Filter {
-        state: which.state,
-        rule: which.rule,
-    };
+    let filter = Filter { state: which.state, rule: which.rule };
     Ok(Json(transfers::list(&ctx, filter, page).await?))
 }

@@ -12,11 +12,7 @@ use crate::workers::board::{Activity, Board, Status};
 
 pub(super) async fn list(Asking(ctx): Asking, State(board): State<Board>) -> Result<Json<Page<WorkerView>>, Problem> {
     ctx.permit(Action::Discover, "workers")?;
-    let items = board
-        .list()
-        .into_iter()
-        .map(|(name, status)| to_view(name, status))
-        .collect();
+    let items = board.list().into_iter().map(|(name, status)| to_view(name, status)).collect();
     Ok(Json(Page { items, next: None }))
 }
 
@@ -39,9 +35,7 @@ pub(super) async fn resume(
 }
 
 fn set(board: &Board, name: &str, pause: bool) -> Result<Json<WorkerView>, Problem> {
-    let status = board
-        .pause(name, pause)
-        .ok_or_else(|| ServiceError::not_found("worker", name))?;
+    let status = board.pause(name, pause).ok_or_else(|| ServiceError::not_found("worker", name))?;
     Ok(Json(to_view(name, status)))
 }
 

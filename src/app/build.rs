@@ -33,16 +33,8 @@ pub struct Opened {
 /// Opens the lake in a directory, making it if there is none.
 pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(AppError::file(directory))?;
-    let engine = Embedded::open(
-        &directory.join("catalog"),
-        &EmbeddedSettings::default(),
-        Arc::clone(&clock),
-    )?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
+    let engine = Embedded::open(&directory.join("catalog"), &EmbeddedSettings::default(), Arc::clone(&clock))?;
     // Keys come behind the catalog: its lock keeps a second server from making others.
     let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
     let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
@@ -57,9 +49,5 @@ pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppErr
         signer,
         public_url,
     };
-    Ok(Opened {
-        lake: Arc::new(lake),
-        admin_key,
-        is_new,
-    })
+    Ok(Opened { lake: Arc::new(lake), admin_key, is_new })
 }

@@ -44,10 +44,7 @@ pub enum AppError {
 
 impl AppError {
     pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| AppError::File {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| AppError::File { path: path.to_owned(), source }
     }
 }
 

@@ -25,10 +25,7 @@ pub fn signing_seed(directory: &Path, clock: &dyn Clock) -> Result<[u8; 32], App
     let path = directory.join(SIGNING_KEY);
     let (text, _) = read_or_make(&path, || blake3::Hash::from_bytes(random(clock)).to_hex().to_string())?;
     let seed = blake3::Hash::from_hex(&text).ok();
-    seed.map(|seed| *seed.as_bytes()).ok_or(AppError::Spoilt {
-        path,
-        what: "a key of 64 hexadecimal digits",
-    })
+    seed.map(|seed| *seed.as_bytes()).ok_or(AppError::Spoilt { path, what: "a key of 64 hexadecimal digits" })
 }
 
 fn random(clock: &dyn Clock) -> [u8; 32] {
@@ -53,9 +50,7 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> Result<(String, b
         .mode(0o600)
         .open(&part)
         .map_err(AppError::file(&part))?;
-    writeln!(file, "{secret}")
-        .and_then(|()| file.sync_all())
-        .map_err(AppError::file(&part))?;
+    writeln!(file, "{secret}").and_then(|()| file.sync_all()).map_err(AppError::file(&part))?;
     fs::rename(&part, path).map_err(AppError::file(path))?;
     Ok((secret, true))
 }

@@ -53,21 +53,11 @@ pub struct Server {
 /// Starts a server; it is ready when this returns.
 pub async fn start(args: ServeArgs) -> Result<Server, AppError> {
     let address = args.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| AppError::Listen { address, source })?;
-    let bound = listener
-        .local_addr()
-        .map_err(|source| AppError::Listen { address, source })?;
+    let listener = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })?;
+    let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
     let url = format!("http://{bound}");
-    let public_url = args
-        .public_url
-        .map_or_else(|| url.clone(), |url| url.trim_end_matches('/').to_owned());
-    let Opened {
-        lake,
-        admin_key,
-        is_new,
-    } = build::open(&args.dir, public_url).await?;
+    let public_url = args.public_url.map_or_else(|| url.clone(), |url| url.trim_end_matches('/').to_owned());
+    let Opened { lake, admin_key, is_new } = build::open(&args.dir, public_url).await?;
     let board = Board::default();
     let workers = runner::start(&lake.catalog, &board, duties::all(&lake));
     let (stop, stopped) = watch::channel(false);
@@ -80,15 +70,7 @@ pub async fn start(args: ServeArgs) -> Result<Server, AppError> {
         };
         axum::serve(listener, router).with_graceful_shutdown(stopping).await
     });
-    Ok(Server {
-        admin_key,
-        is_new,
-        url,
-        lake,
-        workers,
-        stop,
-        serving,
-    })
+    Ok(Server { admin_key, is_new, url, lake, workers, stop, serving })
 }
 
 /// All doors of a lake.
@@ -97,18 +79,12 @@ fn doors(lake: &Arc<Lake>, board: &Board) -> Router {
     api::router(Arc::clone(lake), board.clone())
         .merge(gateway::router(Arc::clone(lake)))
         .fallback(nothing_here)
-        .layer(middleware::from_fn(move |request, next| {
-            with_id(clock.clone(), request, next)
-        }))
+        .layer(middleware::from_fn(move |request, next| with_id(clock.clone(), request, next)))
 }
 
 /// Nothing is served under the path that was asked for.
 async fn nothing_here() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no-such-route",
-        "nothing is served under this path",
-    )
+    Problem::new(StatusCode::NOT_FOUND, "no-such-route", "nothing is served under this path")
 }
 
 impl Server {

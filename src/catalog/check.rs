@@ -93,13 +93,7 @@ async fn run_one(
     limits: Limits,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Finding>, CatalogError> {
-    let mut report = Report {
-        invariant,
-        limits,
-        findings: Vec::new(),
-        rows: 0,
-        progress,
-    };
+    let mut report = Report { invariant, limits, findings: Vec::new(), rows: 0, progress };
     report.saw(0);
     check(view, &mut report).await?;
     Ok(report.findings)
@@ -117,11 +111,7 @@ pub struct Report<'p> {
 impl Report<'_> {
     fn add(&mut self, what: impl Into<String>, detail: impl Into<String>) {
         if !self.is_full() {
-            self.findings.push(Finding {
-                invariant: self.invariant,
-                what: what.into(),
-                detail: detail.into(),
-            });
+            self.findings.push(Finding { invariant: self.invariant, what: what.into(), detail: detail.into() });
         }
     }
 
@@ -138,10 +128,7 @@ impl Report<'_> {
 
     fn saw(&mut self, rows: usize) {
         self.rows += rows as u64;
-        (self.progress)(Progress {
-            invariant: self.invariant,
-            rows: self.rows,
-        });
+        (self.progress)(Progress { invariant: self.invariant, rows: self.rows });
     }
 }
 
@@ -154,11 +141,7 @@ struct Pages<T: Typed, P> {
 
 impl<T: Typed, P: crate::catalog::table::Parts> Pages<T, P> {
     fn below(prefix: P) -> Self {
-        Self {
-            prefix,
-            after: None,
-            is_done: false,
-        }
+        Self { prefix, after: None, is_done: false }
     }
 
     /// The next page; empty at the end, and once the report is full.

@@ -45,16 +45,10 @@ pub struct Table {
 }
 
 /// The table of the change feed; its keys are sequence numbers, big-endian.
-pub const CHANGES: Table = Table {
-    number: 0,
-    name: "changes",
-};
+pub const CHANGES: Table = Table { number: 0, name: "changes" };
 /// The table of the engine's and the catalog's own few facts. The keys `last_seq` and `last_batch`
 /// are the engine's; nobody else writes them.
-pub const META: Table = Table {
-    number: 1,
-    name: "meta",
-};
+pub const META: Table = Table { number: 1, name: "meta" };
 
 /// A half-open range of keys, read in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,12 +66,7 @@ pub struct Range {
 impl Range {
     /// All keys that begin with `prefix`, at most `limit` of them.
     pub fn prefix(prefix: &[u8], limit: usize) -> Self {
-        Self {
-            from: Bytes::copy_from_slice(prefix),
-            to: behind_prefix(prefix),
-            reverse: false,
-            limit,
-        }
+        Self { from: Bytes::copy_from_slice(prefix), to: behind_prefix(prefix), reverse: false, limit }
     }
 
     /// The same range, beginning behind `key`.

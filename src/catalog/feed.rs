@@ -29,10 +29,8 @@ impl Catalog {
         entries
             .into_iter()
             .map(|entry| {
-                let change = decode_version(1, &entry.change).map_err(|source| CatalogError::Decode {
-                    table: "changes",
-                    source,
-                })?;
+                let change = decode_version(1, &entry.change)
+                    .map_err(|source| CatalogError::Decode { table: "changes", source })?;
                 Ok(NumberedChange { seq: entry.seq, change })
             })
             .collect()

@@ -33,9 +33,7 @@ impl Catalog {
     /// A number for an endpoint. Endpoints are few, so each takes a transaction.
     pub async fn endpoint_id(&self) -> Result<EndpointId, CatalogError> {
         let block = self.reserve("next_endpoint", 1).await?;
-        Ok(EndpointId(
-            u32::try_from(block.start).expect("there are fewer than 2^32 endpoints"),
-        ))
+        Ok(EndpointId(u32::try_from(block.start).expect("there are fewer than 2^32 endpoints")))
     }
 
     fn take_dids(&self, count: u64) -> Option<u64> {

@@ -156,13 +156,7 @@ mod tests {
 
     fn encode(parts: &Parts) -> Key {
         let (first, name, number, path, long, id) = parts;
-        Key::new()
-            .u8(*first)
-            .text(name)
-            .u32(*number)
-            .text(path)
-            .u64(*long)
-            .u128(*id)
+        Key::new().u8(*first).text(name).u32(*number).text(path).u64(*long).u128(*id)
     }
 
     proptest! {

@@ -25,9 +25,7 @@ impl Lease {
         let record = txn.get::<Leases>(&(self.name.clone(),)).await?;
         match record {
             Some(record) if record.token == self.token => Ok(()),
-            _ => Err(CatalogError::LeaseLost {
-                name: self.name.clone(),
-            }),
+            _ => Err(CatalogError::LeaseLost { name: self.name.clone() }),
         }
     }
 }
@@ -54,19 +52,8 @@ impl Catalog {
                     None => 1,
                 };
                 let until = txn.now().after(LEASE_SPAN);
-                txn.put::<Leases>(
-                    &key,
-                    &LeaseRecord {
-                        holder: process,
-                        token,
-                        until,
-                    },
-                );
-                Ok(Some(Lease {
-                    name,
-                    token,
-                    deadline: asked + LEASE_SPAN,
-                }))
+                txn.put::<Leases>(&key, &LeaseRecord { holder: process, token, until });
+                Ok(Some(Lease { name, token, deadline: asked + LEASE_SPAN }))
             }
         })
         .await
@@ -103,11 +90,7 @@ mod tests {
 
         // A process that starts on an exclusive engine proves that the first is gone.
         let second = Catalog::new(engine, SystemClock::shared());
-        let taken = second
-            .lease("work", None)
-            .await
-            .expect("asked")
-            .expect("the first is gone");
+        let taken = second.lease("work", None).await.expect("asked").expect("the first is gone");
         let lost = note(&guarded).await.expect_err("the lease has gone");
         assert!(matches!(lost, CatalogError::LeaseLost { .. }), "{lost}");
         note(&second.under(taken)).await.expect("it holds the lease now");

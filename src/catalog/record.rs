@@ -169,10 +169,7 @@ pub struct FileFacts {
 impl DidRecord {
     /// `scope:name`.
     pub fn did(&self) -> Did {
-        Did {
-            scope: self.scope.clone(),
-            name: self.name.clone(),
-        }
+        Did { scope: self.scope.clone(), name: self.name.clone() }
     }
 
     /// What it is.
@@ -370,11 +367,7 @@ pub enum ChosenBecause {
 }
 
 fn placement_indexes(key: &(RuleId, DidId), placement: &PlacementRecord) -> Vec<IndexRow> {
-    placement
-        .unplaced
-        .iter()
-        .map(|_| (Unplaced::TABLE, key.encode()))
-        .collect()
+    placement.unplaced.iter().map(|_| (Unplaced::TABLE, key.encode())).collect()
 }
 
 /// A lock.
@@ -449,10 +442,9 @@ pub struct TransferRecord {
 
 fn transfer_indexes(key: &(TransferId,), transfer: &TransferRecord) -> Vec<IndexRow> {
     vec![match &transfer.state {
-        TransferState::Waiting { not_before, .. } => (
-            Ready::TABLE,
-            (transfer.destination, not_before.as_millis(), key.0).encode(),
-        ),
+        TransferState::Waiting { not_before, .. } => {
+            (Ready::TABLE, (transfer.destination, not_before.as_millis(), key.0).encode())
+        }
         TransferState::Running { until, .. } => (Running::TABLE, (until.as_millis(), key.0).encode()),
         TransferState::Failed { retry_at, .. } => (Failed::TABLE, (retry_at.as_millis(), key.0).encode()),
     }]

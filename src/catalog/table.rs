@@ -125,9 +125,7 @@ impl Value for () {
 
 /// Encodes a value of one version: its number, then postcard.
 pub fn encode_version<V: Serialize>(version: u8, value: &V) -> Bytes {
-    postcard::to_extend(value, vec![version])
-        .expect("stored shapes hold only what postcard can write")
-        .into()
+    postcard::to_extend(value, vec![version]).expect("stored shapes hold only what postcard can write").into()
 }
 
 /// Decodes a value that has had only one version so far.

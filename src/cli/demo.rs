@@ -59,10 +59,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let clock = SystemClock::shared();
     let (directory, goes_away) = match &args.dir {
         Some(directory) => (crate::cli::parse::absolute(directory)?, false),
-        None => (
-            std::env::temp_dir().join(format!("dapple-demo-{:016x}", clock.random())),
-            true,
-        ),
+        None => (std::env::temp_dir().join(format!("dapple-demo-{:016x}", clock.random())), true),
     };
     let outcome = tour_and_serve(args, &directory, clock).await;
     if goes_away {
@@ -93,11 +90,7 @@ async fn tour_and_serve(args: DemoArgs, directory: &Path, clock: SharedClock) ->
 }
 
 async fn start(directory: &Path, listen: Option<SocketAddr>) -> Result<Server, Failure> {
-    let args = |listen| ServeArgs {
-        dir: directory.join("lake"),
-        listen,
-        public_url: None,
-    };
+    let args = |listen| ServeArgs { dir: directory.join("lake"), listen, public_url: None };
     if let Some(listen) = listen {
         return Ok(serve::start(args(listen)).await?);
     }
@@ -126,12 +119,7 @@ async fn tour(
     let screen = Screen::of_process(Format::Table, true, clock);
     let session = Session { client, screen };
     let dataset = dataset.parse().expect("a DID");
-    let mut tour = Tour {
-        session,
-        directory: directory.to_owned(),
-        tree,
-        dataset,
-    };
+    let mut tour = Tour { session, directory: directory.to_owned(), tree, dataset };
     if args.data.is_none() {
         say("its data is made up: smooth fields on a coarse grid, shaped like a reanalysis, true of no day");
     }
@@ -145,10 +133,7 @@ async fn tour(
     }
     say("the lake stays up until Ctrl-C. In another terminal:\n");
     println!("export DAPPLE_URL={server}");
-    println!(
-        "export DAPPLE_TOKEN=$(cat '{}')\n",
-        directory.join("lake/admin.key").display()
-    );
+    println!("export DAPPLE_TOKEN=$(cat '{}')\n", directory.join("lake/admin.key").display());
     Ok(Some(()))
 }
 
@@ -173,8 +158,7 @@ impl Tour {
             .await?;
         }
         let (tree, dataset) = (self.tree.display().to_string(), self.dataset.to_string());
-        self.act(&["put", &tree, "--to", &dataset, "--endpoint", "lisbon"])
-            .await
+        self.act(&["put", &tree, "--to", &dataset, "--endpoint", "lisbon"]).await
     }
 
     /// What there is already, when the demo's directory was used before.
@@ -183,9 +167,7 @@ impl Tour {
         let scopes = client.scopes().page(1_000, None).await?.items;
         let endpoints = client.endpoints().page(1_000, None).await?.items;
         let scopes = scopes.into_iter().map(|scope| format!("scope {}", scope.scope));
-        let endpoints = endpoints
-            .into_iter()
-            .map(|endpoint| format!("endpoint {}", endpoint.name));
+        let endpoints = endpoints.into_iter().map(|endpoint| format!("endpoint {}", endpoint.name));
         Ok(scopes.chain(endpoints).collect())
     }
 
@@ -193,8 +175,7 @@ impl Tour {
     async fn rules(&mut self) -> Result<(RuleView, RuleView), Failure> {
         say("a rule: two copies, in Germany and Italy");
         let good = self.rule(GOOD, "2").await?;
-        self.act(&["rule", "wait", &good.id.to_string(), "--for", "ok", "--timeout", "10m"])
-            .await?;
+        self.act(&["rule", "wait", &good.id.to_string(), "--for", "ok", "--timeout", "10m"]).await?;
         say("a rule that cannot be met, on purpose, and what dapple says about it");
         let stuck = self.rule(STUCK, "1").await?;
         self.stuck(&stuck).await?;
@@ -206,21 +187,14 @@ impl Tour {
     async fn rule(&mut self, expression: &str, copies: &str) -> Result<RuleView, Failure> {
         let dataset = self.dataset.to_string();
         if self.find_rule(expression).await?.is_none() {
-            self.act(&["rule", "add", &dataset, "--copies", copies, "--on", expression])
-                .await?;
+            self.act(&["rule", "add", &dataset, "--copies", copies, "--on", expression]).await?;
         }
         let made = self.find_rule(expression).await?;
         made.ok_or_else(|| Failure::Unmet(format!("the rule on `{expression}` is not listed")))
     }
 
     async fn find_rule(&self, expression: &str) -> Result<Option<RuleView>, Failure> {
-        let rules = self
-            .session
-            .client
-            .rules(Some(&self.dataset))
-            .page(1_000, None)
-            .await?
-            .items;
+        let rules = self.session.client.rules(Some(&self.dataset)).page(1_000, None).await?.items;
         Ok(rules.into_iter().find(|rule| rule.expression == expression))
     }
 
@@ -232,27 +206,15 @@ impl Tour {
             }
             clock.sleep(std::time::Duration::from_millis(50)).await;
         }
-        Err(Failure::Unmet(
-            "the rule on an endpoint in France is not stuck".to_owned(),
-        ))
+        Err(Failure::Unmet("the rule on an endpoint in France is not stuck".to_owned()))
     }
 
     /// A signed URL of the first file.
     async fn url(&mut self) -> Result<String, Failure> {
         say("a signed URL: whoever has it can read this one file for an hour, with any tool");
-        let first = self
-            .session
-            .client
-            .contents(&self.dataset)?
-            .page(1, None)
-            .await?
-            .items
-            .pop();
+        let first = self.session.client.contents(&self.dataset)?.page(1, None).await?.items.pop();
         let first = first.ok_or_else(|| Failure::Unmet(format!("{} is empty", self.dataset)))?;
-        let wish = NewUrl {
-            did: first.did.clone(),
-            expires_seconds: 3_600,
-        };
+        let wish = NewUrl { did: first.did.clone(), expires_seconds: 3_600 };
         let url = self.session.client.mint(&wish).await?.url;
         println!("$ dapple url '{}' --expires 1h\n{url}\n", first.did);
         Ok(url)
@@ -260,10 +222,7 @@ impl Tour {
 
     /// Shows a command and carries it out.
     async fn act(&mut self, words: &[&str]) -> Result<(), Failure> {
-        println!(
-            "$ dapple {}",
-            words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-        );
+        println!("$ dapple {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
         let cli = Cli::try_parse_from(std::iter::once("dapple").chain(words.iter().copied()));
         let cli = cli.map_err(|error| Failure::Unmet(error.to_string()))?;
         Box::pin(dispatch(cli.command, &mut self.session)).await?;
@@ -279,9 +238,5 @@ fn say(text: &str) {
 /// A word as a shell would need it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{word}'")
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
 }

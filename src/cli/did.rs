@@ -93,10 +93,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_suffix(':') {
             Some(scope) if !scope.contains(':') => parse::scope(scope).map(Place::Scope),
-            _ => text
-                .parse()
-                .map(Place::Did)
-                .map_err(|e: crate::model::did::InvalidDid| e.to_string()),
+            _ => text.parse().map(Place::Did).map_err(|e: crate::model::did::InvalidDid| e.to_string()),
         }
     }
 }
@@ -161,10 +158,7 @@ pub(crate) async fn ls(session: &mut Session, args: LsArgs) -> Result<(), Failur
 }
 
 pub(crate) async fn url(session: &mut Session, args: UrlArgs) -> Result<(), Failure> {
-    let new = NewUrl {
-        did: args.did,
-        expires_seconds: args.expires.as_secs(),
-    };
+    let new = NewUrl { did: args.did, expires_seconds: args.expires.as_secs() };
     let view = session.client.mint(&new).await?;
     session.screen.page(&view, |_| format!("{}\n", view.url))
 }

@@ -17,11 +17,7 @@ pub(crate) async fn run(session: &mut Session) -> Result<(), Failure> {
 fn page(check: &CheckView) -> String {
     let mut text = String::new();
     for invariant in &check.checked {
-        let found: Vec<_> = check
-            .findings
-            .iter()
-            .filter(|finding| finding.invariant == *invariant)
-            .collect();
+        let found: Vec<_> = check.findings.iter().filter(|finding| finding.invariant == *invariant).collect();
         text += &format!("{}  {invariant}\n", if found.is_empty() { "ok  " } else { "FAIL" });
         for finding in found {
             text += &format!("        {}: {}\n", finding.what, finding.detail);

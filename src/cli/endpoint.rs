@@ -62,13 +62,7 @@ pub(crate) async fn run(session: &mut Session, command: EndpointCommand) -> Resu
     let view = match command {
         EndpointCommand::List => return session.screen.list(session.client.endpoints().stream()).await,
         EndpointCommand::Show { name } => session.client.endpoint(&name).await?,
-        EndpointCommand::Add {
-            name,
-            kind,
-            path,
-            attributes,
-            create,
-        } => {
+        EndpointCommand::Add { name, kind, path, attributes, create } => {
             let new = NewEndpoint {
                 location: location(&name, kind, path)?,
                 name,
@@ -81,18 +75,11 @@ pub(crate) async fn run(session: &mut Session, command: EndpointCommand) -> Resu
             };
             session.client.add_endpoint(&new).await?
         }
-        EndpointCommand::Set {
-            name,
-            attributes,
-            unset,
-        } => {
+        EndpointCommand::Set { name, attributes, unset } => {
             let removed = unset.into_iter().map(|key| (key, None));
             let set = attributes.into_iter().map(|(key, value)| (key, Some(value)));
             let attributes: BTreeMap<_, _> = removed.chain(set).collect();
-            session
-                .client
-                .change_endpoint(&name, &EndpointChange { attributes })
-                .await?
+            session.client.change_endpoint(&name, &EndpointChange { attributes }).await?
         }
     };
     session.screen.one(&view)
@@ -109,8 +96,7 @@ fn location(name: &EndpointName, kind: KindWord, path: Option<PathBuf>) -> Resul
         }
         (KindWord::Posix, Some(path)) => parse::absolute(&path)?,
     };
-    path.into_os_string().into_string().map_err(|path| Failure::Usage {
-        detail: format!("the path {} is not UTF-8", path.display()),
-        hint: None,
-    })
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| Failure::Usage { detail: format!("the path {} is not UTF-8", path.display()), hint: None })
 }

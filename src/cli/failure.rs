@@ -19,18 +19,10 @@ pub(crate) enum Failure {
     Usage { detail: String, hint: Option<String> },
     /// Something on this machine cannot be read or written.
     #[error("could not {act} {}: {source}", .path.display())]
-    Io {
-        act: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { act: &'static str, path: PathBuf, source: io::Error },
     /// The report is out; some files failed.
     #[error("{failed} of {all} {things} failed")]
-    Partly {
-        failed: u64,
-        all: u64,
-        things: &'static str,
-    },
+    Partly { failed: u64, all: u64, things: &'static str },
     /// The rule got stuck, or still is.
     #[error("the rule is stuck")]
     Stuck { hint: String },
@@ -53,11 +45,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn io(act: &'static str, path: &Path, source: io::Error) -> Self {
-        Failure::Io {
-            act,
-            path: path.to_owned(),
-            source,
-        }
+        Failure::Io { act, path: path.to_owned(), source }
     }
 
     /// The process's exit code: see `docs/cli.md`.
@@ -155,11 +143,7 @@ mod tests {
                 request_id: String::new(),
             })))
         };
-        let partly = |failed, all| Failure::Partly {
-            failed,
-            all,
-            things: "files",
-        };
+        let partly = |failed, all| Failure::Partly { failed, all, things: "files" };
         let io = |kind| Failure::Print(io::Error::from(kind));
         let table = [
             (problem(400, "invalid"), 2),
@@ -174,13 +158,7 @@ mod tests {
             (partly(1, 2), 3),
             (partly(2, 2), 1),
             (Failure::Stuck { hint: String::new() }, 9),
-            (
-                Failure::TimedOut {
-                    wanted: "ok",
-                    waited: String::new(),
-                },
-                8,
-            ),
+            (Failure::TimedOut { wanted: "ok", waited: String::new() }, 8),
             (io(io::ErrorKind::BrokenPipe), 0),
             (io(io::ErrorKind::StorageFull), 1),
         ];

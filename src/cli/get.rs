@@ -110,11 +110,7 @@ pub(crate) async fn run(session: &mut Session, args: GetArgs) -> Result<(), Fail
     if report.failed_count == 0 {
         return Ok(());
     }
-    Err(Failure::Partly {
-        failed: report.failed_count,
-        all: report.files,
-        things: "files",
-    })
+    Err(Failure::Partly { failed: report.failed_count, all: report.files, things: "files" })
 }
 
 async fn get(
@@ -133,12 +129,7 @@ async fn get(
     }
     let root = Arc::new(Root::make(&args.to).map_err(|source| Failure::io("make", &args.to, source))?);
     let mut fetching = Fetching {
-        run: Run {
-            client: client.clone(),
-            clock,
-            root,
-            bar: bar.clone(),
-        },
+        run: Run { client: client.clone(), clock, root, bar: bar.clone() },
         base: None,
         did: args.did,
         kind: did.kind,
@@ -229,13 +220,7 @@ impl Fetching<'_> {
         if self.running.len() >= self.parallel {
             self.collect_one().await?;
         }
-        let wanted = Wanted {
-            did: did.clone(),
-            bytes,
-            checksum: strongest(checksums).cloned(),
-            path,
-            url,
-        };
+        let wanted = Wanted { did: did.clone(), bytes, checksum: strongest(checksums).cloned(), path, url };
         self.running.spawn(fetch::fetch(self.run.clone(), wanted));
         Ok(())
     }
@@ -246,10 +231,7 @@ impl Fetching<'_> {
         let url = if let Some(base) = self.base.as_ref().filter(is_fresh) {
             base.url.clone()
         } else {
-            let new = NewUrl {
-                did: self.did.clone(),
-                expires_seconds: URL_SECONDS,
-            };
+            let new = NewUrl { did: self.did.clone(), expires_seconds: URL_SECONDS };
             let minted = self.run.client.mint(&new).await?;
             self.base.insert(minted).url.clone()
         };
@@ -274,10 +256,9 @@ impl Fetching<'_> {
             }
             Fetched::Failed(failed) => self.report.fail(failed),
         }
-        self.run.bar.set_message(format!(
-            "{} downloaded, {} there already",
-            self.report.downloaded, self.report.already_there
-        ));
+        self.run
+            .bar
+            .set_message(format!("{} downloaded, {} there already", self.report.downloaded, self.report.already_there));
         Ok(true)
     }
 
@@ -298,11 +279,7 @@ impl GetReport {
 
 pub(crate) fn failed(did: &Did, error: &ClientError) -> FailedFile {
     let problem = error.problem();
-    FailedFile {
-        path: did.to_string(),
-        code: problem.code,
-        detail: problem.detail,
-    }
+    FailedFile { path: did.to_string(), code: problem.code, detail: problem.detail }
 }
 
 /// The checksum to go by: the one that is hardest to meet by accident.

@@ -76,15 +76,8 @@ pub(crate) struct PutReport {
 }
 
 impl Row for PutReport {
-    const HEADERS: &'static [&'static str] = &[
-        "DID",
-        "FILES",
-        "BYTES",
-        "UPLOADED",
-        "ALREADY THERE",
-        "SKIPPED",
-        "FAILED",
-    ];
+    const HEADERS: &'static [&'static str] =
+        &["DID", "FILES", "BYTES", "UPLOADED", "ALREADY THERE", "SKIPPED", "FAILED"];
 
     fn cells(&self, style: Style) -> Vec<String> {
         vec![
@@ -105,10 +98,7 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
     let run = Run {
         client: session.client.clone(),
         clock: session.screen.clock().clone(),
-        target: Target {
-            to: args.to.clone(),
-            endpoint: args.endpoint.clone(),
-        },
+        target: Target { to: args.to.clone(), endpoint: args.endpoint.clone() },
         bar: bar.clone(),
     };
     let ended = put(&run, args, &mut report).await;
@@ -128,11 +118,7 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
     if report.failed_count == 0 {
         return Ok(());
     }
-    Err(Failure::Partly {
-        failed: report.failed_count,
-        all: report.files,
-        things: "files",
-    })
+    Err(Failure::Partly { failed: report.failed_count, all: report.files, things: "files" })
 }
 
 async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Failure> {
@@ -145,12 +131,7 @@ async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Fai
     let (hashed_in, hashed) = mpsc::channel(announce::BATCH_FILES_MAX);
     stages.spawn(hash::hash_all(found, hashed_in, run.bar.clone()));
     let (ready_in, mut ready) = mpsc::channel(announce::BATCH_FILES_MAX);
-    stages.spawn(announce::announce_all(
-        run.client.clone(),
-        run.target.clone(),
-        hashed,
-        ready_in,
-    ));
+    stages.spawn(announce::announce_all(run.client.clone(), run.target.clone(), hashed, ready_in));
 
     let mut uploads: JoinSet<Result<Sent, ClientError>> = JoinSet::new();
     while let Some(next) = ready.recv().await {
@@ -171,10 +152,7 @@ async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Fai
                 uploads.spawn(send::send(run.clone(), upload));
             }
         }
-        run.bar.set_message(format!(
-            "{} uploaded, {} there already",
-            report.uploaded, report.already_there
-        ));
+        run.bar.set_message(format!("{} uploaded, {} there already", report.uploaded, report.already_there));
     }
     while let Some(sent) = uploads.join_next().await {
         report.count(sent.expect("uploads do not panic")?);

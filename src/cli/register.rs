@@ -69,9 +69,7 @@ impl Row for Sum {
     const HEADERS: &'static [&'static str] = &["REGISTERED", "KNOWN", "REFUSED"];
 
     fn cells(&self, _style: Style) -> Vec<String> {
-        [self.registered, self.known, self.refused_count]
-            .map(|n| n.to_string())
-            .to_vec()
+        [self.registered, self.known, self.refused_count].map(|n| n.to_string()).to_vec()
     }
 }
 
@@ -130,9 +128,7 @@ async fn lines(from: &Path) -> Result<BoxStream<'static, io::Result<Bytes>>, Fai
         let stdin = stdin.map_err(|source| Failure::io("read", from, source))?;
         return Ok(read_on(tokio::fs::File::from_std(stdin.into())));
     }
-    let file = tokio::fs::File::open(from)
-        .await
-        .map_err(|source| Failure::io("read", from, source))?;
+    let file = tokio::fs::File::open(from).await.map_err(|source| Failure::io("read", from, source))?;
     Ok(read_on(file))
 }
 

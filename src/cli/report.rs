@@ -48,11 +48,7 @@ pub(crate) fn explanation(of: &RuleExplanation, style: Style) -> String {
 }
 
 fn names(endpoints: &[EndpointName]) -> String {
-    let named: Vec<&str> = endpoints
-        .iter()
-        .take(ENDPOINTS_NAMED_MAX)
-        .map(EndpointName::as_str)
-        .collect();
+    let named: Vec<&str> = endpoints.iter().take(ENDPOINTS_NAMED_MAX).map(EndpointName::as_str).collect();
     match endpoints.len().saturating_sub(ENDPOINTS_NAMED_MAX) {
         _ if named.is_empty() => "none".to_owned(),
         0 => named.join(", "),

@@ -75,13 +75,7 @@ pub(crate) enum GroupingWord {
 pub(crate) async fn run(session: &mut Session, command: RuleCommand) -> Result<(), Failure> {
     let client = session.client.clone();
     let view = match command {
-        RuleCommand::Add {
-            did,
-            copies,
-            on,
-            grouping,
-            lifetime,
-        } => {
+        RuleCommand::Add { did, copies, on, grouping, lifetime } => {
             let new = NewRule {
                 did,
                 copies,
@@ -99,21 +93,10 @@ pub(crate) async fn run(session: &mut Session, command: RuleCommand) -> Result<(
         RuleCommand::Show { id } => client.rule(id).await?,
         RuleCommand::Explain { id } => {
             let explanation = client.explain_rule(id).await?;
-            return session
-                .screen
-                .page(&explanation, |style| report::explanation(&explanation, style));
+            return session.screen.page(&explanation, |style| report::explanation(&explanation, style));
         }
-        RuleCommand::Update {
-            id,
-            copies,
-            on,
-            lifetime,
-        } => {
-            let change = RuleChange {
-                copies,
-                expression: on,
-                lifetime_seconds: lifetime.map(|span| span.as_secs()),
-            };
+        RuleCommand::Update { id, copies, on, lifetime } => {
+            let change = RuleChange { copies, expression: on, lifetime_seconds: lifetime.map(|span| span.as_secs()) };
             client.change_rule(id, &change).await?
         }
         RuleCommand::Wait(args) => return wait::run(session, args).await,

@@ -69,21 +69,11 @@ impl Screen {
 
     #[cfg(test)]
     pub(crate) fn of_test(format: Format, terminal: bool, clock: SharedClock, out: Box<dyn Write + Send>) -> Self {
-        Self {
-            format,
-            colour: false,
-            terminal,
-            progress: false,
-            clock,
-            out,
-        }
+        Self { format, colour: false, terminal, progress: false, clock, out }
     }
 
     pub(crate) fn talk(&self) -> Talk {
-        Talk {
-            json: self.format != Format::Table,
-            colour: self.colour,
-        }
+        Talk { json: self.format != Format::Table, colour: self.colour }
     }
 
     pub(crate) fn clock(&self) -> &SharedClock {
@@ -91,10 +81,7 @@ impl Screen {
     }
 
     pub(crate) fn style(&self) -> Style {
-        Style {
-            human: self.terminal,
-            now: self.clock.now(),
-        }
+        Style { human: self.terminal, now: self.clock.now() }
     }
 
     /// Prints one thing.
@@ -170,16 +157,12 @@ impl Screen {
 
     fn lay_out<T: Row>(&self, rows: &[&T], headed: bool) -> String {
         let style = self.style();
-        let cells = rows
-            .iter()
-            .map(|row| row.cells(style).into_iter().map(|cell| clean(&cell)));
+        let cells = rows.iter().map(|row| row.cells(style).into_iter().map(|cell| clean(&cell)));
         if !self.terminal {
             return cells.map(|row| row.collect::<Vec<_>>().join("\t") + "\n").collect();
         }
         let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         if headed {
             table.set_header(T::HEADERS.iter().copied());
         }
@@ -201,10 +184,7 @@ impl Screen {
 
     /// Prints text as it is, and at once: whoever reads a pipe shall not wait.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
-        self.out
-            .write_all(text.as_bytes())
-            .and_then(|()| self.out.flush())
-            .map_err(Failure::Print)
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Failure::Print)
     }
 
     /// A bar that counts bytes; hidden unless a person watches.
@@ -221,11 +201,7 @@ impl Screen {
     }
 
     fn bar(&self) -> ProgressBar {
-        let target = if self.progress {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target = if self.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         ProgressBar::with_draw_target(Some(0), target)
     }
 }
@@ -270,11 +246,7 @@ impl Talk {
             return compact(&problem) + "\n";
         }
         let label = |name: &str, colour: u8| {
-            if self.colour {
-                format!("\x1b[1;{colour}m{name}:\x1b[0m")
-            } else {
-                format!("{name}:")
-            }
+            if self.colour { format!("\x1b[1;{colour}m{name}:\x1b[0m") } else { format!("{name}:") }
         };
         let mut text = format!("{} {}\n", label("error", 31), clean(&problem.detail));
         if let Some(hint) = &problem.hint {
@@ -293,19 +265,13 @@ fn compact(item: &impl Serialize) -> String {
 
 /// Text from elsewhere may hold what steers a terminal; shown, it is harmless.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 
 impl Style {
     /// A number of bytes: `1.2 GiB`, or exactly.
     pub(crate) fn bytes(self, bytes: u64) -> String {
-        if self.human {
-            human_bytes(bytes)
-        } else {
-            bytes.to_string()
-        }
+        if self.human { human_bytes(bytes) } else { bytes.to_string() }
     }
 
     /// A time: `2h 5m ago` or `in 3s`, or exactly.

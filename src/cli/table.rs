@@ -13,11 +13,7 @@ impl Row for ScopeView {
     const HEADERS: &'static [&'static str] = &["SCOPE", "ACCOUNT", "CREATED"];
 
     fn cells(&self, style: Style) -> Vec<String> {
-        vec![
-            self.scope.to_string(),
-            self.account.to_string(),
-            style.time(self.created_at),
-        ]
+        vec![self.scope.to_string(), self.account.to_string(), style.time(self.created_at)]
     }
 }
 
@@ -88,9 +84,8 @@ impl Row for ReplicaView {
 }
 
 impl Row for RuleView {
-    const HEADERS: &'static [&'static str] = &[
-        "ID", "STATE", "DID", "COPIES", "ON", "LOCKS", "FILES", "GROUPING", "EXPIRES",
-    ];
+    const HEADERS: &'static [&'static str] =
+        &["ID", "STATE", "DID", "COPIES", "ON", "LOCKS", "FILES", "GROUPING", "EXPIRES"];
 
     fn cells(&self, style: Style) -> Vec<String> {
         let locks = self.locks_ok + self.locks_replicating + self.locks_stuck;

@@ -115,24 +115,9 @@ async fn a_tree_goes_in_and_comes_out_the_same() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let (tree, out) = (scratch.path().join("tree"), scratch.path().join("out"));
     let large: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 253) as u8).collect();
-    write(
-        &tree,
-        &[
-            ("a/b c.nc", b"one"),
-            ("a/+%#?.nc", b"two"),
-            ("ü", b""),
-            ("large", &large),
-        ],
-    );
+    write(&tree, &[("a/b c.nc", b"one"), ("a/+%#?.nc", b"two"), ("ü", b""), ("large", &large)]);
     std::os::unix::fs::symlink("a", tree.join("link")).expect("writable");
-    let put = [
-        "put",
-        tree.to_str().expect("text"),
-        "--to",
-        "climate:era5",
-        "--endpoint",
-        "x",
-    ];
+    let put = ["put", tree.to_str().expect("text"), "--to", "climate:era5", "--endpoint", "x"];
     run(&session, &printed, Format::Json, &put).await.expect("all went in");
     let expected = json!({
         "did": "climate:era5", "endpoint": "x", "files": 4, "bytes": 3_000_006, "uploaded": 4,
@@ -143,10 +128,7 @@ async fn a_tree_goes_in_and_comes_out_the_same() {
 
     let again = Printed::default();
     run(&session, &again, Format::Json, &put).await.expect("nothing to do");
-    assert_eq!(
-        (again.json()["uploaded"].clone(), again.json()["already_there"].clone()),
-        (json!(0), json!(4))
-    );
+    assert_eq!((again.json()["uploaded"].clone(), again.json()["already_there"].clone()), (json!(0), json!(4)));
 
     let got = Printed::default();
     let get = ["get", "climate:era5", "--to", out.to_str().expect("text")];
@@ -171,16 +153,7 @@ async fn prefixes_and_single_files_name_what_goes_in() {
     let tree = scratch.path().join("t");
     let text = |path: &Path| path.to_str().expect("text").to_owned();
     for (path, prefix) in [(text(&tree), ""), (text(&tree.join("x")), "p/q")] {
-        let line = [
-            "put",
-            &path,
-            "--to",
-            "climate:era5",
-            "--endpoint",
-            "x",
-            "--prefix",
-            prefix,
-        ];
+        let line = ["put", &path, "--to", "climate:era5", "--endpoint", "x", "--prefix", prefix];
         run(&session, &printed, Format::Json, &line).await.expect("went in");
     }
     let names: Vec<String> = lake.inside().files.keys().cloned().collect();
@@ -199,14 +172,7 @@ async fn many_files_are_announced_in_batches() {
     for number in 0..1_234 {
         std::fs::write(tree.path().join(number.to_string()), number.to_string()).expect("writable");
     }
-    let put = [
-        "put",
-        tree.path().to_str().expect("text"),
-        "--to",
-        "climate:n",
-        "--endpoint",
-        "x",
-    ];
+    let put = ["put", tree.path().to_str().expect("text"), "--to", "climate:n", "--endpoint", "x"];
     run(&session, &printed, Format::Json, &put).await.expect("all went in");
     assert_eq!(printed.json()["uploaded"], 1_234);
     assert_eq!(lake.inside().announced, [500, 500, 234]);
@@ -221,25 +187,14 @@ async fn a_put_names_what_failed_and_renews_urls_that_expired() {
     let (session, printed) = lake.session(Format::Json).await;
     let tree = tempfile::tempdir().expect("a scratch directory");
     write(tree.path(), &[("bad", b"1"), ("good", b"2")]);
-    let put = [
-        "put",
-        tree.path().to_str().expect("text"),
-        "--to",
-        "climate:d",
-        "--endpoint",
-        "x",
-    ];
-    let failure = run(&session, &printed, Format::Json, &put)
-        .await
-        .expect_err("one failed");
+    let put = ["put", tree.path().to_str().expect("text"), "--to", "climate:d", "--endpoint", "x"];
+    let failure = run(&session, &printed, Format::Json, &put).await.expect_err("one failed");
     assert_eq!(failure.exit_code(), 3);
     let report = printed.json();
     assert_eq!(report["failed"][0]["code"], "content-differs");
     assert_eq!(report["uploaded"], 1, "with the second URL");
     std::fs::remove_file(tree.path().join("good")).expect("there");
-    let failure = run(&session, &printed, Format::Json, &put)
-        .await
-        .expect_err("all failed");
+    let failure = run(&session, &printed, Format::Json, &put).await.expect_err("all failed");
     assert_eq!(failure.exit_code(), 1);
 }
 
@@ -247,18 +202,14 @@ async fn a_put_names_what_failed_and_renews_urls_that_expired() {
 async fn downloads_that_break_off_go_on_where_they_were() {
     let lake = Lake::default();
     let content: Vec<u8> = (0..200_000_u32).map(|i| (i % 249) as u8).collect();
-    lake.inside()
-        .files
-        .insert("d/x".to_owned(), Bytes::from(content.clone()));
+    lake.inside().files.insert("d/x".to_owned(), Bytes::from(content.clone()));
     lake.inside().breaks_after = Some(90_000);
     let (session, printed) = lake.session(Format::Json).await;
     let out = tempfile::tempdir().expect("a scratch directory");
     // The beginning is there from an earlier run.
     std::fs::write(out.path().join(".x.dapple-part"), &content[..1_000]).expect("writable");
     let get = ["get", "climate:d", "--to", out.path().to_str().expect("text")];
-    run(&session, &printed, Format::Json, &get)
-        .await
-        .expect("came in pieces");
+    run(&session, &printed, Format::Json, &get).await.expect("came in pieces");
     assert_eq!(read(out.path()), BTreeMap::from([("x".to_owned(), content.clone())]));
     let ranges = lake.inside().ranges.clone();
     assert_eq!(ranges[0].as_deref(), Some("bytes=1000-"));
@@ -299,20 +250,13 @@ async fn a_get_keeps_no_wrong_bytes_and_writes_nothing_outside() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let out = scratch.path().join("a/b/out");
     let get = ["get", "climate:d", "--to", out.to_str().expect("text")];
-    let failure = run(&session, &printed, Format::Json, &get)
-        .await
-        .expect_err("some failed");
+    let failure = run(&session, &printed, Format::Json, &get).await.expect_err("some failed");
     assert_eq!(failure.exit_code(), 3);
     let mut codes: Vec<(String, String)> = printed.json()["failed"]
         .as_array()
         .expect("a list")
         .iter()
-        .map(|f| {
-            (
-                f["path"].as_str().expect("text").into(),
-                f["code"].as_str().expect("text").into(),
-            )
-        })
+        .map(|f| (f["path"].as_str().expect("text").into(), f["code"].as_str().expect("text").into()))
         .collect();
     codes.sort();
     let expected = [
@@ -323,15 +267,7 @@ async fn a_get_keeps_no_wrong_bytes_and_writes_nothing_outside() {
     ];
     assert_eq!(codes, expected.map(|(path, code)| (path.to_owned(), code.to_owned())));
     let kept: Vec<String> = read(scratch.path()).into_keys().collect();
-    assert_eq!(
-        kept,
-        [
-            "a/b/out/%/root",
-            "a/b/out/%2E%2E/%2E%2E/up",
-            "a/b/out/ok",
-            "a/b/out/same"
-        ]
-    );
+    assert_eq!(kept, ["a/b/out/%/root", "a/b/out/%2E%2E/%2E%2E/up", "a/b/out/ok", "a/b/out/same"]);
 }
 
 #[tokio::test]
@@ -347,10 +283,7 @@ async fn what_cannot_be_got_says_so_with_its_exit_code() {
     let failure = run(&session, &printed, Format::Json, &["endpoint", "add", "a"]).await;
     assert_eq!(failure.expect_err("posix needs a path").exit_code(), 2);
     let gone = Client::new("http://127.0.0.1:9", None, SystemClock::shared()).expect("a good address");
-    let session = Session {
-        client: gone.with_pauses(Vec::new()),
-        screen: session.screen,
-    };
+    let session = Session { client: gone.with_pauses(Vec::new()), screen: session.screen };
     let failure = run(&session, &printed, Format::Json, &["scope", "list"]).await;
     assert_eq!(failure.expect_err("nobody listens").exit_code(), 8);
 }
@@ -359,18 +292,13 @@ async fn what_cannot_be_got_says_so_with_its_exit_code() {
 async fn lists_print_as_lines_for_pipes_and_as_one_page_for_json() {
     let lake = Lake::default();
     for name in ["a", "b", "c"] {
-        lake.inside()
-            .files
-            .insert(name.to_owned(), Bytes::from(name.repeat(2_000)));
+        lake.inside().files.insert(name.to_owned(), Bytes::from(name.repeat(2_000)));
     }
     let (session, _) = lake.session(Format::Table).await;
     let ls = ["ls", "climate:d"];
     let table = Printed::default();
     run(&session, &table, Format::Table, &ls).await.expect("listed");
-    assert_eq!(
-        table.text(),
-        "climate:a\tfile\t2000\nclimate:b\tfile\t2000\nclimate:c\tfile\t2000\n"
-    );
+    assert_eq!(table.text(), "climate:a\tfile\t2000\nclimate:b\tfile\t2000\nclimate:c\tfile\t2000\n");
     let page = Printed::default();
     run(&session, &page, Format::Json, &ls).await.expect("listed");
     assert_eq!(page.json()["items"].as_array().map(Vec::len), Some(3));
@@ -382,9 +310,7 @@ async fn lists_print_as_lines_for_pipes_and_as_one_page_for_json() {
     let screen = Screen::of_test(Format::Table, true, SystemClock::shared(), Box::new(person.clone()));
     let cli = Cli::try_parse_from(["dapple", "ls", "climate:d"]).expect("good");
     let client = session.client;
-    dispatch(cli.command, &mut Session { client, screen })
-        .await
-        .expect("listed");
+    dispatch(cli.command, &mut Session { client, screen }).await.expect("listed");
     insta::assert_snapshot!(person.text());
 }
 

@@ -76,9 +76,7 @@ pub(crate) async fn run(session: &mut Session, args: WaitArgs) -> Result<(), Fai
     line.finish_and_clear();
     session.screen.one(&rule)?;
     match verdict {
-        Verdict::Stuck => Err(Failure::Stuck {
-            hint: format!("dapple rule explain {}", rule.id),
-        }),
+        Verdict::Stuck => Err(Failure::Stuck { hint: format!("dapple rule explain {}", rule.id) }),
         Verdict::TimedOut => Err(Failure::TimedOut {
             wanted: match args.wanted {
                 Wanted::Ok => "ok",
@@ -108,10 +106,7 @@ fn judge(
 /// How far a rule is, in words.
 pub(crate) fn progress(rule: &RuleView) -> String {
     let locks = rule.locks_ok + rule.locks_replicating + rule.locks_stuck;
-    format!(
-        "{} of {locks} locks ok, {} of {} files",
-        rule.locks_ok, rule.files_done, rule.files_wanted
-    )
+    format!("{} of {locks} locks ok, {} of {} files", rule.locks_ok, rule.files_done, rule.files_wanted)
 }
 
 #[cfg(test)]

@@ -49,10 +49,7 @@ pub(crate) async fn run_transfer(session: &mut Session, command: TransferCommand
         StateWord::Running => "running",
         StateWord::Failed => "failed",
     });
-    session
-        .screen
-        .list(session.client.transfers(state, rule).stream())
-        .await
+    session.screen.list(session.client.transfers(state, rule).stream()).await
 }
 
 pub(crate) async fn run(session: &mut Session, command: WorkerCommand) -> Result<(), Failure> {

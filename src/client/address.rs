@@ -43,23 +43,14 @@ pub(crate) fn did_path(list: &str, did: &Did) -> Result<String, ClientError> {
 
 /// The query of what is wanted, with its question mark; empty if nothing is.
 pub(crate) fn query(wanted: &[(&str, Option<&str>)]) -> String {
-    let pairs: Vec<String> = wanted
-        .iter()
-        .filter_map(|(key, value)| value.map(|value| format!("{key}={}", segment(value))))
-        .collect();
-    if pairs.is_empty() {
-        String::new()
-    } else {
-        format!("?{}", pairs.join("&"))
-    }
+    let pairs: Vec<String> =
+        wanted.iter().filter_map(|(key, value)| value.map(|value| format!("{key}={}", segment(value)))).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
 /// Checks the address of a server and drops slashes at its end.
 pub(crate) fn base(url: &str) -> Result<String, ClientError> {
-    let invalid = |detail: &str| ClientError::BaseUrl {
-        url: url.to_owned(),
-        detail: detail.to_owned(),
-    };
+    let invalid = |detail: &str| ClientError::BaseUrl { url: url.to_owned(), detail: detail.to_owned() };
     let parsed = reqwest::Url::parse(url).map_err(|e| invalid(&e.to_string()))?;
     if parsed.scheme() != "http" {
         return Err(invalid("only http:// is spoken here; put a proxy in front for TLS"));
@@ -104,21 +95,10 @@ mod tests {
 
     #[test]
     fn what_a_url_parser_makes_of_a_name_is_the_name() {
-        for text in [
-            "a/../b",
-            "../../etc",
-            "a//b",
-            "/x",
-            "x/.",
-            "%2e%2e/a",
-            "ü ?#",
-            "a/.%2e/b",
-        ] {
+        for text in ["a/../b", "../../etc", "a//b", "/x", "x/.", "%2e%2e/a", "ü ?#", "a/.%2e/b"] {
             let url = format!("http://h/{}", encode_name(&name(text)).expect("addressable"));
             let parsed = reqwest::Url::parse(&url).expect("a URL");
-            let decoded = percent_encoding::percent_decode_str(&parsed.path()[1..])
-                .decode_utf8()
-                .expect("UTF-8");
+            let decoded = percent_encoding::percent_decode_str(&parsed.path()[1..]).decode_utf8().expect("UTF-8");
             assert_eq!(decoded, text);
         }
     }
@@ -134,9 +114,6 @@ mod tests {
     #[test]
     fn queries_hold_what_is_wanted() {
         assert_eq!(query(&[("a", None)]), "");
-        assert_eq!(
-            query(&[("a", Some("x y&z")), ("b", None), ("c", Some("1"))]),
-            "?a=x%20y%26z&c=1"
-        );
+        assert_eq!(query(&[("a", Some("x y&z")), ("b", None), ("c", Some("1"))]), "?a=x%20y%26z&c=1");
     }
 }

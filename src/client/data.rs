@@ -85,11 +85,7 @@ impl Client {
             let answer = self.within(SILENCE_MAX, &url, request.send()).await?;
             let response = judge(&url, answer).await?;
             Ok(Download {
-                offset: if response.status() == StatusCode::PARTIAL_CONTENT {
-                    offset
-                } else {
-                    0
-                },
+                offset: if response.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 },
                 etag: text(response.headers(), &ETAG),
                 response,
                 client: self.clone(),
@@ -100,11 +96,7 @@ impl Client {
     }
 
     fn absolute(&self, url: &str) -> String {
-        if url.starts_with('/') {
-            format!("{}{url}", self.base)
-        } else {
-            url.to_owned()
-        }
+        if url.starts_with('/') { format!("{}{url}", self.base) } else { url.to_owned() }
     }
 }
 
@@ -118,10 +110,7 @@ impl Download {
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 /// A body that broke off is the connection's fault; one that is no JSON is the server's.

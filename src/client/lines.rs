@@ -58,12 +58,7 @@ fn parse_lines<T: DeserializeOwned>(
     url: String,
     chunks: BoxStream<'static, reqwest::Result<Bytes>>,
 ) -> impl Stream<Item = Result<T, ClientError>> {
-    let begin = Lines {
-        url,
-        chunks,
-        pending: Vec::new(),
-        searched: 0,
-    };
+    let begin = Lines { url, chunks, pending: Vec::new(), searched: 0 };
     stream::try_unfold(begin, async |mut lines| {
         loop {
             let Some(line) = lines.next_line().await? else {
@@ -103,9 +98,6 @@ impl Lines {
     }
 
     fn protocol(&self, detail: String) -> ClientError {
-        ClientError::Protocol {
-            url: self.url.clone(),
-            detail,
-        }
+        ClientError::Protocol { url: self.url.clone(), detail }
     }
 }

@@ -24,11 +24,7 @@ pub struct Listing<T> {
 
 impl<T> Listing<T> {
     pub(crate) fn new(client: Client, url: String) -> Self {
-        Self {
-            client,
-            url,
-            items: PhantomData,
-        }
+        Self { client, url, items: PhantomData }
     }
 }
 
@@ -46,11 +42,7 @@ impl<T: DeserializeOwned> Listing<T> {
 
     /// Reads all entries, each page when its turn has come.
     pub fn stream(self) -> impl Stream<Item = Result<T, ClientError>> {
-        let begin = Reading {
-            listing: self,
-            ready: VecDeque::new(),
-            next: Next::First,
-        };
+        let begin = Reading { listing: self, ready: VecDeque::new(), next: Next::First };
         stream::try_unfold(begin, async |mut reading| {
             while reading.ready.is_empty() {
                 let after = match &reading.next {

@@ -39,12 +39,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(method: Method, url: String, again: Again) -> Self {
-        Self {
-            method,
-            url,
-            body: None,
-            again,
-        }
+        Self { method, url, body: None, again }
     }
 
     pub(crate) fn get(url: String) -> Self {
@@ -96,10 +91,8 @@ impl Client {
     /// Makes a call and reads its answer.
     pub(crate) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ClientError> {
         let body = self.exchange(call).await?;
-        serde_json::from_slice(&body).map_err(|error| ClientError::Protocol {
-            url: call.url.clone(),
-            detail: error.to_string(),
-        })
+        serde_json::from_slice(&body)
+            .map_err(|error| ClientError::Protocol { url: call.url.clone(), detail: error.to_string() })
     }
 
     /// Makes a call whose answer does not matter.
@@ -111,10 +104,7 @@ impl Client {
         self.persist(call.again, || async {
             let body = async {
                 let response = judge(&call.url, self.request(call).send().await).await?;
-                let body = response
-                    .bytes()
-                    .await
-                    .map_err(|source| unreachable(&call.url, source))?;
+                let body = response.bytes().await.map_err(|source| unreachable(&call.url, source))?;
                 Ok(body.to_vec())
             };
             self.within(CALL_DEADLINE, &call.url, body).await?
@@ -165,10 +155,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         match select(std::pin::pin!(work), self.clock.sleep(deadline)).await {
             Either::Left((done, _)) => Ok(done),
-            Either::Right(_) => Err(ClientError::Slow {
-                url: unsigned(url),
-                seconds: deadline.as_secs(),
-            }),
+            Either::Right(_) => Err(ClientError::Slow { url: unsigned(url), seconds: deadline.as_secs() }),
         }
     }
 }
@@ -189,10 +176,7 @@ pub(crate) async fn judge(url: &str, answer: reqwest::Result<Response>) -> Resul
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .map(Duration::from_secs);
-    Err(Failed {
-        error: problem(url, response).await,
-        pause,
-    })
+    Err(Failed { error: problem(url, response).await, pause })
 }
 
 async fn problem(url: &str, mut response: Response) -> ClientError {
@@ -221,10 +205,7 @@ async fn problem(url: &str, mut response: Response) -> ClientError {
 
 pub(crate) fn unreachable(url: &str, source: reqwest::Error) -> ClientError {
     // reqwest's own text repeats the URL, which may be signed.
-    ClientError::Unreachable {
-        url: unsigned(url),
-        source: source.without_url(),
-    }
+    ClientError::Unreachable { url: unsigned(url), source: source.without_url() }
 }
 
 /// The part of a URL that may be shown: signatures stand in the query or the path, so of what is

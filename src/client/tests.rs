@@ -80,20 +80,14 @@ async fn passing_failures_are_tried_again_and_refusals_are_not() {
     let client = serve(Router::new().route("/api/v1/dids/s/x", get(refuse))).await;
     let error = client.did(&did("s:x")).await.expect_err("refused");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
-    assert_eq!(
-        (error.kind(), error.hint().as_deref()),
-        (Kind::NotFound, Some("do this"))
-    );
+    assert_eq!((error.kind(), error.hint().as_deref()), (Kind::NotFound, Some("do this")));
     let told = error.problem();
     assert_eq!((told.code.as_str(), told.request_id.as_str()), ("not-found", "R1"));
 }
 
 #[tokio::test]
 async fn what_is_made_once_is_sent_again_only_if_it_was_turned_away() {
-    let new = NewDid {
-        did: did("s:x"),
-        kind: DidKind::Dataset,
-    };
+    let new = NewDid { did: did("s:x"), kind: DidKind::Dataset };
     let (asked, answer) = flaky(2, did_json("s:x"));
     let client = serve(Router::new().route("/api/v1/dids", post(async move || answer()))).await;
     client.create_did(&new).await.expect("503 means that nothing was done");
@@ -111,10 +105,7 @@ async fn what_is_made_once_is_sent_again_only_if_it_was_turned_away() {
         }
     });
     let client = self::client(&url);
-    assert!(matches!(
-        client.create_did(&new).await,
-        Err(ClientError::Unreachable { .. })
-    ));
+    assert!(matches!(client.create_did(&new).await, Err(ClientError::Unreachable { .. })));
     assert_eq!(accepted.load(Ordering::SeqCst), 1);
     assert!(client.did(&did("s:x")).await.is_err());
     assert_eq!(accepted.load(Ordering::SeqCst), 6, "reading again does no harm");
@@ -140,10 +131,7 @@ async fn a_server_that_restarts_is_waited_for() {
 #[tokio::test]
 async fn answers_that_are_not_ours_still_say_something() {
     let router = Router::new()
-        .route(
-            "/api/v1/dids/s/html",
-            get(async || (StatusCode::BAD_GATEWAY, "<html>proxy</html>")),
-        )
+        .route("/api/v1/dids/s/html", get(async || (StatusCode::BAD_GATEWAY, "<html>proxy</html>")))
         .route("/api/v1/dids/s/text", get(async || "hello"));
     let client = serve(router).await;
     let error = client.did(&did("s:html")).await.expect_err("a proxy's answer");
@@ -159,15 +147,7 @@ async fn names_arrive_as_they_are_and_the_key_is_sent() {
         Json(did_json(&format!("{scope}:{name}")))
     };
     let client = serve(Router::new().route("/api/v1/dids/{scope}/{*name}", get(echo))).await;
-    for text in [
-        "s:a/b c+d",
-        "s:50%#?&=",
-        "s:ü/ñ:x",
-        "s:a/../b",
-        "s:a//b",
-        "s:/x",
-        "s:%2F",
-    ] {
+    for text in ["s:a/b c+d", "s:50%#?&=", "s:ü/ñ:x", "s:a/../b", "s:a//b", "s:/x", "s:%2F"] {
         assert_eq!(client.did(&did(text)).await.expect(text).did, did(text));
     }
 }
@@ -226,10 +206,7 @@ async fn a_registration_is_answered_while_its_lines_still_go_up() {
     });
     let endpoint = crate::model::endpoint::EndpointName::parse("x").expect("a name");
     sender.send("1\n2\n").await.expect("open");
-    let answers = client
-        .register(&did("s:d"), &endpoint, lines.boxed())
-        .await
-        .expect("begun");
+    let answers = client.register(&did("s:d"), &endpoint, lines.boxed()).await.expect("begun");
     let mut answers = std::pin::pin!(answers);
     let first: RegisteredChunk = answers.try_next().await.expect("good").expect("one");
     assert_eq!((first.line, first.registered), (1, 2), "before the rest is sent");

@@ -56,15 +56,10 @@ pub(super) fn dataset(uri: &Uri) -> Result<DatasetAddress, Problem> {
             .hint("a dataset's URL ends in `/SCOPE/`; a file's name follows it")
     };
     let place = match rest.split_once('/') {
-        Some((scope, "")) => Scope::parse(scope)
-            .map(Place::Base)
-            .map_err(|error| absent(error.to_string()))?,
+        Some((scope, "")) => Scope::parse(scope).map(Place::Base).map_err(|error| absent(error.to_string()))?,
         _ => Place::Member(read_did(rest).map_err(absent)?),
     };
-    Ok(DatasetAddress {
-        token: token.to_owned(),
-        place,
-    })
+    Ok(DatasetAddress { token: token.to_owned(), place })
 }
 
 /// The one `grant` of a query. Two would let two readers of the URL see different grants.
@@ -79,13 +74,9 @@ fn token_in(query: &str) -> Result<String, Problem> {
 }
 
 fn read_did(path: &str) -> Result<Did, String> {
-    let (scope, name) = path
-        .split_once('/')
-        .ok_or_else(|| "the path is not `SCOPE/NAME`".to_owned())?;
+    let (scope, name) = path.split_once('/').ok_or_else(|| "the path is not `SCOPE/NAME`".to_owned())?;
     let scope = Scope::parse(scope).map_err(|error| error.to_string())?;
-    let name: Cow<str> = percent_decode_str(name)
-        .decode_utf8()
-        .map_err(|_| "the name is not UTF-8".to_owned())?;
+    let name: Cow<str> = percent_decode_str(name).decode_utf8().map_err(|_| "the name is not UTF-8".to_owned())?;
     let name = DidName::parse(&name).map_err(|error| error.to_string())?;
     Ok(Did { scope, name })
 }
@@ -113,10 +104,7 @@ mod tests {
             let address = file(&uri(&format!("/d/{path}?grant=t"))).unwrap_or_else(|_| panic!("{path}"));
             assert_eq!(address.did.to_string(), did);
             let address = dataset(&uri(&format!("/s/t/{path}"))).unwrap_or_else(|_| panic!("{path}"));
-            assert_eq!(
-                (&*address.token, address.place),
-                ("t", Place::Member(did.parse().unwrap()))
-            );
+            assert_eq!((&*address.token, address.place), ("t", Place::Member(did.parse().unwrap())));
         }
     }
 

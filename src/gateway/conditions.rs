@@ -75,10 +75,7 @@ fn read_tags(mut text: &str, tags: &mut Vec<Tag>) {
             return;
         };
         let (tag, after) = rest.split_at(end + 2);
-        tags.push(Tag {
-            weak,
-            text: tag.to_owned(),
-        });
+        tags.push(Tag { weak, text: tag.to_owned() });
         text = after;
     }
 }
@@ -121,18 +118,11 @@ mod tests {
             (&known, "", Verdict::Serve),
         ];
         for (name, value, expected) in table {
-            assert_eq!(
-                judge(&headers(&[(name.clone(), value)]), &tags()),
-                expected,
-                "{name}: {value}"
-            );
+            assert_eq!(judge(&headers(&[(name.clone(), value)]), &tags()), expected, "{name}: {value}");
         }
         let both = headers(&[(wanted, "\"x\""), (known, "\"blake3-ab\"")]);
         assert_eq!(judge(&both, &tags()), Verdict::Failed, "If-Match comes first");
-        let lines = headers(&[
-            (header::IF_NONE_MATCH, "\"x\""),
-            (header::IF_NONE_MATCH, "\"blake3-ab\""),
-        ]);
+        let lines = headers(&[(header::IF_NONE_MATCH, "\"x\""), (header::IF_NONE_MATCH, "\"blake3-ab\"")]);
         assert_eq!(judge(&lines, &tags()), Verdict::NotModified, "lines are one list");
     }
 

@@ -57,19 +57,10 @@ pub(super) fn of(opened: &Opened) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.content_type));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, max-age=0, must-revalidate"),
-    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=0, must-revalidate"));
     // The bytes are somebody's, the address is the lake's: nothing in them may act in its name.
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("sandbox; default-src 'none'"),
-    );
-    headers.insert(
-        header::CONTENT_DISPOSITION,
-        value(&disposition(media, opened.did.name.file_name())),
-    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(header::CONTENT_DISPOSITION, value(&disposition(media, opened.did.name.file_name())));
     if let Some(tag) = tags(opened).first() {
         headers.insert(header::ETAG, value(tag));
     }
@@ -123,13 +114,7 @@ fn disposition(media: Media, file_name: &str) -> String {
     let name = harmless(file_name);
     let ascii: String = name
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || " !#$&()+,-.=@[]^_`{}~".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || " !#$&()+,-.=@[]^_`{}~".contains(c) { c } else { '_' })
         .collect();
     let kind = if media.shown { "inline" } else { "attachment" };
     let mut text = format!("{kind}; filename=\"{ascii}\"");
@@ -149,11 +134,7 @@ fn harmless(file_name: &str) -> String {
             || c == '\u{feff}'
     };
     let name: String = file_name.chars().map(|c| if harmful(c) { '_' } else { c }).collect();
-    if name.chars().all(|c| c == '.' || c == ' ') {
-        "file".to_owned()
-    } else {
-        name
-    }
+    if name.chars().all(|c| c == '.' || c == ' ') { "file".to_owned() } else { name }
 }
 
 /// Base64 with padding, as digests are written.
@@ -205,10 +186,7 @@ mod tests {
     #[test]
     fn checksums_become_tags_and_digests_strongest_first() {
         let sha = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let file = opened(
-            "s:a.nc",
-            &["adler32:024d0127", "md5:900150983cd24fb0d6963f7d28e17f72", sha],
-        );
+        let file = opened("s:a.nc", &["adler32:024d0127", "md5:900150983cd24fb0d6963f7d28e17f72", sha]);
         assert_eq!(tags(&file)[0], format!("\"sha256-{}\"", &sha[7..]));
         assert_eq!(tags(&file)[2], "\"adler32-024d0127\"");
         let headers = of(&file);
@@ -216,10 +194,7 @@ mod tests {
             headers["digest"],
             "sha-256=ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=,md5=kAFQmDzST7DWlj99KOF/cg==,adler32=024d0127"
         );
-        assert_eq!(
-            headers["repr-digest"],
-            "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"
-        );
+        assert_eq!(headers["repr-digest"], "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:");
         let bare = of(&opened("s:a", &[]));
         assert!(!bare.contains_key("etag") && !bare.contains_key("digest") && !bare.contains_key("repr-digest"));
     }
@@ -231,10 +206,7 @@ mod tests {
             ("a b.txt", "inline; filename=\"a b.txt\""),
             ("a\".nc", "attachment; filename=\"a_.nc\"; filename*=UTF-8''a%22.nc"),
             ("a\\b.nc", "attachment; filename=\"a_b.nc\""),
-            (
-                "100%41.nc",
-                "attachment; filename=\"100_41.nc\"; filename*=UTF-8''100%2541.nc",
-            ),
+            ("100%41.nc", "attachment; filename=\"100_41.nc\"; filename*=UTF-8''100%2541.nc"),
             ("ü.nc", "attachment; filename=\"_.nc\"; filename*=UTF-8''%C3%BC.nc"),
             (
                 "x;filename=evil.sh",

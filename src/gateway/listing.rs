@@ -80,10 +80,7 @@ fn html(page: &Page<ContentView>, scope: &Scope, limit: Option<usize>) -> String
     if let Some(next) = &page.next {
         let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
         let query = format!("?after={}{limit}", encode_name(next));
-        text.push_str(&format!(
-            "<p><a rel=\"next\" href=\"{}\">More</a></p>\n",
-            escape(&query)
-        ));
+        text.push_str(&format!("<p><a rel=\"next\" href=\"{}\">More</a></p>\n", escape(&query)));
     }
     text.push_str("</body></html>\n");
     text
@@ -92,11 +89,7 @@ fn html(page: &Page<ContentView>, scope: &Scope, limit: Option<usize>) -> String
 /// A link relative to the base. It begins with a dot, so that no name reads as a host or a scheme.
 fn link(item: &ContentView, scope: &Scope) -> String {
     let name = encode_name(item.did.name.as_str());
-    if item.did.scope == *scope {
-        format!("./{name}")
-    } else {
-        format!("../{}/{name}", item.did.scope)
-    }
+    if item.did.scope == *scope { format!("./{name}") } else { format!("../{}/{name}", item.did.scope) }
 }
 
 fn escape(text: &str) -> String {
@@ -150,10 +143,7 @@ mod tests {
             seq: 0,
         };
         let names = ["s:<script>\"'&", "s://evil.example/x", "s:javascript:x", "other:a"];
-        let page = Page {
-            items: names.map(item).into(),
-            next: Some("7".to_owned()),
-        };
+        let page = Page { items: names.map(item).into(), next: Some("7".to_owned()) };
         let text = html(&page, &Scope::parse("s").expect("valid"), Some(4));
         for expected in [
             "<a href=\"./%3Cscript%3E%22%27%26\">&lt;script&gt;&quot;&#39;&amp;</a>",

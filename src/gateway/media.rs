@@ -10,10 +10,7 @@ pub(super) struct Media {
     pub(super) shown: bool,
 }
 
-const UNKNOWN: Media = Media {
-    content_type: "application/octet-stream",
-    shown: false,
-};
+const UNKNOWN: Media = Media { content_type: "application/octet-stream", shown: false };
 
 /// Suffixes that say what is inside, and types that are saved.
 const SAVED: [(&str, &str); 26] = [
@@ -74,23 +71,14 @@ pub(super) fn of(file_name: &str) -> Media {
     };
     // The other two metadata files of a Zarr store have the same names wherever they lie.
     if matches!(file_name, ".zarray" | ".zgroup") {
-        return Media {
-            content_type: "application/json",
-            shown: true,
-        };
+        return Media { content_type: "application/json", shown: true };
     }
     let suffix = suffix.to_ascii_lowercase();
     let find = |table: &[(&str, &'static str)]| table.iter().find(|(known, _)| *known == suffix).map(|found| found.1);
     if let Some(content_type) = find(&SHOWN) {
-        return Media {
-            content_type,
-            shown: true,
-        };
+        return Media { content_type, shown: true };
     }
-    find(&SAVED).map_or(UNKNOWN, |content_type| Media {
-        content_type,
-        shown: false,
-    })
+    find(&SAVED).map_or(UNKNOWN, |content_type| Media { content_type, shown: false })
 }
 
 #[cfg(test)]
@@ -113,9 +101,7 @@ mod tests {
         ] {
             assert_eq!(of(name).content_type, content_type, "{name}");
         }
-        for name in [
-            "a.html", "a.htm", "a.svg", "a.xml", "a.xhtml", "a.js", "a.css", "a.mhtml",
-        ] {
+        for name in ["a.html", "a.htm", "a.svg", "a.xml", "a.xhtml", "a.js", "a.css", "a.mhtml"] {
             assert_eq!(of(name), UNKNOWN, "{name} could run in a browser");
         }
     }

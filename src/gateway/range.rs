@@ -49,14 +49,8 @@ enum Spec {
 impl Spec {
     fn within(self, bytes: u64) -> Option<ByteRange> {
         let range = match self {
-            Spec::Between(first, last) => ByteRange {
-                start: first,
-                end: last.saturating_add(1).min(bytes),
-            },
-            Spec::Last(count) => ByteRange {
-                start: bytes.saturating_sub(count),
-                end: bytes,
-            },
+            Spec::Between(first, last) => ByteRange { start: first, end: last.saturating_add(1).min(bytes) },
+            Spec::Last(count) => ByteRange { start: bytes.saturating_sub(count), end: bytes },
         };
         (range.start < range.end).then_some(range)
     }
@@ -103,10 +97,7 @@ fn merge_overlapping(ranges: impl Iterator<Item = ByteRange>) -> Vec<ByteRange> 
     for mut range in ranges {
         while let Some(at) = kept.iter().position(|other| overlap(*other, range)) {
             let other = kept.remove(at);
-            range = ByteRange {
-                start: range.start.min(other.start),
-                end: range.end.max(other.end),
-            };
+            range = ByteRange { start: range.start.min(other.start), end: range.end.max(other.end) };
         }
         kept.push(range);
     }
@@ -182,12 +173,7 @@ mod tests {
         for header in ["bytes=0-", "bytes=-5", "bytes=0-0", "bytes=7-"] {
             assert_eq!(wanted(header, 0), Wanted::Whole, "{header} of nothing");
         }
-        let list = |count: u64| {
-            (0..count)
-                .map(|at| format!("{}-{}", at * 2, at * 2))
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let list = |count: u64| (0..count).map(|at| format!("{}-{}", at * 2, at * 2)).collect::<Vec<_>>().join(",");
         assert!(matches!(wanted(&format!("bytes={}", list(16)), 100), Wanted::Many(ranges) if ranges.len() == 16));
         assert_eq!(wanted(&format!("bytes={}", list(17)), 100), Wanted::Whole);
     }

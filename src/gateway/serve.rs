@@ -47,11 +47,7 @@ pub(super) async fn answer(
         Verdict::NotModified => return Ok(respond(StatusCode::NOT_MODIFIED, &opened, bytes, Body::empty())),
         Verdict::Failed => {
             let detail = format!("{} has other bytes than those asked for", opened.did);
-            return Err(Problem::new(
-                StatusCode::PRECONDITION_FAILED,
-                "precondition-failed",
-                detail,
-            ));
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail));
         }
     }
     // Ranges are for GET alone.
@@ -101,17 +97,13 @@ async fn many(lake: &Arc<Lake>, opened: Opened, ranges: &[ByteRange]) -> Result<
     let (length, content_type) = (parts.length(), parts.content_type());
     let body = parts.body(source, first);
     let mut response = respond(StatusCode::PARTIAL_CONTENT, &opened, length, body);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, value(&content_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, value(&content_type));
     Ok(response)
 }
 
 fn respond(status: StatusCode, opened: &Opened, length: u64, body: Body) -> Response {
     let mut response = (status, headers::of(opened), body).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
@@ -119,8 +111,6 @@ fn unsatisfiable(bytes: u64) -> Response {
     let detail = format!("the file has {bytes} bytes, none of them in the ranges asked for");
     let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", detail);
     let mut response = problem.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_RANGE, value(&format!("bytes */{bytes}")));
+    response.headers_mut().insert(header::CONTENT_RANGE, value(&format!("bytes */{bytes}")));
     response
 }

@@ -36,12 +36,7 @@ pub(super) struct Source {
 impl Source {
     /// Looks up where a file can be read.
     pub(super) async fn of(lake: &Arc<Lake>, opened: Opened) -> Result<Self, ServiceError> {
-        Ok(Self {
-            replicas: replicas(lake, &opened).await?,
-            lake: Arc::clone(lake),
-            opened,
-            request_id: current_id(),
-        })
+        Ok(Self { replicas: replicas(lake, &opened).await?, lake: Arc::clone(lake), opened, request_id: current_id() })
     }
 
     /// Opens a range at the first replica that gives its first bytes.
@@ -54,9 +49,7 @@ impl Source {
                 Err(error) => self.log(replica, &error, "cannot be read, trying the next replica"),
             }
         }
-        Err(ServiceError::Unreadable {
-            did: self.opened.did.clone(),
-        })
+        Err(ServiceError::Unreadable { did: self.opened.did.clone() })
     }
 
     async fn read_at(&self, replica: &Located, range: ByteRange) -> Result<ByteStream, StorageError> {
@@ -99,11 +92,7 @@ fn exactly(content: ByteStream, length: u64, clock: SharedClock, path: String) -
     let state = (Some(content), 0, clock, path);
     try_unfold(state, move |(content, sent, clock, path)| async move {
         let Some(mut content) = content else { return Ok(None) };
-        let wrong = |found| StorageError::WrongLength {
-            path: path.clone(),
-            expected: length,
-            found,
-        };
+        let wrong = |found| StorageError::WrongLength { path: path.clone(), expected: length, found };
         let Some(chunk) = next_bytes(&mut content, &clock, &path).await? else {
             return if sent == length { Ok(None) } else { Err(wrong(sent)) };
         };
@@ -162,12 +151,7 @@ mod tests {
     use crate::clock::SystemClock;
 
     async fn run(chunks: &[&'static str], length: u64) -> (String, bool) {
-        let content = iter(
-            chunks
-                .iter()
-                .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
-                .collect::<Vec<_>>(),
-        );
+        let content = iter(chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect::<Vec<_>>());
         let mut content = exactly(content.boxed(), length, SystemClock::shared(), "p".to_owned());
         let mut got = String::new();
         loop {
@@ -192,11 +176,7 @@ mod tests {
             (&["a"], 0, "", false),
         ];
         for (chunks, length, got, whole) in table {
-            assert_eq!(
-                run(chunks, length).await,
-                (got.to_owned(), whole),
-                "{chunks:?} {length}"
-            );
+            assert_eq!(run(chunks, length).await, (got.to_owned(), whole), "{chunks:?} {length}");
         }
     }
 }

@@ -27,23 +27,14 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
             Problem::from(ServiceError::invalid("invalid-body", detail))
         })?;
         let value = serde_json::from_slice(&bytes);
-        Ok(Self(value.map_err(|error| {
-            Problem::from(ServiceError::invalid("invalid-body", error))
-        })?))
+        Ok(Self(value.map_err(|error| Problem::from(ServiceError::invalid("invalid-body", error)))?))
     }
 }
 
 /// A body as the storages take it: in chunks that are not too large, errors named after `what`.
 pub fn byte_stream(body: Body, what: String) -> ByteStream {
-    let failed = move |error: axum::Error| StorageError::Unavailable {
-        path: what.clone(),
-        what: error.to_string(),
-    };
-    body.into_data_stream()
-        .map_err(failed)
-        .map_ok(pieces)
-        .try_flatten()
-        .boxed()
+    let failed = move |error: axum::Error| StorageError::Unavailable { path: what.clone(), what: error.to_string() };
+    body.into_data_stream().map_err(failed).map_ok(pieces).try_flatten().boxed()
 }
 
 fn pieces(mut chunk: Bytes) -> impl Stream<Item = Result<Bytes, StorageError>> {

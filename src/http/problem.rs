@@ -22,12 +22,7 @@ pub struct Problem {
 impl Problem {
     /// A problem that a door finds by itself.
     pub fn new(status: StatusCode, code: &'static str, detail: impl ToString) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.to_string(),
-            hint: None,
-        }
+        Self { status, code, detail: detail.to_string(), hint: None }
     }
 
     /// The same problem with what would help.
@@ -77,12 +72,7 @@ impl<F: Fault + 'static> From<F> for Problem {
             let id = current_id();
             tracing::error!(request.id = %id, code = fault.code(), "request {id} failed: {}", chain(&fault));
         }
-        Self {
-            status,
-            code: fault.code(),
-            detail: fault.to_string(),
-            hint: fault.hint(),
-        }
+        Self { status, code: fault.code(), detail: fault.to_string(), hint: fault.hint() }
     }
 }
 
@@ -111,10 +101,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&view).expect("a problem is plain text");
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.status {
             StatusCode::UNAUTHORIZED => {

@@ -53,10 +53,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let lake = Arc::<Lake>::from_ref(state);
-        let header = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let key = header.and_then(|text| text.split_once(' '));
         match key {
             Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
@@ -82,10 +79,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WantedPage {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Wanted(query) = Wanted::<PageQuery>::from_request_parts(parts, state).await?;
-        Ok(Self(Paging {
-            limit: query.limit,
-            after: query.after,
-        }))
+        Ok(Self(Paging { limit: query.limit, after: query.after }))
     }
 }
 

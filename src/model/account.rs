@@ -27,9 +27,7 @@ impl AccountName {
     /// Accepts lower-case letters, digits, `_` and `-`, beginning with a letter.
     pub fn parse(text: &str) -> Result<Self, InvalidAccountName> {
         let shape = text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
         if shape && text.len() <= ACCOUNT_BYTES_MAX {
             Ok(Self(text.to_owned()))
         } else {

@@ -114,10 +114,7 @@ fn read_hex(digits: &str) -> Option<Vec<u8>> {
     if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return None;
     }
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok())
-        .collect()
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
 }
 
 impl Serialize for Checksum {
@@ -150,10 +147,7 @@ mod tests {
         for text in ["adler32:dcba7090", "md5:d41d8cd98f00b204e9800998ecf8427e"] {
             assert_eq!(text.parse::<Checksum>().expect("valid").to_string(), text);
         }
-        assert_eq!(
-            "adler32:a7090".parse::<Checksum>().expect("zeros dropped").hex(),
-            "000a7090"
-        );
+        assert_eq!("adler32:a7090".parse::<Checksum>().expect("zeros dropped").hex(), "000a7090");
         for text in ["crc:00", "md5:00", "blake3", "adler32:", "adler32:zz", "md5:ü"] {
             assert!(text.parse::<Checksum>().is_err(), "{text}");
         }

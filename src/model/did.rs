@@ -60,9 +60,7 @@ impl DidName {
             return Err(InvalidDidName::ControlCharacter { character });
         }
         if let Some(segment) = text.split('/').find(|s| s.len() > SEGMENT_BYTES_MAX) {
-            return Err(InvalidDidName::SegmentTooLong {
-                segment: segment.to_owned(),
-            });
+            return Err(InvalidDidName::SegmentTooLong { segment: segment.to_owned() });
         }
         Ok(Self(text.to_owned()))
     }
@@ -134,13 +132,8 @@ impl FromStr for Did {
     type Err = InvalidDid;
 
     fn from_str(text: &str) -> Result<Self, InvalidDid> {
-        let (scope, name) = text
-            .split_once(':')
-            .ok_or_else(|| InvalidDid::NoScope { text: text.to_owned() })?;
-        Ok(Self {
-            scope: Scope::parse(scope)?,
-            name: DidName::parse(name)?,
-        })
+        let (scope, name) = text.split_once(':').ok_or_else(|| InvalidDid::NoScope { text: text.to_owned() })?;
+        Ok(Self { scope: Scope::parse(scope)?, name: DidName::parse(name)? })
     }
 }
 
@@ -152,9 +145,7 @@ impl Serialize for Did {
 
 impl<'de> Deserialize<'de> for Did {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

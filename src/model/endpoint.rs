@@ -30,9 +30,8 @@ impl EndpointName {
     /// Accepts letters and digits joined by single `-` or `_`: what Rucio's expression grammar
     /// takes for a name.
     pub fn parse(text: &str) -> Result<Self, InvalidEndpointName> {
-        let shape = text
-            .split(['-', '_'])
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let shape =
+            text.split(['-', '_']).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()));
         if shape && text.len() <= ENDPOINT_BYTES_MAX {
             Ok(Self(text.to_owned()))
         } else {
@@ -148,12 +147,8 @@ pub fn parse_attribute(text: &str) -> Result<(String, String), InvalidAttribute>
         .split_once('=')
         .filter(|(k, v)| !k.is_empty() && !v.is_empty())
         .ok_or_else(|| InvalidAttribute::NoPair { text: text.to_owned() })?;
-    let key_fits = key
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    let value_fits = value
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let key_fits = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    let value_fits = value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     if !key_fits || !value_fits {
         return Err(InvalidAttribute::Unmatchable { text: text.to_owned() });
     }

@@ -38,10 +38,7 @@ impl Expression {
     /// Reads an expression; an error points at the character that does not fit.
     pub fn parse(text: &str) -> Result<Self, InvalidExpression> {
         let chain = parse::parse(text)?;
-        Ok(Self {
-            text: text.to_owned(),
-            chain,
-        })
+        Ok(Self { text: text.to_owned(), chain })
     }
 
     /// The text it was read from.
@@ -165,14 +162,11 @@ enum Primitive {
 
 impl Chain {
     fn matches(&self, endpoint: &Endpoint) -> bool {
-        self.rest.iter().fold(
-            self.first.matches(endpoint),
-            |so_far, (operator, term)| match operator {
-                Operator::Union => so_far || term.matches(endpoint),
-                Operator::Intersection => so_far && term.matches(endpoint),
-                Operator::Difference => so_far && !term.matches(endpoint),
-            },
-        )
+        self.rest.iter().fold(self.first.matches(endpoint), |so_far, (operator, term)| match operator {
+            Operator::Union => so_far || term.matches(endpoint),
+            Operator::Intersection => so_far && term.matches(endpoint),
+            Operator::Difference => so_far && !term.matches(endpoint),
+        })
     }
 
     fn collect_primitives<'a>(&'a self, into: &mut Vec<&'a Primitive>) {

@@ -105,10 +105,7 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LETTERS: u32 = 26;
 
 fn show_base32(number: u128) -> String {
-    (0..LETTERS)
-        .rev()
-        .map(|place| char::from(ALPHABET[((number >> (5 * place)) & 31) as usize]))
-        .collect()
+    (0..LETTERS).rev().map(|place| char::from(ALPHABET[((number >> (5 * place)) & 31) as usize])).collect()
 }
 
 fn read_base32(text: &str) -> Result<u128, InvalidId> {
@@ -117,10 +114,7 @@ fn read_base32(text: &str) -> Result<u128, InvalidId> {
         return Err(invalid());
     }
     text.bytes().try_fold(0_u128, |number, letter| {
-        let digit = ALPHABET
-            .iter()
-            .position(|a| *a == letter.to_ascii_uppercase())
-            .ok_or_else(invalid)?;
+        let digit = ALPHABET.iter().position(|a| *a == letter.to_ascii_uppercase()).ok_or_else(invalid)?;
         Ok((number << 5) | digit as u128)
     })
 }
@@ -136,15 +130,9 @@ mod tests {
             assert!(RuleId(pair[0]).to_string() < RuleId(pair[1]).to_string());
         }
         for number in numbers {
-            assert_eq!(
-                RuleId(number).to_string().parse::<RuleId>().expect("own text").0,
-                number
-            );
+            assert_eq!(RuleId(number).to_string().parse::<RuleId>().expect("own text").0, number);
         }
-        assert!(
-            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse::<RuleId>().is_err(),
-            "more than 128 bits"
-        );
+        assert!("8ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse::<RuleId>().is_err(), "more than 128 bits");
         assert!("short".parse::<RuleId>().is_err());
     }
 }

@@ -98,39 +98,13 @@ mod tests {
 
     #[test]
     fn stuck_wins_over_replicating_and_ok_needs_everything_done() {
-        let ok = RuleCounts {
-            locks_ok: 2,
-            ..RuleCounts::default()
-        };
+        let ok = RuleCounts { locks_ok: 2, ..RuleCounts::default() };
         let table = [
             (false, ok, RuleState::Ok),
             (false, RuleCounts { open_work: true, ..ok }, RuleState::Replicating),
-            (
-                false,
-                RuleCounts {
-                    locks_replicating: 1,
-                    ..ok
-                },
-                RuleState::Replicating,
-            ),
-            (
-                false,
-                RuleCounts {
-                    locks_replicating: 1,
-                    locks_stuck: 1,
-                    ..ok
-                },
-                RuleState::Stuck,
-            ),
-            (
-                false,
-                RuleCounts {
-                    units_unplaced: 1,
-                    open_work: true,
-                    ..ok
-                },
-                RuleState::Stuck,
-            ),
+            (false, RuleCounts { locks_replicating: 1, ..ok }, RuleState::Replicating),
+            (false, RuleCounts { locks_replicating: 1, locks_stuck: 1, ..ok }, RuleState::Stuck),
+            (false, RuleCounts { units_unplaced: 1, open_work: true, ..ok }, RuleState::Stuck),
             (true, ok, RuleState::Releasing),
         ];
         for (releasing, counts, expected) in table {

@@ -25,9 +25,7 @@ impl Scope {
     /// Accepts letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
     pub fn parse(text: &str) -> Result<Self, InvalidScope> {
         let shape = text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if shape && text.len() <= SCOPE_BYTES_MAX {
             Ok(Self(text.to_owned()))
         } else {

@@ -98,11 +98,7 @@ impl fmt::Display for StuckReason {
             StuckReason::EndpointUnreachable { endpoint } => write!(f, "{endpoint} could not be reached"),
             StuckReason::EndpointFull { endpoint } => write!(f, "{endpoint} is full"),
             StuckReason::EndpointDenies { endpoint } => write!(f, "{endpoint} denies access"),
-            StuckReason::ChecksumMismatch {
-                source,
-                expected,
-                found,
-            } => {
+            StuckReason::ChecksumMismatch { source, expected, found } => {
                 write!(f, "bytes from {source} are wrong: got {found}, registered {expected}")
             }
             StuckReason::PathOccupied { endpoint } => write!(f, "other bytes lie under the file's name at {endpoint}"),

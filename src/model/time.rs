@@ -29,10 +29,7 @@ impl Timestamp {
     /// The time `span` later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// The span from `earlier` to this time; zero if it lies ahead.
@@ -70,20 +67,14 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?
-                .parse()
-                .map_err(serde::de::Error::custom)
+            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
         } else {
             u64::deserialize(deserializer).map(Self)
         }
@@ -109,9 +100,7 @@ pub fn parse_span(text: &str) -> Result<Duration, InvalidSpan> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
         let count: u64 = rest[..digits].parse().map_err(|_| invalid())?;
-        let letters = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len() - digits);
+        let letters = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
         let factor = match &rest[digits..digits + letters] {
             "s" => 1,
             "m" => 60,
@@ -120,10 +109,7 @@ pub fn parse_span(text: &str) -> Result<Duration, InvalidSpan> {
             "w" => 604_800,
             _ => return Err(invalid()),
         };
-        seconds = count
-            .checked_mul(factor)
-            .and_then(|s| seconds.checked_add(s))
-            .ok_or_else(invalid)?;
+        seconds = count.checked_mul(factor).and_then(|s| seconds.checked_add(s)).ok_or_else(invalid)?;
         rest = &rest[digits + letters..];
     }
     Ok(Duration::from_secs(seconds))
@@ -140,11 +126,7 @@ pub fn show_span(span: Duration) -> String {
             rest %= size;
         }
     }
-    if parts.is_empty() {
-        "0s".to_owned()
-    } else {
-        parts.join(" ")
-    }
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
 #[cfg(test)]

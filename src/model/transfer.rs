@@ -99,11 +99,7 @@ pub struct IllegalTransition {
 impl TransferState {
     /// A new transfer that may start at once.
     pub fn new(now: Timestamp) -> Self {
-        TransferState::Waiting {
-            attempts: 0,
-            not_before: now,
-            last: None,
-        }
+        TransferState::Waiting { attempts: 0, not_before: now, last: None }
     }
 
     /// The state after an event.
@@ -111,36 +107,19 @@ impl TransferState {
         use TransferEvent::{Abandoned, FailedForGood, FailedInPassing, Revived, Started};
         use TransferState::{Failed, Running, Waiting};
         Ok(match (self, event) {
-            (Waiting { attempts, .. }, Started { until }) => Running {
-                attempts: attempts + 1,
-                until,
-            },
-            (Running { attempts, .. }, FailedInPassing { reason, at, jitter }) if attempts < ATTEMPTS_MAX => Waiting {
-                attempts,
-                not_before: at.after(backoff(attempts, jitter)),
-                last: Some(reason),
-            },
-            (Running { .. }, FailedInPassing { reason, at, .. } | FailedForGood { reason, at }) => Failed {
-                reason,
-                at,
-                retry_at: at.after(REST),
-            },
+            (Waiting { attempts, .. }, Started { until }) => Running { attempts: attempts + 1, until },
+            (Running { attempts, .. }, FailedInPassing { reason, at, jitter }) if attempts < ATTEMPTS_MAX => {
+                Waiting { attempts, not_before: at.after(backoff(attempts, jitter)), last: Some(reason) }
+            }
+            (Running { .. }, FailedInPassing { reason, at, .. } | FailedForGood { reason, at }) => {
+                Failed { reason, at, retry_at: at.after(REST) }
+            }
             // Not the attempt's fault: it does not count, so a crash cannot use attempts up.
-            (Running { attempts, .. }, Abandoned { at }) => Waiting {
-                attempts: attempts - 1,
-                not_before: at,
-                last: None,
-            },
-            (Waiting { last, .. }, Revived { at }) => Waiting {
-                attempts: 0,
-                not_before: at,
-                last,
-            },
-            (Failed { reason, .. }, Revived { at }) => Waiting {
-                attempts: 0,
-                not_before: at,
-                last: Some(reason),
-            },
+            (Running { attempts, .. }, Abandoned { at }) => {
+                Waiting { attempts: attempts - 1, not_before: at, last: None }
+            }
+            (Waiting { last, .. }, Revived { at }) => Waiting { attempts: 0, not_before: at, last },
+            (Failed { reason, .. }, Revived { at }) => Waiting { attempts: 0, not_before: at, last: Some(reason) },
             (from, event) => return Err(Box::new(IllegalTransition { from, event })),
         })
     }
@@ -162,27 +141,13 @@ mod tests {
         let reason = StuckReason::NoSource;
         let states = [
             TransferState::new(now),
-            TransferState::Running {
-                attempts: 1,
-                until: now,
-            },
-            TransferState::Running {
-                attempts: ATTEMPTS_MAX,
-                until: now,
-            },
-            TransferState::Failed {
-                reason: reason.clone(),
-                at: now,
-                retry_at: now,
-            },
+            TransferState::Running { attempts: 1, until: now },
+            TransferState::Running { attempts: ATTEMPTS_MAX, until: now },
+            TransferState::Failed { reason: reason.clone(), at: now, retry_at: now },
         ];
         let events = [
             TransferEvent::Started { until: now },
-            TransferEvent::FailedInPassing {
-                reason: reason.clone(),
-                at: now,
-                jitter: 0.5,
-            },
+            TransferEvent::FailedInPassing { reason: reason.clone(), at: now, jitter: 0.5 },
             TransferEvent::FailedForGood { reason, at: now },
             TransferEvent::Abandoned { at: now },
             TransferEvent::Revived { at: now },
@@ -190,10 +155,8 @@ mod tests {
         let mut table = String::new();
         for state in &states {
             for event in &events {
-                let after = state
-                    .clone()
-                    .apply(event.clone())
-                    .map_or_else(|_| "illegal".to_owned(), |s| format!("{s:?}"));
+                let after =
+                    state.clone().apply(event.clone()).map_or_else(|_| "illegal".to_owned(), |s| format!("{s:?}"));
                 table += &format!("{state:?}\n  {event:?}\n    -> {after}\n");
             }
         }

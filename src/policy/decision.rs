@@ -89,11 +89,7 @@ impl Decision {
 
 /// Answers a request. That it names an account is all the built-in policy asks for.
 pub fn decide(_request: &Request) -> Decision {
-    Decision {
-        effect: Effect::Allow,
-        policies: vec![ALLOW_AUTHENTICATED],
-        revision: REVISION,
-    }
+    Decision { effect: Effect::Allow, policies: vec![ALLOW_AUTHENTICATED], revision: REVISION }
 }
 
 #[cfg(test)]
@@ -102,14 +98,9 @@ mod tests {
 
     #[test]
     fn every_account_may_do_everything_and_the_decision_says_why() {
-        for action in [
-            Action::Discover,
-            Action::Read,
-            Action::Write,
-            Action::AddRule,
-            Action::Place,
-            Action::Administer,
-        ] {
+        for action in
+            [Action::Discover, Action::Read, Action::Write, Action::AddRule, Action::Place, Action::Administer]
+        {
             let decision = decide(&Request {
                 principal: AccountName::parse("ada").expect("valid"),
                 action,

@@ -31,15 +31,9 @@ pub struct Methods {
 
 impl Methods {
     /// Only [`Method::Read`].
-    pub const READ: Self = Self {
-        read: true,
-        write: false,
-    };
+    pub const READ: Self = Self { read: true, write: false };
     /// Only [`Method::Write`].
-    pub const WRITE: Self = Self {
-        read: false,
-        write: true,
-    };
+    pub const WRITE: Self = Self { read: false, write: true };
 
     /// Tells whether a method is in the set.
     pub fn contains(self, method: Method) -> bool {
@@ -56,18 +50,13 @@ impl Methods {
 
     /// The methods in the set.
     pub fn iter(self) -> impl Iterator<Item = Method> {
-        [Method::Read, Method::Write]
-            .into_iter()
-            .filter(move |method| self.contains(*method))
+        [Method::Read, Method::Write].into_iter().filter(move |method| self.contains(*method))
     }
 }
 
 impl FromIterator<Method> for Methods {
     fn from_iter<I: IntoIterator<Item = Method>>(methods: I) -> Self {
-        let mut set = Self {
-            read: false,
-            write: false,
-        };
+        let mut set = Self { read: false, write: false };
         for method in methods {
             match method {
                 Method::Read => set.read = true,
@@ -276,15 +265,8 @@ mod tests {
     #[test]
     fn a_grant_permits_its_methods_on_its_did_alone() {
         let (mine, other) = (did("s:mine"), did("s:other"));
-        let object = Target::Object {
-            did: mine.clone(),
-            id: DidId(1),
-        };
-        let dataset = Target::Dataset {
-            did: mine.clone(),
-            id: DidId(1),
-            up_to_seq: None,
-        };
+        let object = Target::Object { did: mine.clone(), id: DidId(1) };
+        let dataset = Target::Dataset { did: mine.clone(), id: DidId(1), up_to_seq: None };
         let upload = Target::Upload {
             did: mine.clone(),
             id: DidId(1),
@@ -320,12 +302,8 @@ mod tests {
             GrantError::Malformed { why: "test" },
             GrantError::UnknownKey,
             GrantError::BadSignature,
-            GrantError::Expired {
-                at: Timestamp::default(),
-            },
-            GrantError::NotYetValid {
-                from: Timestamp::default(),
-            },
+            GrantError::Expired { at: Timestamp::default() },
+            GrantError::NotYetValid { from: Timestamp::default() },
             GrantError::WrongMethod,
             GrantError::OutOfScope { asked: did("s:n") },
         ];

@@ -34,9 +34,8 @@ const VERSION: u8 = 1;
 /// How far a gateway's clock may lag behind the issuer's.
 const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(30);
 /// What stands before the 32 bytes of an Ed25519 private key in PKCS#8 (RFC 8410).
-const PKCS8_HEAD: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const PKCS8_HEAD: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// The raw bytes of an Ed25519 public key.
 pub type PublicKey = [u8; 32];
@@ -61,11 +60,7 @@ impl SigningKey {
         pkcs8.extend_from_slice(&seed);
         let private = EncodingKey::from_ed_der(&pkcs8);
         let public = public_key_of(&private);
-        Self {
-            private,
-            public,
-            header: header(&key_id(&public)),
-        }
+        Self { private, public, header: header(&key_id(&public)) }
     }
 
     /// The public half, which verifies.
@@ -93,9 +88,7 @@ impl SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("key_id", &self.key_id())
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("key_id", &self.key_id()).finish_non_exhaustive()
     }
 }
 
@@ -124,13 +117,7 @@ impl Verifier {
         // It would ask the machine for the time; `check_time` judges by the time handed in.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Self {
-            keys: keys
-                .into_iter()
-                .map(|key| (key_id(&key), DecodingKey::from_ed_der(&key)))
-                .collect(),
-            validation,
-        }
+        Self { keys: keys.into_iter().map(|key| (key_id(&key), DecodingKey::from_ed_der(&key))).collect(), validation }
     }
 
     /// Reads a token, and returns its grant if it was signed with a trusted key and holds at `now`.
@@ -166,9 +153,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-const TOO_LONG: GrantError = GrantError::Malformed {
-    why: "it is longer than 2 KiB",
-};
+const TOO_LONG: GrantError = GrantError::Malformed { why: "it is longer than 2 KiB" };
 
 /// The one header a token may have.
 fn header(kid: &str) -> Header {
@@ -249,9 +234,7 @@ impl From<&Grant> for Claims {
 impl Claims {
     fn into_grant(self) -> Result<Grant, GrantError> {
         if self.grant.v != VERSION {
-            return Err(GrantError::Malformed {
-                why: "its version is not known here",
-            });
+            return Err(GrantError::Malformed { why: "its version is not known here" });
         }
         Ok(Grant {
             id: self.jti,
@@ -267,8 +250,7 @@ impl Claims {
 }
 
 fn from_secs(seconds: u64) -> Result<Timestamp, GrantError> {
-    let millis = seconds.checked_mul(1_000).ok_or(GrantError::Malformed {
-        why: "its times lie beyond all calendars",
-    })?;
+    let millis =
+        seconds.checked_mul(1_000).ok_or(GrantError::Malformed { why: "its times lie beyond all calendars" })?;
     Ok(Timestamp::from_millis(millis))
 }

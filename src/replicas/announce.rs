@@ -105,21 +105,12 @@ async fn announce_in(
     let scope = target.scope.as_str();
     let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
     let known = look_up(txn, scope, &names).await?;
-    let new: Vec<&str> = names
-        .iter()
-        .zip(&known)
-        .filter(|(_, known)| known.is_none())
-        .map(|(n, _)| &**n)
-        .collect();
+    let new: Vec<&str> = names.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(n, _)| &**n).collect();
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
     let (mut registered, mut seen) = (0, BTreeSet::new());
     for (file, known) in files.iter().zip(known) {
-        let conflict = if known.is_none() {
-            conflicts.next().flatten()
-        } else {
-            None
-        };
+        let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             refused("name-twice", format!("`{}` was announced twice", file.name))
         } else if let Some(conflict) = conflict {
@@ -135,37 +126,18 @@ async fn announce_in(
         answers.push(answer);
     }
     if registered > 0 {
-        txn.emit(&Change::DidsRegistered {
-            first,
-            count: registered,
-        });
+        txn.emit(&Change::DidsRegistered { first, count: registered });
     }
-    attach(
-        txn,
-        Member {
-            id: target.dataset,
-            kind: DidKind::Dataset,
-            bytes: 0,
-        },
-        &members,
-    )
-    .await?;
+    attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
     Ok(answers)
 }
 
 fn refused(code: &'static str, detail: impl Into<String>) -> Answer {
-    Answer::Refused {
-        code,
-        detail: detail.into(),
-    }
+    Answer::Refused { code, detail: detail.into() }
 }
 
 fn announced_record(txn: &Txn, target: &Target, file: &Announced) -> DidRecord {
-    let facts = FileFacts {
-        bytes: file.bytes,
-        checksums: vec![file.checksum.clone()],
-        announced: true,
-    };
+    let facts = FileFacts { bytes: file.bytes, checksums: vec![file.checksum.clone()], announced: true };
     DidRecord {
         scope: target.scope.clone(),
         name: file.name.clone(),
@@ -182,21 +154,13 @@ fn expect_bytes(txn: &Txn, target: &Target, file: DidId, process: ProcessId, old
     let intent = IntentRecord {
         id: old.map_or_else(|| IntentId(txn.fresh()), |old| old.id),
         decision: target.decision,
-        act: IntentAct::Upload {
-            dataset: target.dataset,
-            until,
-            process,
-        },
+        act: IntentAct::Upload { dataset: target.dataset, until, process },
     };
     match old {
         Some(old) => txn.replace::<Intents>(&key, old, &intent),
         None => txn.put::<Intents>(&key, &intent),
     }
-    Answer::Send {
-        file,
-        intent: intent.id,
-        until,
-    }
+    Answer::Send { file, intent: intent.id, until }
 }
 
 /// A file whose name is known is announced.
@@ -212,10 +176,7 @@ async fn again(
         return Ok(refused("name-taken", "the name is taken"));
     };
     let Some(facts) = record.file() else {
-        return Ok(refused(
-            "name-taken",
-            format!("`{}` is a {}, not a file", file.name, record.kind()),
-        ));
+        return Ok(refused("name-taken", format!("`{}` is a {}, not a file", file.name, record.kind())));
     };
     let intent = txn.get::<Intents>(&(id, target.endpoint)).await?;
     let same = facts.bytes == file.bytes && facts.checksums.contains(&file.checksum);
@@ -230,20 +191,10 @@ async fn again(
         return Ok(expect_bytes(txn, target, id, process, None));
     }
     if !same {
-        let detail = if facts
-            .checksums
-            .iter()
-            .any(|known| known.algorithm() == Algorithm::Blake3)
-        {
-            format!(
-                "`{}` is registered with other content, and a file's content never changes",
-                file.name
-            )
+        let detail = if facts.checksums.iter().any(|known| known.algorithm() == Algorithm::Blake3) {
+            format!("`{}` is registered with other content, and a file's content never changes", file.name)
         } else {
-            format!(
-                "`{}` is registered without a BLAKE3 checksum to compare with",
-                file.name
-            )
+            format!("`{}` is registered without a BLAKE3 checksum to compare with", file.name)
         };
         return Ok(refused("name-taken", detail));
     }
@@ -256,11 +207,7 @@ async fn again(
         None if !there => Ok(expect_bytes(txn, target, id, process, None)),
         // Available, or a transfer is bringing it.
         _ => {
-            members.push(Member {
-                id,
-                kind: DidKind::File,
-                bytes: file.bytes,
-            });
+            members.push(Member { id, kind: DidKind::File, bytes: file.bytes });
             Ok(Answer::Done)
         }
     }
@@ -272,11 +219,7 @@ async fn expire_others(txn: &Txn, endpoint: EndpointId, file: DidId) -> Result<(
         if let IntentAct::Upload { dataset, process, .. } = old.act
             && key.1 != endpoint
         {
-            let act = IntentAct::Upload {
-                dataset,
-                until: txn.now(),
-                process,
-            };
+            let act = IntentAct::Upload { dataset, until: txn.now(), process };
             txn.replace::<Intents>(&key, &old, &IntentRecord { act, ..old.clone() });
         }
     }

@@ -32,10 +32,7 @@ pub async fn locate(view: &View, file: DidId, did: &Did) -> Result<Vec<Located>,
         }
         if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.id == id) {
             let stated = replica.path.as_deref().and_then(|path| StoragePath::parse(path).ok());
-            located.push(Located {
-                endpoint: endpoint.clone(),
-                path: stated.unwrap_or_else(|| derived.clone()),
-            });
+            located.push(Located { endpoint: endpoint.clone(), path: stated.unwrap_or_else(|| derived.clone()) });
         }
     }
     located.sort_by_key(|one| one.endpoint.kind != EndpointKind::Posix);

@@ -66,9 +66,7 @@ fn directories(name: &str) -> Vec<&str> {
 
 /// The names of all directories above a name: for `a/b/c`, `a` and `a/b`.
 fn directories_of(name: &str) -> impl Iterator<Item = &str> {
-    name.match_indices('/')
-        .map(|(at, _)| &name[..at])
-        .filter(|directory| !directory.is_empty())
+    name.match_indices('/').map(|(at, _)| &name[..at]).filter(|directory| !directory.is_empty())
 }
 
 /// A file whose name begins with this one and a slash, if there is one.
@@ -84,10 +82,7 @@ async fn file_below(view: &View, scope: &str, name: &str) -> Result<Option<Strin
             return Ok(Some(file));
         }
         let key = Key::new().text(&scope).text(&last);
-        range = Range {
-            limit: PAGE,
-            ..range.after(key.as_slice())
-        };
+        range = Range { limit: PAGE, ..range.after(key.as_slice()) };
     }
 }
 

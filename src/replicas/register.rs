@@ -63,10 +63,7 @@ pub enum Registered {
 
 impl Registered {
     fn refused(code: &'static str, detail: impl Into<String>) -> Self {
-        Registered::Refused {
-            code,
-            detail: detail.into(),
-        }
+        Registered::Refused { code, detail: detail.into() }
     }
 }
 
@@ -95,21 +92,12 @@ async fn register_in(
     let scope = target.scope.as_str();
     let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
     let known = look_up(txn, scope, &names).await?;
-    let new: Vec<&str> = names
-        .iter()
-        .zip(&known)
-        .filter(|(_, known)| known.is_none())
-        .map(|(n, _)| &**n)
-        .collect();
+    let new: Vec<&str> = names.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(n, _)| &**n).collect();
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut fresh, mut arrivals) = (Vec::with_capacity(files.len()), Vec::new(), Vec::new());
     let (mut seen, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for (file, known) in files.iter().zip(&known) {
-        let conflict = if known.is_none() {
-            conflicts.next().flatten()
-        } else {
-            None
-        };
+        let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             Registered::refused("name-twice", format!("`{}` stands twice in this chunk", file.name))
         } else if let Some(conflict) = conflict {
@@ -136,43 +124,21 @@ async fn register_in(
 
 async fn store(txn: &Txn, target: &Target, fresh: &[Found], arrivals: &[Arrival]) -> Result<(), MembershipError> {
     if let Some(first) = fresh.first() {
-        txn.emit(&Change::DidsRegistered {
-            first: first.id,
-            count: fresh.len() as u64,
-        });
+        txn.emit(&Change::DidsRegistered { first: first.id, count: fresh.len() as u64 });
     }
     register(txn, target.endpoint, target.dataset, fresh, target.decision).await?;
     if arrivals.is_empty() {
         return Ok(());
     }
-    let members: Vec<_> = arrivals
-        .iter()
-        .map(|arrival| Member {
-            id: arrival.file,
-            kind: DidKind::File,
-            bytes: arrival.bytes,
-        })
-        .collect();
-    attach(
-        txn,
-        Member {
-            id: target.dataset,
-            kind: DidKind::Dataset,
-            bytes: 0,
-        },
-        &members,
-    )
-    .await?;
+    let members: Vec<_> =
+        arrivals.iter().map(|arrival| Member { id: arrival.file, kind: DidKind::File, bytes: arrival.bytes }).collect();
+    attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
     land(txn, arrivals).await?;
     Ok(())
 }
 
 fn found(txn: &Txn, target: &Target, file: &Stated, id: DidId, path: Option<String>) -> Found {
-    let facts = FileFacts {
-        bytes: file.bytes,
-        checksums: vec![file.checksum.clone()],
-        announced: false,
-    };
+    let facts = FileFacts { bytes: file.bytes, checksums: vec![file.checksum.clone()], announced: false };
     let record = DidRecord {
         scope: target.scope.clone(),
         name: file.name.clone(),
@@ -192,10 +158,7 @@ async fn path_for(
     id: Option<DidId>,
 ) -> Result<Result<Option<String>, Registered>, CatalogError> {
     let Some(path) = &file.path else { return Ok(Ok(None)) };
-    let derived = StoragePath::derived(&Did {
-        scope: target.scope.clone(),
-        name: file.name.clone(),
-    });
+    let derived = StoragePath::derived(&Did { scope: target.scope.clone(), name: file.name.clone() });
     if *path == derived {
         return Ok(Ok(None));
     }
@@ -205,18 +168,14 @@ async fn path_for(
     {
         return Ok(Err(Registered::refused(
             "place-busy",
-            format!(
-                "bytes of `{}` are on their way to this endpoint; try again later",
-                file.name
-            ),
+            format!("bytes of `{}` are on their way to this endpoint; try again later", file.name),
         )));
     }
     let holder = txn.get::<Paths>(&(target.endpoint, path.to_string())).await?;
     Ok(match holder {
-        Some(holder) if id.map(|id| id.0) != Some(holder) => Err(Registered::refused(
-            "path-taken",
-            format!("another file is registered at `{path}`"),
-        )),
+        Some(holder) if id.map(|id| id.0) != Some(holder) => {
+            Err(Registered::refused("path-taken", format!("another file is registered at `{path}`")))
+        }
         _ => Ok(Some(path.to_string())),
     })
 }
@@ -232,20 +191,12 @@ async fn add_replica(
 ) -> Result<Registered, CatalogError> {
     let record = txn.get::<Dids>(&(known.id,)).await?;
     let Some(mut record) = record.filter(|record| record.kind() == DidKind::File) else {
-        return Ok(Registered::refused(
-            "name-taken",
-            format!("`{}` is a {}, not a file", file.name, known.kind),
-        ));
+        return Ok(Registered::refused("name-taken", format!("`{}` is a {}, not a file", file.name, known.kind)));
     };
-    let DidContent::File(facts) = &mut record.content else {
-        unreachable!("filtered above")
-    };
+    let DidContent::File(facts) = &mut record.content else { unreachable!("filtered above") };
     let agrees = |known: &Checksum| known.algorithm() != file.checksum.algorithm() || *known == file.checksum;
     if facts.bytes != file.bytes || !facts.checksums.iter().all(agrees) {
-        let detail = format!(
-            "`{}` is registered with other content, and a file's content never changes",
-            file.name
-        );
+        let detail = format!("`{}` is registered with other content, and a file's content never changes", file.name);
         return Ok(Registered::refused("name-taken", detail));
     }
     if facts.announced || !facts.checksums.contains(&file.checksum) {

@@ -132,33 +132,19 @@ struct UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.all
-            .lock()
-            .expect("nothing panics while holding it")
-            .remove(&self.intent);
+        self.all.lock().expect("nothing panics while holding it").remove(&self.intent);
     }
 }
 
 impl Uploads {
     /// Uploads into a catalog and its storages.
     pub fn new(catalog: Catalog, stores: Arc<Registry>) -> Self {
-        Self {
-            catalog,
-            stores,
-            under_way: Arc::default(),
-        }
+        Self { catalog, stores, under_way: Arc::default() }
     }
 
     fn begin(&self, intent: IntentId) -> Option<UnderWay> {
-        let fresh = self
-            .under_way
-            .lock()
-            .expect("nothing panics while holding it")
-            .insert(intent);
-        fresh.then(|| UnderWay {
-            intent,
-            all: Arc::clone(&self.under_way),
-        })
+        let fresh = self.under_way.lock().expect("nothing panics while holding it").insert(intent);
+        fresh.then(|| UnderWay { intent, all: Arc::clone(&self.under_way) })
     }
 
     /// Takes the bytes of an announced file: stages, verifies, publishes, and makes the replica
@@ -175,16 +161,10 @@ impl Uploads {
             let landed = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
             return if landed { Ok(()) } else { Err(UploadError::Gone) };
         }
-        let endpoint = endpoints::by_id(&view, sending.endpoint)
-            .await?
-            .ok_or(UploadError::Gone)?;
+        let endpoint = endpoints::by_id(&view, sending.endpoint).await?.ok_or(UploadError::Gone)?;
         let backend = self.stores.get(&endpoint)?;
         let path = path_at(&sending.did, replica.as_ref());
-        let overwrite = if replica.is_some() {
-            Overwrite::Replace
-        } else {
-            Overwrite::Refuse
-        };
+        let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
         let verification = store(backend.as_ref(), &path, sending, content, overwrite).await;
         let verification = match verification {
             Err(UploadError::Storage(StorageError::Exists { .. })) => {
@@ -215,12 +195,7 @@ impl Uploads {
         let mut after = (0, DidId(0), EndpointId(0));
         let (mut swept, mut failed) = (0, None);
         loop {
-            let rows = self
-                .catalog
-                .view()
-                .await?
-                .scan_after::<UploadsDue>(&(), &after, SWEEP)
-                .await?;
+            let rows = self.catalog.view().await?.scan_after::<UploadsDue>(&(), &after, SWEEP).await?;
             let Some((last, ())) = rows.last() else {
                 return failed.map_or(Ok(swept), Err);
             };
@@ -299,11 +274,7 @@ impl Uploads {
                     }
                     match seen.act {
                         IntentAct::Upload { dataset, until, .. } if !expired => {
-                            let act = IntentAct::Upload {
-                                dataset,
-                                until,
-                                process,
-                            };
+                            let act = IntentAct::Upload { dataset, until, process };
                             txn.replace::<Intents>(&key, &seen, &IntentRecord { act, ..seen.clone() });
                         }
                         _ => {
@@ -339,10 +310,7 @@ async fn store(
     if found.as_ref() != Some(&sending.checksum) {
         backend.discard(path, sending.intent).await?;
         let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
-        return Err(UploadError::WrongBytes {
-            expected: sending.checksum.to_string(),
-            found,
-        });
+        return Err(UploadError::WrongBytes { expected: sending.checksum.to_string(), found });
     }
     backend.publish(path, sending.intent, overwrite).await?;
     Ok(Verification::Streamed)
@@ -357,10 +325,7 @@ async fn adopt(
     endpoint: &str,
 ) -> Result<Verification, UploadError> {
     let there = backend.stat(path).await?;
-    let occupied = || UploadError::Occupied {
-        path: path.to_string(),
-        endpoint: endpoint.to_owned(),
-    };
+    let occupied = || UploadError::Occupied { path: path.to_string(), endpoint: endpoint.to_owned() };
     if there.bytes != sending.bytes {
         return Err(occupied());
     }
@@ -398,21 +363,8 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     confirm(txn, sending.file).await?;
     let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
-        let parent = Member {
-            id: dataset,
-            kind: DidKind::Dataset,
-            bytes: 0,
-        };
-        attach(
-            txn,
-            parent,
-            &[Member {
-                id: sending.file,
-                kind: DidKind::File,
-                bytes: sending.bytes,
-            }],
-        )
-        .await?;
+        let parent = Member { id: dataset, kind: DidKind::Dataset, bytes: 0 };
+        attach(txn, parent, &[Member { id: sending.file, kind: DidKind::File, bytes: sending.bytes }]).await?;
     }
     end_intent(txn, sending.file, sending.endpoint).await?;
     let arrival = Arrival {

@@ -48,13 +48,7 @@ pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
 /// Sets a rule's placing to begin afresh, over everything it is on.
 pub async fn begin(txn: &Txn, rule: RuleId, did: DidId) -> Result<(), CatalogError> {
     let work = txn.get::<RuleWork>(&(rule,)).await?.unwrap_or_default();
-    txn.put::<RuleWork>(
-        &(rule,),
-        &RuleWorkRecord {
-            place: Some(beginning(did)),
-            ..work
-        },
-    );
+    txn.put::<RuleWork>(&(rule,), &RuleWorkRecord { place: Some(beginning(did)), ..work });
     Ok(())
 }
 
@@ -111,17 +105,10 @@ async fn place_page(
     let Some(rule) = view.get::<Rules>(&(id,)).await? else {
         return forget(catalog, id).await;
     };
-    let level = if rule.grouping == Grouping::None {
-        Level::Files
-    } else {
-        Level::Datasets
-    };
+    let level = if rule.grouping == Grouping::None { Level::Files } else { Level::Datasets };
     let Stretch { units, rest } = walk(&view, positions, level, PAGE).await?;
     let plan = plan(&view, id, &rule, &units).await?;
-    let next = RuleWorkRecord {
-        place: (!rest.is_empty()).then_some(rest),
-        ..work.clone()
-    };
+    let next = RuleWorkRecord { place: (!rest.is_empty()).then_some(rest), ..work.clone() };
     let expected = work.clone();
     let is_whole = next.place.is_none() && *positions == beginning(rule.did);
     catalog
@@ -136,10 +123,7 @@ async fn place_page(
                 let moved = carry_out(&txn, id, &rule, plan).await?;
                 let next = if moved && !is_whole {
                     // Units of other pages still stand where their group was before.
-                    RuleWorkRecord {
-                        place: Some(beginning(rule.did)),
-                        ..next
-                    }
+                    RuleWorkRecord { place: Some(beginning(rule.did)), ..next }
                 } else {
                     next
                 };
@@ -175,20 +159,10 @@ async fn plan(view: &View, id: RuleId, rule: &RuleRecord, units: &[DidId]) -> Re
     }
     let mut plan = Vec::with_capacity(groups.len());
     for (group, units) in groups {
-        let held = view
-            .get::<Placements>(&(id, group))
-            .await?
-            .map_or(Vec::new(), |placement| placement.chosen);
+        let held = view.get::<Placements>(&(id, group)).await?.map_or(Vec::new(), |placement| placement.chosen);
         let there = bytes_there(view, &units).await?;
-        let candidates: Vec<_> = matching
-            .iter()
-            .map(|endpoint| candidate(rule, endpoint, &held, &there))
-            .collect();
-        plan.push(Planned {
-            group,
-            units,
-            choice: place(group, rule.copies, &candidates),
-        });
+        let candidates: Vec<_> = matching.iter().map(|endpoint| candidate(rule, endpoint, &held, &there)).collect();
+        plan.push(Planned { group, units, choice: place(group, rule.copies, &candidates) });
     }
     Ok(plan)
 }

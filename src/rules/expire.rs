@@ -40,19 +40,9 @@ pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
 
 /// Marks a rule as ended; its locks go from now on.
 pub fn end_rule(txn: &Txn, id: RuleId, rule: &RuleRecord) {
-    let ended = RuleRecord {
-        releasing: true,
-        revision: rule.revision + 1,
-        ..rule.clone()
-    };
+    let ended = RuleRecord { releasing: true, revision: rule.revision + 1, ..rule.clone() };
     txn.replace::<Rules>(&(id,), rule, &ended);
-    txn.put::<RuleWork>(
-        &(id,),
-        &RuleWorkRecord {
-            release: true,
-            ..RuleWorkRecord::default()
-        },
-    );
+    txn.put::<RuleWork>(&(id,), &RuleWorkRecord { release: true, ..RuleWorkRecord::default() });
     txn.emit(&Change::RuleChanged { rule: id });
 }
 

@@ -77,9 +77,7 @@ async fn next_files(txn: &Txn, unit: DidId, seq: u64) -> Result<(Vec<DidId>, Opt
     if txn.get::<Heads>(&(unit,)).await?.is_none() {
         return Ok((vec![unit], None));
     }
-    let rows = txn
-        .range::<Contents>(members_from(WalkPosition { parent: unit, seq }, PAGE))
-        .await?;
+    let rows = txn.range::<Contents>(members_from(WalkPosition { parent: unit, seq }, PAGE)).await?;
     let next = rows.last().filter(|_| rows.len() == PAGE).map(|((_, seq), _)| seq + 1);
     let members = rows.into_iter().filter_map(|(_, content)| match content {
         ContentRecord::Member(file) => Some(file),
@@ -95,16 +93,10 @@ async fn missing(txn: &Txn, files: &[DidId], endpoint: EndpointId) -> Result<Vec
     let lacking: Vec<_> = files
         .iter()
         .zip(replicas)
-        .filter(|(_, replica)| {
-            replica
-                .as_ref()
-                .is_none_or(|replica| replica.state != ReplicaState::Available)
-        })
+        .filter(|(_, replica)| replica.as_ref().is_none_or(|replica| replica.state != ReplicaState::Available))
         .map(|(file, _)| (*file,))
         .collect();
     let records = txn.get_many::<Dids>(&lacking).await?;
-    let bytes = records
-        .into_iter()
-        .map(|record| record.and_then(|r| r.file().map(|facts| facts.bytes)).unwrap_or(0));
+    let bytes = records.into_iter().map(|record| record.and_then(|r| r.file().map(|facts| facts.bytes)).unwrap_or(0));
     Ok(lacking.into_iter().map(|(file,)| file).zip(bytes).collect())
 }

@@ -33,10 +33,7 @@ const WHOLE_EVERY: Duration = Duration::from_mins(1);
 pub async fn step(catalog: &Catalog, cursor: &mut Cursor) -> Result<Progress, CatalogError> {
     let monotonic = catalog.clock().monotonic();
     if monotonic >= cursor.whole_at {
-        *cursor = Cursor {
-            from: Timestamp::default(),
-            whole_at: monotonic + WHOLE_EVERY,
-        };
+        *cursor = Cursor { from: Timestamp::default(), whole_at: monotonic + WHOLE_EVERY };
     }
     let started = catalog.clock().now();
     let mut range = Range::prefix(&[], PAGE);
@@ -58,9 +55,7 @@ pub async fn step(catalog: &Catalog, cursor: &mut Cursor) -> Result<Progress, Ca
         fold_chunk(catalog, chunk.to_vec()).await?;
     }
     if rows.len() < PAGE {
-        let millis = started
-            .as_millis()
-            .saturating_sub(u64::try_from(LATE.as_millis()).expect("ten seconds fit"));
+        let millis = started.as_millis().saturating_sub(u64::try_from(LATE.as_millis()).expect("ten seconds fit"));
         cursor.from = Timestamp::from_millis(millis).max(cursor.from);
     }
     Ok(Progress::Made)

@@ -36,11 +36,7 @@ pub fn place(group: DidId, copies: u16, candidates: &[Candidate]) -> Choice {
         let spread = spread(group, candidate.endpoint);
         (!candidate.held, std::cmp::Reverse(candidate.bytes_there), spread)
     });
-    let chosen: Vec<_> = allowed
-        .iter()
-        .take(usize::from(copies))
-        .map(|candidate| choose(candidate))
-        .collect();
+    let chosen: Vec<_> = allowed.iter().take(usize::from(copies)).map(|candidate| choose(candidate)).collect();
     let unplaced = (chosen.len() < usize::from(copies)).then(|| why_too_few(copies, candidates, allowed.len()));
     Choice { chosen, unplaced }
 }
@@ -51,10 +47,7 @@ fn choose(candidate: &Candidate) -> ChosenRecord {
         Candidate { bytes_there: 1.., .. } => ChosenBecause::HadBytes,
         _ => ChosenBecause::Spread,
     };
-    ChosenRecord {
-        endpoint: candidate.endpoint,
-        because,
-    }
+    ChosenRecord { endpoint: candidate.endpoint, because }
 }
 
 fn why_too_few(copies: u16, candidates: &[Candidate], allowed: usize) -> StuckReason {
@@ -64,10 +57,7 @@ fn why_too_few(copies: u16, candidates: &[Candidate], allowed: usize) -> StuckRe
         StuckReason::DeniedByPolicy
     } else {
         let matching = u32::try_from(allowed).expect("a lake has fewer than 2^32 endpoints");
-        StuckReason::TooFewEndpoints {
-            matching,
-            copies: u32::from(copies),
-        }
+        StuckReason::TooFewEndpoints { matching, copies: u32::from(copies) }
     }
 }
 
@@ -86,12 +76,7 @@ mod tests {
     use super::*;
 
     fn candidate(endpoint: u32) -> Candidate {
-        Candidate {
-            endpoint: EndpointId(endpoint),
-            bytes_there: 0,
-            held: false,
-            allowed: true,
-        }
+        Candidate { endpoint: EndpointId(endpoint), bytes_there: 0, held: false, allowed: true }
     }
 
     fn names(choice: &Choice) -> Vec<u32> {
@@ -103,18 +88,9 @@ mod tests {
         let group = DidId(7);
         let candidates = [
             candidate(1),
-            Candidate {
-                bytes_there: 5,
-                ..candidate(2)
-            },
-            Candidate {
-                held: true,
-                ..candidate(3)
-            },
-            Candidate {
-                bytes_there: 9,
-                ..candidate(4)
-            },
+            Candidate { bytes_there: 5, ..candidate(2) },
+            Candidate { held: true, ..candidate(3) },
+            Candidate { bytes_there: 9, ..candidate(4) },
         ];
         assert_eq!(names(&place(group, 3, &candidates)), [3, 4, 2]);
         assert_eq!(place(group, 3, &candidates).unplaced, None);
@@ -124,18 +100,9 @@ mod tests {
     fn what_there_is_gets_chosen_even_if_it_is_too_little() {
         let choice = place(DidId(1), 3, &[candidate(1)]);
         assert_eq!(names(&choice), [1]);
-        assert_eq!(
-            choice.unplaced,
-            Some(StuckReason::TooFewEndpoints { matching: 1, copies: 3 })
-        );
-        assert_eq!(
-            place(DidId(1), 1, &[]).unplaced,
-            Some(StuckReason::ExpressionMatchesNothing)
-        );
-        let denied = [Candidate {
-            allowed: false,
-            ..candidate(1)
-        }];
+        assert_eq!(choice.unplaced, Some(StuckReason::TooFewEndpoints { matching: 1, copies: 3 }));
+        assert_eq!(place(DidId(1), 1, &[]).unplaced, Some(StuckReason::ExpressionMatchesNothing));
+        let denied = [Candidate { allowed: false, ..candidate(1) }];
         assert_eq!(place(DidId(1), 1, &denied).unplaced, Some(StuckReason::DeniedByPolicy));
     }
 
@@ -150,9 +117,6 @@ mod tests {
             assert!(after == before || after == 5);
             counts[before as usize] += 1;
         }
-        assert!(
-            counts[1..=4].iter().all(|count| (200..300).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts[1..=4].iter().all(|count| (200..300).contains(count)), "{counts:?}");
     }
 }

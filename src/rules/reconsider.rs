@@ -99,24 +99,9 @@ async fn add_work(
     detached: bool,
 ) -> Result<(), CatalogError> {
     let work = txn.get::<RuleWork>(&(id,)).await?.unwrap_or_default();
-    let place = if work.place.is_some() {
-        beginning(rule.did)
-    } else {
-        vec![position]
-    };
-    let sweep = if detached {
-        Some((DidId(0), EndpointId(0)))
-    } else {
-        work.sweep
-    };
-    txn.put::<RuleWork>(
-        &(id,),
-        &RuleWorkRecord {
-            place: Some(place),
-            sweep,
-            ..work
-        },
-    );
+    let place = if work.place.is_some() { beginning(rule.did) } else { vec![position] };
+    let sweep = if detached { Some((DidId(0), EndpointId(0))) } else { work.sweep };
+    txn.put::<RuleWork>(&(id,), &RuleWorkRecord { place: Some(place), sweep, ..work });
     Ok(())
 }
 
@@ -147,13 +132,7 @@ pub async fn sweep_page(catalog: &Catalog, id: RuleId, work: &RuleWorkRecord) ->
                 }
                 match locks_end.into_iter().chain(unplaced_end).min() {
                     Some(sweep) => {
-                        txn.put::<RuleWork>(
-                            &(id,),
-                            &RuleWorkRecord {
-                                sweep: Some(sweep),
-                                ..expected
-                            },
-                        );
+                        txn.put::<RuleWork>(&(id,), &RuleWorkRecord { sweep: Some(sweep), ..expected });
                     }
                     None => txn.clear::<RuleWork>(&(id,)),
                 }

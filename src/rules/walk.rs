@@ -31,10 +31,7 @@ pub fn beginning(did: DidId) -> Vec<WalkPosition> {
 
 /// Goes on with a walk until about `limit` entries have been looked at.
 pub async fn walk(view: &View, from: &[WalkPosition], level: Level, limit: usize) -> Result<Stretch, CatalogError> {
-    let mut stretch = Stretch {
-        units: Vec::new(),
-        rest: from.to_vec(),
-    };
+    let mut stretch = Stretch { units: Vec::new(), rest: from.to_vec() };
     let mut looked_at = 0;
     while looked_at < limit {
         let Some(position) = stretch.rest.pop() else { break };
@@ -68,10 +65,7 @@ async fn enter(
     if rows.len() == limit
         && let Some(((parent, seq), _)) = rows.last()
     {
-        stretch.rest.push(WalkPosition {
-            parent: *parent,
-            seq: seq + 1,
-        });
+        stretch.rest.push(WalkPosition { parent: *parent, seq: seq + 1 });
     }
     let count = rows.len();
     let members = rows.into_iter().filter_map(|(_, content)| match content {
@@ -81,9 +75,7 @@ async fn enter(
     if members_are_units {
         stretch.units.extend(members);
     } else {
-        stretch
-            .rest
-            .extend(members.map(|child| WalkPosition { parent: child, seq: 0 }));
+        stretch.rest.extend(members.map(|child| WalkPosition { parent: child, seq: 0 }));
     }
     Ok(count)
 }

@@ -16,10 +16,7 @@ const KEY_PREFIX: &str = "dapple_";
 pub async fn authenticate(lake: &Arc<Lake>, key: &str) -> Result<Context, ServiceError> {
     let known = lake.catalog.view().await?.get::<ApiKeys>(&(fingerprint(key),)).await?;
     let key = known.ok_or(ServiceError::Unauthenticated("the API key is unknown"))?;
-    Ok(Context {
-        lake: Arc::clone(lake),
-        account: key.account,
-    })
+    Ok(Context { lake: Arc::clone(lake), account: key.account })
 }
 
 /// Makes the root account if the lake is new, with the key given. Returns whether it was new.
@@ -34,23 +31,9 @@ pub async fn first_start(catalog: &Catalog, key: &str) -> Result<bool, CatalogEr
                     return Ok(false);
                 }
                 let created_at = txn.now();
-                txn.put::<Accounts>(
-                    &(root.to_string(),),
-                    &AccountRecord {
-                        admin: true,
-                        created_at,
-                    },
-                );
-                txn.put::<ApiKeys>(
-                    &(fingerprint,),
-                    &ApiKeyRecord {
-                        account: root.clone(),
-                        created_at,
-                    },
-                );
-                txn.emit(&Change::AccountAdded {
-                    account: root.to_string(),
-                });
+                txn.put::<Accounts>(&(root.to_string(),), &AccountRecord { admin: true, created_at });
+                txn.put::<ApiKeys>(&(fingerprint,), &ApiKeyRecord { account: root.clone(), created_at });
+                txn.emit(&Change::AccountAdded { account: root.to_string() });
                 Ok(true)
             }
         })

@@ -21,8 +21,5 @@ pub async fn check_catalog(catalog: &Catalog) -> Result<CheckView, CatalogError>
         what: finding.what,
         detail: finding.detail,
     });
-    Ok(CheckView {
-        checked: ALL.iter().map(|(name, _)| (*name).to_owned()).collect(),
-        findings: findings.collect(),
-    })
+    Ok(CheckView { checked: ALL.iter().map(|(name, _)| (*name).to_owned()).collect(), findings: findings.collect() })
 }

@@ -41,10 +41,7 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError>
             async move {
                 require_scope(&txn, &new.did.scope).await?;
                 if find(&txn, &new.did).await?.is_some() {
-                    return Err(ServiceError::Exists {
-                        what: "DID",
-                        name: new.did.to_string(),
-                    });
+                    return Err(ServiceError::Exists { what: "DID", name: new.did.to_string() });
                 }
                 let record = put_holder(&txn, id, &new.did, new.kind, account);
                 Ok(to_view(record, Some(HeadRecord::default())))
@@ -57,10 +54,7 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError>
 pub(super) async fn ensure_dataset(ctx: &Context, did: &Did) -> Result<DidId, ServiceError> {
     let dataset = |id: DidId, kind: DidKind| match kind {
         DidKind::Dataset => Ok(id),
-        _ => Err(ServiceError::invalid(
-            "invalid-kind",
-            format!("`{did}` is a {kind}; files go to a dataset"),
-        )),
+        _ => Err(ServiceError::invalid("invalid-kind", format!("`{did}` is a {kind}; files go to a dataset"))),
     };
     if let Some((id, record)) = find(&ctx.catalog().view().await?, did).await? {
         return dataset(id, record.kind());
@@ -84,18 +78,9 @@ pub(super) async fn ensure_dataset(ctx: &Context, did: &Did) -> Result<DidId, Se
 }
 
 fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
-    let content = if kind == DidKind::Container {
-        DidContent::Container
-    } else {
-        DidContent::Dataset
-    };
-    let record = DidRecord {
-        scope: did.scope.clone(),
-        name: did.name.clone(),
-        account,
-        created_at: txn.now(),
-        content,
-    };
+    let content = if kind == DidKind::Container { DidContent::Container } else { DidContent::Dataset };
+    let record =
+        DidRecord { scope: did.scope.clone(), name: did.name.clone(), account, created_at: txn.now(), content };
     put_did(txn, id, &record);
     txn.put::<Heads>(&(id,), &HeadRecord::default());
     txn.emit(&Change::DidsRegistered { first: id, count: 1 });
@@ -111,10 +96,7 @@ async fn require_scope(view: &View, scope: &Scope) -> Result<(), ServiceError> {
 
 /// A DID by name.
 pub(super) async fn find(view: &View, did: &Did) -> Result<Option<(DidId, DidRecord)>, ServiceError> {
-    let Some(name) = view
-        .get::<DidNames>(&(did.scope.to_string(), did.name.to_string()))
-        .await?
-    else {
+    let Some(name) = view.get::<DidNames>(&(did.scope.to_string(), did.name.to_string())).await? else {
         return Ok(None);
     };
     Ok(view.get::<Dids>(&(name.id,)).await?.map(|record| (name.id, record)))
@@ -147,10 +129,7 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
         range = range.after(Key::new().text(scope.as_str()).text(&after).as_slice());
     }
     let names = view.range::<DidNames>(range).await?;
-    let next = names
-        .last()
-        .filter(|_| names.len() == limit)
-        .map(|((_, name), _)| name.clone());
+    let next = names.last().filter(|_| names.len() == limit).map(|((_, name), _)| name.clone());
     let ids: Vec<_> = names.iter().map(|(_, record)| (record.id,)).collect();
     let records = view.get_many::<Dids>(&ids).await?;
     let heads = view.get_many::<Heads>(&ids).await?;
@@ -171,10 +150,7 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
     let view = ctx.catalog().view().await?;
     let (id, record) = require(&view, did).await?;
     if record.kind() == DidKind::File {
-        return Err(ServiceError::invalid(
-            "invalid-kind",
-            format!("`{did}` is a file and holds nothing"),
-        ));
+        return Err(ServiceError::invalid("invalid-kind", format!("`{did}` is a file and holds nothing")));
     }
     let (rows, next) = contents_page(&view, id, paging.after()?, limit).await?;
     let items = rows
@@ -185,13 +161,7 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
                 DidContent::File(facts) => (facts.bytes, facts.checksums),
                 DidContent::Dataset | DidContent::Container => (0, Vec::new()),
             };
-            ContentView {
-                did,
-                kind,
-                bytes,
-                checksums,
-                seq,
-            }
+            ContentView { did, kind, bytes, checksums, seq }
         })
         .collect();
     Ok(Page { items, next })
@@ -208,10 +178,7 @@ pub(super) async fn contents_page(
         None => view.scan::<Contents>(&(parent,), limit).await?,
         Some(seq) => view.scan_after::<Contents>(&(parent,), &(parent, seq), limit).await?,
     };
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit)
-        .map(|((_, seq), _)| seq.to_string());
+    let next = rows.last().filter(|_| rows.len() == limit).map(|((_, seq), _)| seq.to_string());
     let members: Vec<(u64, DidId)> = rows
         .into_iter()
         .filter_map(|((_, seq), content)| match content {
@@ -221,10 +188,7 @@ pub(super) async fn contents_page(
         .collect();
     let ids: Vec<_> = members.iter().map(|(_, id)| (*id,)).collect();
     let records = view.get_many::<Dids>(&ids).await?;
-    let found = members
-        .into_iter()
-        .zip(records)
-        .filter_map(|((seq, id), record)| Some((seq, id, record?)));
+    let found = members.into_iter().zip(records).filter_map(|((seq, id), record)| Some((seq, id, record?)));
     Ok((found.collect(), next))
 }
 
@@ -250,20 +214,12 @@ async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) 
             let (did, members) = (did.clone(), members.clone());
             async move {
                 let (id, record) = require(&txn, &did).await?;
-                let parent = Member {
-                    id,
-                    kind: record.kind(),
-                    bytes: 0,
-                };
+                let parent = Member { id, kind: record.kind(), bytes: 0 };
                 let mut children = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
                     let (id, record) = require(&txn, child).await?;
                     let bytes = record.file().map_or(0, |facts| facts.bytes);
-                    children.push(Member {
-                        id,
-                        kind: record.kind(),
-                        bytes,
-                    });
+                    children.push(Member { id, kind: record.kind(), bytes });
                 }
                 if leave {
                     membership::detach(&txn, parent, &children).await?;

@@ -45,10 +45,7 @@ pub async fn add(ctx: &Context, new: NewEndpoint) -> Result<EndpointView, Servic
             let stored = stored.clone();
             async move {
                 if endpoints::by_name(&txn, &stored.name).await?.is_some() {
-                    return Err(ServiceError::Exists {
-                        what: "endpoint",
-                        name: stored.name.to_string(),
-                    });
+                    return Err(ServiceError::Exists { what: "endpoint", name: stored.name.to_string() });
                 }
                 Ok(endpoints::put(&txn, &stored).await?)
             }
@@ -61,17 +58,11 @@ pub async fn add(ctx: &Context, new: NewEndpoint) -> Result<EndpointView, Servic
 /// Two endpoints on one tree would count one copy twice.
 fn refuse_clash(new: &NewEndpoint, known: &[Endpoint]) -> Result<(), ServiceError> {
     if known.iter().any(|endpoint| endpoint.name == new.name) {
-        return Err(ServiceError::Exists {
-            what: "endpoint",
-            name: new.name.to_string(),
-        });
+        return Err(ServiceError::Exists { what: "endpoint", name: new.name.to_string() });
     }
     let location = Path::new(&new.location);
     if new.kind == EndpointKind::Posix && !location.is_absolute() {
-        return Err(ServiceError::invalid(
-            "invalid-location",
-            "a posix endpoint needs an absolute path",
-        ));
+        return Err(ServiceError::invalid("invalid-location", "a posix endpoint needs an absolute path"));
     }
     let nested = known.iter().find(|endpoint| {
         let other = Path::new(&endpoint.location);
@@ -81,10 +72,7 @@ fn refuse_clash(new: &NewEndpoint, known: &[Endpoint]) -> Result<(), ServiceErro
         None => Ok(()),
         Some(other) => Err(ServiceError::Conflict {
             code: "endpoint-overlaps",
-            detail: format!(
-                "`{}` and the endpoint {} at `{}` overlap",
-                new.location, other.name, other.location
-            ),
+            detail: format!("`{}` and the endpoint {} at `{}` overlap", new.location, other.name, other.location),
             hint: Some("give each endpoint a tree of its own, or one copy would count as two".to_owned()),
         }),
     }
@@ -94,13 +82,11 @@ async fn make_root(new: &NewEndpoint) -> Result<(), ServiceError> {
     if !new.create {
         return Ok(());
     }
-    tokio::fs::create_dir_all(&new.location)
-        .await
-        .map_err(|error| ServiceError::Invalid {
-            code: "endpoint-unusable",
-            detail: format!("`{}` could not be made: {error}", new.location),
-            hint: None,
-        })
+    tokio::fs::create_dir_all(&new.location).await.map_err(|error| ServiceError::Invalid {
+        code: "endpoint-unusable",
+        detail: format!("`{}` could not be made: {error}", new.location),
+        hint: None,
+    })
 }
 
 /// Lists endpoints by name.
@@ -110,10 +96,7 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<EndpointView>, S
     let after: String = paging.after()?.unwrap_or_default();
     let view = ctx.catalog().view().await?;
     let all = endpoints::all(&view).await?;
-    let rest: Vec<_> = all
-        .into_iter()
-        .filter(|endpoint| endpoint.name.as_str() > after.as_str())
-        .collect();
+    let rest: Vec<_> = all.into_iter().filter(|endpoint| endpoint.name.as_str() > after.as_str()).collect();
     let full = rest.len() > limit;
     let mut items = Vec::with_capacity(limit.min(rest.len()));
     for endpoint in rest.into_iter().take(limit) {
@@ -160,9 +143,7 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
 
 /// An endpoint by name, or the error that says there is none.
 pub(super) async fn find(view: &View, name: &EndpointName) -> Result<Endpoint, ServiceError> {
-    endpoints::by_name(view, name)
-        .await?
-        .ok_or_else(|| ServiceError::not_found("endpoint", name))
+    endpoints::by_name(view, name).await?.ok_or_else(|| ServiceError::not_found("endpoint", name))
 }
 
 async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {

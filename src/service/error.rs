@@ -86,18 +86,11 @@ pub enum ServiceError {
 
 impl ServiceError {
     pub(crate) fn invalid(code: &'static str, detail: impl ToString) -> Self {
-        ServiceError::Invalid {
-            code,
-            detail: detail.to_string(),
-            hint: None,
-        }
+        ServiceError::Invalid { code, detail: detail.to_string(), hint: None }
     }
 
     pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
-        ServiceError::NotFound {
-            what,
-            name: name.to_string(),
-        }
+        ServiceError::NotFound { what, name: name.to_string() }
     }
 
     pub(crate) fn no_did(did: &Did) -> Self {

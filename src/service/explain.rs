@@ -46,13 +46,7 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
     let locks = locks(&view, id, &record, &endpoints, &mut causes).await?;
     let rule = to_view(&view, id, record.clone()).await?;
     let problems = causes.into_problems(&view, &rule, &matched).await?;
-    Ok(RuleExplanation {
-        summary: summary(&rule, &problems),
-        rule,
-        matched,
-        locks,
-        problems,
-    })
+    Ok(RuleExplanation { summary: summary(&rule, &problems), rule, matched, locks, problems })
 }
 
 fn summary(rule: &RuleView, problems: &[Problem]) -> String {
@@ -85,12 +79,7 @@ impl Causes {
             StuckReason::ChecksumMismatch { source, .. } => format!("{} {source}", reason.code()),
             _ => reason.to_string(),
         };
-        let cause = self.0.entry(key).or_insert(Cause {
-            reason: reason.clone(),
-            count: 0,
-            example: what,
-            next: None,
-        });
+        let cause = self.0.entry(key).or_insert(Cause { reason: reason.clone(), count: 0, example: what, next: None });
         cause.count += 1;
         cause.next = [cause.next, next].into_iter().flatten().min();
     }
@@ -154,17 +143,7 @@ async fn locks(
             let (files_done, files_wanted) = progress(view, unit, endpoint.id).await?;
             let chosen = because(placement.as_ref(), endpoint.id).to_owned();
             let (did, name, state) = (did.did(), endpoint.name.clone(), state.to_owned());
-            shown.push((
-                urgency,
-                LockExplanation {
-                    did,
-                    endpoint: name,
-                    state,
-                    files_done,
-                    files_wanted,
-                    chosen,
-                },
-            ));
+            shown.push((urgency, LockExplanation { did, endpoint: name, state, files_done, files_wanted, chosen }));
         }
     }
     shown.sort_by_key(|(urgency, _)| *urgency);
@@ -175,10 +154,9 @@ async fn stuck_files(view: &View, unit: DidId, endpoint: EndpointId, causes: &mu
     for ((_, _, file), reason) in view.scan::<StuckFiles>(&(unit, endpoint), FILES_MAX).await? {
         let intent = view.get::<crate::catalog::record::Intents>(&(file, endpoint)).await?;
         let next = match intent.map(|intent| intent.act) {
-            Some(crate::catalog::record::IntentAct::Transfer(id)) => view
-                .get::<Transfers>(&(id,))
-                .await?
-                .and_then(|transfer| next_attempt(&transfer.state)),
+            Some(crate::catalog::record::IntentAct::Transfer(id)) => {
+                view.get::<Transfers>(&(id,)).await?.and_then(|transfer| next_attempt(&transfer.state))
+            }
             _ => None,
         };
         causes.add(&reason, file, next);
@@ -236,21 +214,14 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
         StuckReason::TooFewEndpoints { matching, .. } => {
             let fewer = (*matching > 0).then(|| format!("dapple rule update {id} --copies {matching}"));
             let more = more_endpoints(matched, on);
-            [more]
-                .into_iter()
-                .chain(fewer)
-                .chain([format!("dapple rule update {id} --on 'EXPRESSION'")])
-                .collect()
+            [more].into_iter().chain(fewer).chain([format!("dapple rule update {id} --on 'EXPRESSION'")]).collect()
         }
         StuckReason::NoSource => vec![
             format!("dapple replica list '{file}'"),
             "dapple put TREE --to DATASET --endpoint NAME    # with the file".to_owned(),
         ],
         StuckReason::SourceUnreachable { endpoint } | StuckReason::EndpointUnreachable { endpoint } => {
-            vec![
-                format!("dapple endpoint show {endpoint}    # is it mounted and reachable?"),
-                retry,
-            ]
+            vec![format!("dapple endpoint show {endpoint}    # is it mounted and reachable?"), retry]
         }
         StuckReason::EndpointFull { endpoint } => vec![
             format!("dapple endpoint show {endpoint}    # make room there, then retry"),
@@ -258,19 +229,13 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             format!("dapple rule update {id} --on '({on})\\{endpoint}'"),
         ],
         StuckReason::EndpointDenies { endpoint } => {
-            vec![
-                format!("dapple endpoint show {endpoint}    # let the server read and write its root"),
-                retry,
-            ]
+            vec![format!("dapple endpoint show {endpoint}    # let the server read and write its root"), retry]
         }
         StuckReason::ChecksumMismatch { source, .. } | StuckReason::SourceMissing { endpoint: source } => {
             vec![format!("dapple replica declare-bad '{file}' --at {source}")]
         }
         StuckReason::PathOccupied { endpoint } => {
-            vec![
-                format!("dapple endpoint show {endpoint}    # move what lies under the name of {file}"),
-                retry,
-            ]
+            vec![format!("dapple endpoint show {endpoint}    # move what lies under the name of {file}"), retry]
         }
         StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
     }
@@ -279,9 +244,7 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
 /// How an endpoint comes to match: by the first attribute of the expression that none has, if that
 /// can be told.
 fn more_endpoints(matched: &[ExpressionPart], on: &str) -> String {
-    let missing = matched
-        .iter()
-        .find(|part| part.endpoints.is_empty() && part.part.contains('='));
+    let missing = matched.iter().find(|part| part.endpoints.is_empty() && part.part.contains('='));
     let attribute = missing.map_or("KEY=VALUE", |part| part.part.as_str());
     format!("dapple endpoint set NAME --attr {attribute}    # or `endpoint add`, so that one more matches `{on}`")
 }

@@ -22,18 +22,14 @@ impl Paging {
     pub fn limit(&self) -> Result<usize, ServiceError> {
         match self.limit.unwrap_or(LIMIT_DEFAULT) {
             limit @ 1..=LIMIT_MAX => Ok(limit),
-            _ => Err(ServiceError::invalid(
-                "invalid-limit",
-                format!("a page has between 1 and {LIMIT_MAX} entries"),
-            )),
+            _ => Err(ServiceError::invalid("invalid-limit", format!("a page has between 1 and {LIMIT_MAX} entries"))),
         }
     }
 
     /// The cursor, read as what the list sorts by.
     pub fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, ServiceError> {
         let read = |text: &String| {
-            text.parse()
-                .map_err(|_| ServiceError::invalid("invalid-cursor", "send the `next` of the page before"))
+            text.parse().map_err(|_| ServiceError::invalid("invalid-cursor", "send the `next` of the page before"))
         };
         self.after.as_ref().map(read).transpose()
     }

@@ -38,10 +38,7 @@ pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<Repli
     let endpoints = endpoints::all(&view).await?;
     let prefixes: Vec<_> = files.iter().map(|(_, id, _)| (*id,)).collect();
     let mut items = Vec::new();
-    for ((_, _, file), replicas) in files
-        .iter()
-        .zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?)
-    {
+    for ((_, _, file), replicas) in files.iter().zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {
         for ((_, endpoint), replica) in replicas {
             items.extend(to_view(file, endpoint, replica, &endpoints));
         }
@@ -91,29 +88,15 @@ pub async fn begin_registration(
         })
         .await?;
     let (scope, account) = (to.scope.clone(), ctx.account.clone());
-    let target = Target {
-        scope,
-        dataset,
-        endpoint: place.id,
-        account,
-        decision,
-    };
-    Ok(Registration {
-        ctx: ctx.clone(),
-        target,
-    })
+    let target = Target { scope, dataset, endpoint: place.id, account, decision };
+    Ok(Registration { ctx: ctx.clone(), target })
 }
 
 impl Registration {
     /// Registers a chunk of at most [`CHUNK`] lines, of which the first has the number `line`.
     /// Lines that cannot be read are refused one by one.
     pub async fn chunk(&self, line: u64, lines: &[String]) -> Result<RegisteredChunk, ServiceError> {
-        let mut answer = RegisteredChunk {
-            line,
-            registered: 0,
-            known: 0,
-            refused: Vec::new(),
-        };
+        let mut answer = RegisteredChunk { line, registered: 0, known: 0, refused: Vec::new() };
         let (mut files, mut numbers) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
         for (number, text) in (line..).zip(lines) {
             match read_line(text) {
@@ -123,11 +106,7 @@ impl Registration {
                 }
                 Err(detail) => {
                     let code = "invalid-line".to_owned();
-                    answer.refused.push(RefusedLine {
-                        line: number,
-                        code,
-                        detail,
-                    });
+                    answer.refused.push(RefusedLine { line: number, code, detail });
                 }
             }
         }
@@ -137,11 +116,7 @@ impl Registration {
                 Registered::New => answer.registered += 1,
                 Registered::Known => answer.known += 1,
                 Registered::Refused { code, detail } => {
-                    answer.refused.push(RefusedLine {
-                        line: number,
-                        code: code.to_owned(),
-                        detail,
-                    });
+                    answer.refused.push(RefusedLine { line: number, code: code.to_owned(), detail });
                 }
             }
         }
@@ -155,21 +130,11 @@ impl Registration {
 fn read_line(text: &str) -> Result<Stated, String> {
     let new: NewReplica = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let name = DidName::parse(&new.name).map_err(|error| error.to_string())?;
-    let path = new
-        .path
-        .as_deref()
-        .map(StoragePath::parse)
-        .transpose()
-        .map_err(|error| error.to_string())?;
+    let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| error.to_string())?;
     if i64::try_from(new.bytes).is_err() {
         return Err("no file has so many bytes".to_owned());
     }
-    Ok(Stated {
-        name,
-        bytes: new.bytes,
-        checksum: new.checksum,
-        path,
-    })
+    Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path })
 }
 
 /// Declares a replica bad: it is read no more, and rules replace it.
@@ -199,8 +164,6 @@ pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Res
     let view = ctx.catalog().view().await?;
     let record = view.get::<crate::catalog::record::Dids>(&(file,)).await?;
     let replica = view.get::<Replicas>(&(file, place.id)).await?;
-    let shown = record
-        .zip(replica)
-        .and_then(|(file, replica)| to_view(&file, place.id, replica, &[place]));
+    let shown = record.zip(replica).and_then(|(file, replica)| to_view(&file, place.id, replica, &[place]));
     shown.ok_or_else(|| ServiceError::not_found("replica", file))
 }

@@ -67,10 +67,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceErro
 fn check_copies(copies: u16) -> Result<u16, ServiceError> {
     match copies {
         1..=COPIES_MAX => Ok(copies),
-        _ => Err(ServiceError::invalid(
-            "invalid-copies",
-            format!("a rule asks for 1 to {COPIES_MAX} copies"),
-        )),
+        _ => Err(ServiceError::invalid("invalid-copies", format!("a rule asks for 1 to {COPIES_MAX} copies"))),
     }
 }
 
@@ -87,9 +84,7 @@ pub async fn show(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
 }
 
 pub(super) async fn find(view: &View, id: RuleId) -> Result<RuleRecord, ServiceError> {
-    view.get::<Rules>(&(id,))
-        .await?
-        .ok_or_else(|| ServiceError::not_found("rule", id))
+    view.get::<Rules>(&(id,)).await?.ok_or_else(|| ServiceError::not_found("rule", id))
 }
 
 /// Lists rules in the order in which they were made, all or those on one DID.
@@ -127,10 +122,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Rul
             let expression = expression.clone();
             async move {
                 let old = find_active(&txn, id).await?;
-                let mut new = RuleRecord {
-                    revision: old.revision + 1,
-                    ..old.clone()
-                };
+                let mut new = RuleRecord { revision: old.revision + 1, ..old.clone() };
                 new.copies = copies.unwrap_or(old.copies);
                 new.expression = expression.unwrap_or_else(|| old.expression.clone());
                 if let Some(seconds) = change.lifetime_seconds {
@@ -183,9 +175,7 @@ pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> 
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
     let view = ctx.catalog().view().await?;
     let locks = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
-    let stuck = locks
-        .into_iter()
-        .filter(|(_, lock)| matches!(lock.state, LockState::Stuck { .. }));
+    let stuck = locks.into_iter().filter(|(_, lock)| matches!(lock.state, LockState::Stuck { .. }));
     for ((_, unit, endpoint), _) in stuck {
         revive_unit(ctx, unit, endpoint).await?;
     }
@@ -226,10 +216,7 @@ pub(super) async fn to_view(view: &View, id: RuleId, rule: RuleRecord) -> Result
         units_unplaced: natural(counts.unplaced),
         open_work: view.get::<RuleWork>(&(id,)).await?.is_some() || view.any::<Backlog>(&(rule.did,)).await?,
     };
-    let did = view
-        .get::<Dids>(&(rule.did,))
-        .await?
-        .ok_or_else(|| ServiceError::not_found("rule", id))?;
+    let did = view.get::<Dids>(&(rule.did,)).await?.ok_or_else(|| ServiceError::not_found("rule", id))?;
     let (mut files_done, mut files_wanted) = (0, 0);
     for ((_, unit, endpoint), _) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
         let (done, wanted) = progress(view, unit, endpoint).await?;
@@ -261,10 +248,7 @@ pub(super) async fn progress(view: &View, unit: DidId, endpoint: EndpointId) -> 
         let there = tally::coverage(view, unit, endpoint).await?;
         return Ok((u64::try_from(there.files).unwrap_or(0), head.members));
     }
-    let is_file = view
-        .get::<Dids>(&(unit,))
-        .await?
-        .is_some_and(|did| matches!(did.content, DidContent::File(_)));
+    let is_file = view.get::<Dids>(&(unit,)).await?.is_some_and(|did| matches!(did.content, DidContent::File(_)));
     let replica = view.get::<Replicas>(&(unit, endpoint)).await?;
     let there = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
     Ok((u64::from(there), u64::from(is_file)))

@@ -18,24 +18,12 @@ pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError
             async move {
                 let key = (scope.to_string(),);
                 if txn.get::<Scopes>(&key).await?.is_some() {
-                    return Err(ServiceError::Exists {
-                        what: "scope",
-                        name: scope.to_string(),
-                    });
+                    return Err(ServiceError::Exists { what: "scope", name: scope.to_string() });
                 }
-                let record = ScopeRecord {
-                    account,
-                    created_at: txn.now(),
-                };
+                let record = ScopeRecord { account, created_at: txn.now() };
                 txn.put::<Scopes>(&key, &record);
-                txn.emit(&Change::ScopeAdded {
-                    scope: scope.to_string(),
-                });
-                Ok(ScopeView {
-                    scope,
-                    account: record.account,
-                    created_at: record.created_at,
-                })
+                txn.emit(&Change::ScopeAdded { scope: scope.to_string() });
+                Ok(ScopeView { scope, account: record.account, created_at: record.created_at })
             }
         })
         .await
@@ -46,21 +34,12 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<ScopeView>, Serv
     ctx.permit(Action::Discover, "scopes")?;
     let limit = paging.limit()?;
     let after: String = paging.after()?.unwrap_or_default();
-    let rows = ctx
-        .catalog()
-        .view()
-        .await?
-        .scan_after::<Scopes>(&(), &(after,), limit)
-        .await?;
+    let rows = ctx.catalog().view().await?.scan_after::<Scopes>(&(), &(after,), limit).await?;
     let full = rows.len() == limit;
     let mut items = Vec::with_capacity(rows.len());
     for ((name,), record) in rows {
         let scope = crate::model::scope::Scope::parse(&name).expect("only scopes are stored as scopes");
-        items.push(ScopeView {
-            scope,
-            account: record.account,
-            created_at: record.created_at,
-        });
+        items.push(ScopeView { scope, account: record.account, created_at: record.created_at });
     }
     Ok(page(items, full, |item| item.scope.to_string()))
 }

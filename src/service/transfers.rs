@@ -35,10 +35,7 @@ pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<
     let view = ctx.catalog().view().await?;
     let after = paging.after()?.unwrap_or(TransferId(0));
     let rows = view.scan_after::<Transfers>(&(), &(after,), limit).await?;
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit)
-        .map(|((id,), _)| id.to_string());
+    let next = rows.last().filter(|_| rows.len() == limit).map(|((id,), _)| id.to_string());
     let mut items = Vec::new();
     for ((id,), record) in rows {
         if passes(&view, &filter, &record).await? {
@@ -49,11 +46,7 @@ pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<
 }
 
 async fn passes(view: &View, filter: &Filter, record: &TransferRecord) -> Result<bool, ServiceError> {
-    if filter
-        .state
-        .as_deref()
-        .is_some_and(|wanted| wanted != state_name(&record.state))
-    {
+    if filter.state.as_deref().is_some_and(|wanted| wanted != state_name(&record.state)) {
         return Ok(false);
     }
     let Some(rule) = filter.rule else { return Ok(true) };
@@ -81,17 +74,11 @@ async fn to_view(view: &View, id: TransferId, record: TransferRecord) -> Result<
         return Ok(None);
     };
     let (attempts, reason, next_attempt_at) = match &record.state {
-        TransferState::Waiting {
-            attempts,
-            not_before,
-            last,
-        } => (*attempts, last.clone(), Some(*not_before)),
+        TransferState::Waiting { attempts, not_before, last } => (*attempts, last.clone(), Some(*not_before)),
         TransferState::Running { attempts, .. } => (*attempts, None, None),
-        TransferState::Failed { reason, retry_at, .. } => (
-            crate::model::transfer::ATTEMPTS_MAX,
-            Some(reason.clone()),
-            Some(*retry_at),
-        ),
+        TransferState::Failed { reason, retry_at, .. } => {
+            (crate::model::transfer::ATTEMPTS_MAX, Some(reason.clone()), Some(*retry_at))
+        }
     };
     Ok(Some(TransferView {
         id,

@@ -21,10 +21,7 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
     ctx.permit(Action::Write, &new.to)?;
     let permit = ctx.permit_at(Action::Place, &new.to, Some(new.endpoint.clone()))?;
     if new.files.len() > crate::catalog::TRANSACTION_FILES_MAX {
-        let detail = format!(
-            "announce at most {} files at a time",
-            crate::catalog::TRANSACTION_FILES_MAX
-        );
+        let detail = format!("announce at most {} files at a time", crate::catalog::TRANSACTION_FILES_MAX);
         return Err(ServiceError::invalid("too-many-files", detail));
     }
     let endpoint = endpoints::find(&ctx.catalog().view().await?, &new.endpoint).await?;
@@ -37,13 +34,7 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
         })
         .await?;
     let (scope, account) = (new.to.scope.clone(), ctx.account.clone());
-    let target = Target {
-        scope,
-        dataset,
-        endpoint: endpoint.id,
-        account,
-        decision,
-    };
+    let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
     let mut answers = announce(ctx.catalog(), target.clone(), good).await?.into_iter();
@@ -61,22 +52,12 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
 }
 
 fn read_file(file: &NewUpload) -> Result<Announced, UploadView> {
-    let refused = |code: &str, detail: String| UploadView::Refused {
-        code: code.to_owned(),
-        detail,
-    };
+    let refused = |code: &str, detail: String| UploadView::Refused { code: code.to_owned(), detail };
     let name = DidName::parse(&file.name).map_err(|error| refused("invalid-name", error.to_string()))?;
     if file.checksum.algorithm() != Algorithm::Blake3 {
-        return Err(refused(
-            "invalid-checksum",
-            "uploads are announced with their BLAKE3".to_owned(),
-        ));
+        return Err(refused("invalid-checksum", "uploads are announced with their BLAKE3".to_owned()));
     }
-    Ok(Announced {
-        name,
-        bytes: file.bytes,
-        checksum: file.checksum.clone(),
-    })
+    Ok(Announced { name, bytes: file.bytes, checksum: file.checksum.clone() })
 }
 
 fn to_view(
@@ -89,17 +70,11 @@ fn to_view(
     let (id, intent, until) = match answer {
         Answer::Done => return Ok(UploadView::Done),
         Answer::Refused { code, detail } => {
-            return Ok(UploadView::Refused {
-                code: code.to_owned(),
-                detail,
-            });
+            return Ok(UploadView::Refused { code: code.to_owned(), detail });
         }
         Answer::Send { file, intent, until } => (file, intent, until),
     };
-    let did = Did {
-        scope: to.scope.clone(),
-        name: file.name.clone(),
-    };
+    let did = Did { scope: to.scope.clone(), name: file.name.clone() };
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
@@ -137,30 +112,11 @@ pub struct UploadGrant {
 pub fn open(lake: &Lake, token: &str, did: &Did) -> Result<UploadGrant, ServiceError> {
     let grant = lake.verifier.verify(token, lake.catalog.clock().now())?;
     grant.permits(Method::Write, did)?;
-    let GrantTarget::Upload {
-        did,
-        id,
-        endpoint,
-        intent,
-        bytes,
-        checksum,
-    } = grant.target
-    else {
+    let GrantTarget::Upload { did, id, endpoint, intent, bytes, checksum } = grant.target else {
         return Err(ServiceError::Grant(crate::policy::grant::GrantError::WrongMethod));
     };
-    let sending = Sending {
-        file: id,
-        did,
-        endpoint,
-        intent,
-        bytes,
-        checksum,
-    };
-    Ok(UploadGrant {
-        sending,
-        account: grant.subject,
-        decision: grant.decision,
-    })
+    let sending = Sending { file: id, did, endpoint, intent, bytes, checksum };
+    Ok(UploadGrant { sending, account: grant.subject, decision: grant.decision })
 }
 
 /// Takes the bytes of an upload.
@@ -169,9 +125,5 @@ pub async fn take(lake: &Lake, grant: &UploadGrant, content: ByteStream) -> Resu
     lake.uploads.take(sending, content).await.inspect_err(|error| {
         tracing::info!(did = %sending.did, code = error.code(), "an upload of {} ended: {error}", sending.did);
     })?;
-    Ok(Uploaded {
-        did: sending.did.clone(),
-        bytes: sending.bytes,
-        checksum: sending.checksum.clone(),
-    })
+    Ok(Uploaded { did: sending.did.clone(), bytes: sending.bytes, checksum: sending.checksum.clone() })
 }

@@ -69,8 +69,7 @@ impl Hasher {
             Some((Algorithm::Blake3, self.blake3.finalize().as_bytes().to_vec())),
             self.sha256.map(|hash| (Algorithm::Sha256, hash.finalize().to_vec())),
             self.md5.map(|hash| (Algorithm::Md5, hash.finalize().to_vec())),
-            self.adler32
-                .map(|hash| (Algorithm::Adler32, hash.checksum().to_be_bytes().to_vec())),
+            self.adler32.map(|hash| (Algorithm::Adler32, hash.checksum().to_be_bytes().to_vec())),
         ];
         let checksums = found
             .into_iter()
@@ -197,10 +196,7 @@ mod tests {
     #[test]
     fn blake3_is_always_there_and_the_rest_only_if_asked() {
         let hashed = Hasher::new(&[]).finish();
-        assert_eq!(
-            texts(&hashed),
-            ["blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"]
-        );
+        assert_eq!(texts(&hashed), ["blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"]);
         assert!(hashed.checksum(Algorithm::Blake3).is_some() && hashed.checksum(Algorithm::Md5).is_none());
     }
 
@@ -218,10 +214,7 @@ mod tests {
                 let read_back = block_on(hash_stream(stream, algorithms)).expect("no errors in it");
                 assert_eq!(read_back.bytes, length as u64);
                 assert_eq!(passing.finish(), read_back);
-                assert_eq!(
-                    hash_file(&mut File::open(&path).expect("there"), algorithms).expect("readable"),
-                    read_back
-                );
+                assert_eq!(hash_file(&mut File::open(&path).expect("there"), algorithms).expect("readable"), read_back);
             }
         }
     }

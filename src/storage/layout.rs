@@ -40,11 +40,7 @@ impl StoragePath {
         let fits = |segment: &str| {
             !matches!(segment, "" | "." | "..") && !segment.starts_with(TEMPORARY_PREFIX) && !segment.contains('\0')
         };
-        if text.split('/').all(fits) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidPath { text: text.to_owned() })
-        }
+        if text.split('/').all(fits) { Ok(Self(text.to_owned())) } else { Err(InvalidPath { text: text.to_owned() }) }
     }
 
     /// The path as text, with `/` between segments.
@@ -68,9 +64,7 @@ impl StoragePath {
 
 /// Tells whether a listed path is that of staged bytes.
 pub fn is_temporary(path: &str) -> bool {
-    path.rsplit('/')
-        .next()
-        .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX))
+    path.rsplit('/').next().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX))
 }
 
 impl fmt::Display for StoragePath {

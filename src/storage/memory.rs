@@ -119,9 +119,7 @@ impl Memory {
         range: Option<ByteRange>,
         find: impl FnOnce(&Store) -> Option<Bytes>,
     ) -> Result<ByteStream, StorageError> {
-        let content = self
-            .operate(path, |store| find(store).ok_or_else(|| not_found(path)))
-            .await?;
+        let content = self.operate(path, |store| find(store).ok_or_else(|| not_found(path))).await?;
         let content = match range {
             None => content,
             Some(range) => slice(path, &content, range)?,
@@ -169,11 +167,7 @@ impl Memory {
     }
 
     async fn append_all(&self, temporary: &str, bytes: u64, content: &mut ByteStream) -> Result<Staged, StorageError> {
-        let wrong_length = |found| StorageError::WrongLength {
-            path: temporary.to_owned(),
-            expected: bytes,
-            found,
-        };
+        let wrong_length = |found| StorageError::WrongLength { path: temporary.to_owned(), expected: bytes, found };
         let mut written = 0;
         while let Some(chunk) = content.next().await {
             let chunk = chunk?;
@@ -201,13 +195,8 @@ impl Store {
     }
 
     fn append(&mut self, temporary: &str, chunk: &[u8]) -> Result<(), StorageError> {
-        if self
-            .capacity
-            .is_some_and(|most| self.used() + chunk.len() as u64 > most)
-        {
-            return Err(StorageError::Full {
-                path: temporary.to_owned(),
-            });
+        if self.capacity.is_some_and(|most| self.used() + chunk.len() as u64 > most) {
+            return Err(StorageError::Full { path: temporary.to_owned() });
         }
         let part = self.staged.get_mut(temporary).ok_or_else(|| not_found(temporary))?;
         part.extend_from_slice(chunk);
@@ -230,13 +219,8 @@ impl Store {
     fn listed(&self) -> Vec<Listed> {
         let objects = self.objects.iter().map(|(path, content)| (path, content.len()));
         let staged = self.staged.iter().map(|(path, content)| (path, content.len()));
-        let mut listed: Vec<_> = objects
-            .chain(staged)
-            .map(|(path, length)| Listed {
-                path: path.clone(),
-                bytes: length as u64,
-            })
-            .collect();
+        let mut listed: Vec<_> =
+            objects.chain(staged).map(|(path, length)| Listed { path: path.clone(), bytes: length as u64 }).collect();
         listed.sort_by(|a, b| a.path.cmp(&b.path));
         listed
     }
@@ -251,9 +235,7 @@ impl fmt::Debug for Memory {
 impl Backend for Memory {
     fn stat<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
         self.operate(path.as_str(), |store| match store.objects.get(path.as_str()) {
-            Some(content) => Ok(ObjectInfo {
-                bytes: content.len() as u64,
-            }),
+            Some(content) => Ok(ObjectInfo { bytes: content.len() as u64 }),
             None => Err(not_found(path.as_str())),
         })
         .boxed()
@@ -265,8 +247,7 @@ impl Backend for Memory {
         range: Option<ByteRange>,
     ) -> BoxFuture<'a, Result<ByteStream, StorageError>> {
         let path = path.as_str();
-        self.read_from(path, range, |store| store.objects.get(path).cloned())
-            .boxed()
+        self.read_from(path, range, |store| store.objects.get(path).cloned()).boxed()
     }
 
     fn stage<'a>(
@@ -350,10 +331,9 @@ impl Backend for Memory {
 
     fn room(&self) -> BoxFuture<'_, Result<Option<Room>, StorageError>> {
         self.operate("", |store| {
-            Ok(store.capacity.map(|total_bytes| Room {
-                total_bytes,
-                free_bytes: total_bytes.saturating_sub(store.used()),
-            }))
+            Ok(store
+                .capacity
+                .map(|total_bytes| Room { total_bytes, free_bytes: total_bytes.saturating_sub(store.used()) }))
         })
         .boxed()
     }
@@ -371,11 +351,7 @@ fn slice(path: &str, content: &Bytes, range: ByteRange) -> Result<Bytes, Storage
     let found = content.len() as u64;
     let needed = range.end.max(range.start);
     if needed > found {
-        return Err(StorageError::WrongLength {
-            path: path.to_owned(),
-            expected: needed,
-            found,
-        });
+        return Err(StorageError::WrongLength { path: path.to_owned(), expected: needed, found });
     }
     let at = |place: u64| usize::try_from(place).expect("it lies within the content");
     Ok(content.slice(at(range.start)..at(range.end.max(range.start))))

@@ -46,17 +46,13 @@ pub struct Posix {
 impl Posix {
     /// A storage below `root`, which need not be there yet.
     pub fn new(root: PathBuf) -> Self {
-        Self {
-            root: Arc::new(Root::new(root, false)),
-        }
+        Self { root: Arc::new(Root::new(root, false)) }
     }
 
     /// One that resolves names segment by segment without `openat2`, as [`Posix::new`] does by
     /// itself on kernels before 5.6. It follows no symbolic links at all.
     pub fn without_openat2(root: PathBuf) -> Self {
-        Self {
-            root: Arc::new(Root::new(root, true)),
-        }
+        Self { root: Arc::new(Root::new(root, true)) }
     }
 
     fn hop<T: Send + 'static>(

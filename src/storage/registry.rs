@@ -32,9 +32,7 @@ struct Open {
 
 impl Open {
     fn serves(&self, endpoint: &Endpoint) -> bool {
-        self.made_for
-            .as_ref()
-            .is_none_or(|(kind, location)| *kind == endpoint.kind && *location == endpoint.location)
+        self.made_for.as_ref().is_none_or(|(kind, location)| *kind == endpoint.kind && *location == endpoint.location)
     }
 }
 
@@ -61,20 +59,14 @@ impl Registry {
             EndpointKind::Posix => Arc::new(Posix::new(location.clone().into())),
             EndpointKind::Memory => Arc::new(rooms.memories.entry(location.clone()).or_default().clone()),
         };
-        let open = Open {
-            made_for: Some((endpoint.kind, location)),
-            backend: backend.clone(),
-        };
+        let open = Open { made_for: Some((endpoint.kind, location)), backend: backend.clone() };
         rooms.open.insert(endpoint.id, open);
         Ok(backend)
     }
 
     /// Serves an endpoint by a given backend from now on, wherever it says it is.
     pub fn insert(&self, endpoint: EndpointId, backend: Arc<dyn Backend>) {
-        let open = Open {
-            made_for: None,
-            backend,
-        };
+        let open = Open { made_for: None, backend };
         self.lock().open.insert(endpoint, open);
     }
 
@@ -133,10 +125,7 @@ mod tests {
         let again = registry.get(&endpoint(1, EndpointKind::Posix, "/x")).expect("absolute");
         let moved = registry.get(&endpoint(1, EndpointKind::Posix, "/y")).expect("absolute");
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &moved));
-        let error = registry
-            .get(&endpoint(2, EndpointKind::Posix, "x"))
-            .err()
-            .expect("relative");
+        let error = registry.get(&endpoint(2, EndpointKind::Posix, "x")).err().expect("relative");
         assert_eq!(error.code(), "storage-outside-root");
     }
 
@@ -146,9 +135,7 @@ mod tests {
         let here = endpoint(1, EndpointKind::Memory, "here");
         registry.memory("here").insert("a", "12");
         assert_eq!(bytes(&*registry.get(&here).expect("memory")), Some(2));
-        registry
-            .get(&endpoint(1, EndpointKind::Memory, "there"))
-            .expect("memory");
+        registry.get(&endpoint(1, EndpointKind::Memory, "there")).expect("memory");
         assert_eq!(bytes(&*registry.get(&here).expect("memory")), Some(2));
 
         let given = Memory::new();

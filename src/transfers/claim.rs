@@ -91,9 +91,7 @@ async fn find_ready(
         range.to = (destination, now + 1).encode();
         let rows: Rows<Ready> = view.range::<Ready>(range).await?;
         let reached = rows.last().map_or(now, |((_, time, _), ())| *time);
-        cursors
-            .from
-            .insert(destination, reached.saturating_sub(LATE_MS).max(from));
+        cursors.from.insert(destination, reached.saturating_sub(LATE_MS).max(from));
         found.extend(rows.into_iter().map(|((_, _, id), ())| id));
         if found.len() >= CLAIM_MAX {
             break;
@@ -133,19 +131,9 @@ async fn claim_one(
     // A registration may have said since that it is there.
     let replica = txn.get::<Replicas>(&(old.file, old.destination)).await?;
     wanted = wanted && replica.is_none_or(|replica| replica.state != ReplicaState::Available);
-    let record = TransferRecord {
-        state,
-        process: Some(process),
-        ..old.clone()
-    };
+    let record = TransferRecord { state, process: Some(process), ..old.clone() };
     txn.replace::<Transfers>(&(id,), &old, &record);
-    Ok(Some(Claimed {
-        id,
-        record,
-        until,
-        lease,
-        wanted,
-    }))
+    Ok(Some(Claimed { id, record, until, lease, wanted }))
 }
 
 /// Reads what the executor has to know, in batches.
@@ -156,10 +144,7 @@ async fn gather(
     asked: Duration,
 ) -> Result<Vec<Job>, CatalogError> {
     let files: Vec<_> = claimed.iter().map(|one| (one.record.file,)).collect();
-    let places: Vec<_> = claimed
-        .iter()
-        .map(|one| (one.record.file, one.record.destination))
-        .collect();
+    let places: Vec<_> = claimed.iter().map(|one| (one.record.file, one.record.destination)).collect();
     let dids = view.get_many::<Dids>(&files).await?;
     let replicas = view.scan_many::<Replicas>(&files, SOURCES_MAX).await?;
     let intents = view.get_many::<Intents>(&places).await?;
@@ -167,15 +152,7 @@ async fn gather(
     for (((one, did), replicas), intent) in claimed.into_iter().zip(dids).zip(replicas).zip(intents) {
         let destination = endpoints.iter().find(|endpoint| endpoint.id == one.record.destination);
         if let (Some(did), Some(destination), Some(intent)) = (did, destination, intent) {
-            jobs.push(job(
-                one,
-                &did,
-                destination,
-                endpoints,
-                &replicas,
-                asked,
-                intent.decision,
-            ));
+            jobs.push(job(one, &did, destination, endpoints, &replicas, asked, intent.decision));
         }
     }
     Ok(jobs)
@@ -191,10 +168,7 @@ fn job(
     decision: crate::model::id::DecisionId,
 ) -> Job {
     let derived = StoragePath::derived(&did.did());
-    let old = replicas
-        .iter()
-        .find(|((_, endpoint), _)| *endpoint == destination.id)
-        .map(|(_, replica)| replica);
+    let old = replicas.iter().find(|((_, endpoint), _)| *endpoint == destination.id).map(|(_, replica)| replica);
     Job {
         transfer: one.id,
         file: one.record.file,
@@ -234,10 +208,7 @@ fn sources(
             continue;
         }
         if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.id == *id) {
-            sources.push(Source {
-                endpoint: endpoint.clone(),
-                path: path_of(replica, derived),
-            });
+            sources.push(Source { endpoint: endpoint.clone(), path: path_of(replica, derived) });
         }
     }
     let turn = usize::try_from(intent.0 % 64).expect("small");
@@ -267,12 +238,7 @@ pub async fn reap(catalog: &Catalog) -> Result<usize, CatalogError> {
         }
     }
     let rested = view.scan::<Failed>(&(), 1_000).await?;
-    due.extend(
-        rested
-            .into_iter()
-            .take_while(|((at, _), ())| *at <= now)
-            .map(|((_, id), ())| id),
-    );
+    due.extend(rested.into_iter().take_while(|((at, _), ())| *at <= now).map(|((_, id), ())| id));
     for chunk in due.chunks(500) {
         let chunk = chunk.to_vec();
         catalog

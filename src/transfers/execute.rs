@@ -43,9 +43,7 @@ fn failed(reason: StuckReason, passing: bool) -> Ending {
 }
 
 fn unreachable(endpoint: &EndpointName) -> StuckReason {
-    StuckReason::EndpointUnreachable {
-        endpoint: endpoint.clone(),
-    }
+    StuckReason::EndpointUnreachable { endpoint: endpoint.clone() }
 }
 
 async fn attempt(job: &Job, stores: &Registry, clock: &SharedClock) -> Ending {
@@ -101,12 +99,8 @@ async fn from_source(
     stores: &Registry,
     clock: &SharedClock,
 ) -> Result<Verification, Failure> {
-    let origin = stores
-        .get(&source.endpoint)
-        .map_err(|error| at_source(source, &error))?;
-    let copied = destination
-        .stage_copy(&job.path, job.intent, job.bytes, origin.as_ref(), &source.path)
-        .await;
+    let origin = stores.get(&source.endpoint).map_err(|error| at_source(source, &error))?;
+    let copied = destination.stage_copy(&job.path, job.intent, job.bytes, origin.as_ref(), &source.path).await;
     let verification = match copied {
         Ok(Some(_)) => {
             let back = destination.read_staged(&job.path, job.intent).await;
@@ -129,14 +123,7 @@ async fn blame(job: &Job, source: &Source, origin: &dyn Backend, error: &Storage
         Err(at_origin) => at_source(source, &at_origin),
         Ok(info) if info.bytes != job.bytes => {
             let path = source.path.to_string();
-            at_source(
-                source,
-                &StorageError::WrongLength {
-                    path,
-                    expected: job.bytes,
-                    found: info.bytes,
-                },
-            )
+            at_source(source, &StorageError::WrongLength { path, expected: job.bytes, found: info.bytes })
         }
         Ok(_) => destination_failure(job, error),
     }
@@ -144,10 +131,7 @@ async fn blame(job: &Job, source: &Source, origin: &dyn Backend, error: &Storage
 
 /// Streams the bytes through this process, hashing them on the way.
 async fn relay(job: &Job, source: &Source, origin: &dyn Backend, destination: &dyn Backend) -> Result<(), Failure> {
-    let content = origin
-        .read(&source.path, None)
-        .await
-        .map_err(|error| at_source(source, &error))?;
+    let content = origin.read(&source.path, None).await.map_err(|error| at_source(source, &error))?;
     let fault: Arc<Mutex<Option<StorageError>>> = Arc::default();
     let noted = Arc::clone(&fault);
     let content: ByteStream = content
@@ -185,9 +169,7 @@ pub fn algorithms(registered: &[Checksum]) -> Vec<Algorithm> {
 /// The registered checksum that the computed ones contradict, with what was computed.
 pub fn contradiction<'a>(registered: &'a [Checksum], computed: &'a [Checksum]) -> Option<(&'a Checksum, &'a Checksum)> {
     registered.iter().find_map(|expected| {
-        let found = computed
-            .iter()
-            .find(|found| found.algorithm() == expected.algorithm())?;
+        let found = computed.iter().find(|found| found.algorithm() == expected.algorithm())?;
         (found != expected).then_some((expected, found))
     })
 }
@@ -212,25 +194,14 @@ async fn publish(job: &Job, destination: &dyn Backend, clock: &SharedClock) -> R
     if clock.monotonic() >= job.deadline.saturating_sub(Duration::from_secs(1)) {
         return Err(Failure::AtDestination(unreachable(&job.destination.name), true));
     }
-    let overwrite = if job.replaces_bad {
-        Overwrite::Replace
-    } else {
-        Overwrite::Refuse
-    };
+    let overwrite = if job.replaces_bad { Overwrite::Replace } else { Overwrite::Refuse };
     match destination.publish(&job.path, job.intent, overwrite).await {
         Ok(()) => {}
         Err(StorageError::Exists { .. }) => return adopt(job, destination).await,
         Err(error) => return Err(destination_failure(job, &error)),
     }
-    let info = destination
-        .stat(&job.path)
-        .await
-        .map_err(|error| destination_failure(job, &error))?;
-    if info.bytes == job.bytes {
-        Ok(())
-    } else {
-        Err(Failure::AtDestination(unreachable(&job.destination.name), true))
-    }
+    let info = destination.stat(&job.path).await.map_err(|error| destination_failure(job, &error))?;
+    if info.bytes == job.bytes { Ok(()) } else { Err(Failure::AtDestination(unreachable(&job.destination.name), true)) }
 }
 
 /// Something lies under the final name. If it is this file, an attempt before this one published it
@@ -240,19 +211,13 @@ async fn adopt(job: &Job, destination: &dyn Backend) -> Result<(), Failure> {
         let endpoint = job.destination.name.clone();
         Failure::AtDestination(StuckReason::PathOccupied { endpoint }, false)
     };
-    let there = destination
-        .read(&job.path, None)
-        .await
-        .map_err(|error| destination_failure(job, &error))?;
+    let there = destination.read(&job.path, None).await.map_err(|error| destination_failure(job, &error))?;
     let hashed = hash_stream(there, &algorithms(&job.checksums)).await;
     let hashed = hashed.map_err(|error| destination_failure(job, &error))?;
     if hashed.bytes != job.bytes || contradiction(&job.checksums, &hashed.checksums).is_some() {
         return Err(occupied());
     }
-    destination
-        .discard(&job.path, job.intent)
-        .await
-        .map_err(|error| destination_failure(job, &error))
+    destination.discard(&job.path, job.intent).await.map_err(|error| destination_failure(job, &error))
 }
 
 fn at_source(source: &Source, error: &StorageError) -> Failure {

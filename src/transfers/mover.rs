@@ -57,10 +57,7 @@ fn claimed(catalog: Catalog, cursors: Arc<Mutex<Cursors>>) -> BoxStream<'static,
         if jobs.is_empty() {
             return Ok::<_, CatalogError>(None);
         }
-        Ok(Some((
-            stream::iter(jobs.into_iter().map(Ok::<_, CatalogError>)),
-            (catalog, shared),
-        )))
+        Ok(Some((stream::iter(jobs.into_iter().map(Ok::<_, CatalogError>)), (catalog, shared))))
     })
     .try_flatten()
     .boxed()

@@ -72,27 +72,16 @@ async fn settle_one(
         Ending::Failed { reason, passing } => {
             let (reason, at) = (reason.clone(), txn.now());
             let event = if *passing {
-                TransferEvent::FailedInPassing {
-                    reason: reason.clone(),
-                    at,
-                    jitter,
-                }
+                TransferEvent::FailedInPassing { reason: reason.clone(), at, jitter }
             } else {
-                TransferEvent::FailedForGood {
-                    reason: reason.clone(),
-                    at,
-                }
+                TransferEvent::FailedForGood { reason: reason.clone(), at }
             };
             let state = record.state.clone().apply(event).expect("what runs can fail");
             let told = matches!(state, TransferState::Failed { .. });
             if told {
                 tell_stuck(txn, job.file, job.destination.id, &reason).await?;
             }
-            let after = TransferRecord {
-                state,
-                told: told || record.told,
-                ..record.clone()
-            };
+            let after = TransferRecord { state, told: told || record.told, ..record.clone() };
             txn.replace::<Transfers>(&(job.transfer,), &record, &after);
             Ok(None)
         }

@@ -47,17 +47,8 @@ impl Board {
     /// Adds a worker; the answer tells it when it is to pause.
     pub(super) fn add(&self, name: &'static str) -> watch::Receiver<bool> {
         let (paused, receiver) = watch::channel(false);
-        let status = Status {
-            activity: Activity::Idle,
-            paused: false,
-            runs: 0,
-            last_run_at: None,
-            last_fault: None,
-        };
-        self.0
-            .lock()
-            .expect("nothing panics while holding it")
-            .insert(name, Entry { status, paused });
+        let status = Status { activity: Activity::Idle, paused: false, runs: 0, last_run_at: None, last_fault: None };
+        self.0.lock().expect("nothing panics while holding it").insert(name, Entry { status, paused });
         receiver
     }
 
@@ -71,10 +62,7 @@ impl Board {
     /// What is known of all workers, by name.
     pub fn list(&self) -> Vec<(&'static str, Status)> {
         let entries = self.0.lock().expect("nothing panics while holding it");
-        entries
-            .iter()
-            .map(|(name, entry)| (*name, entry.status.clone()))
-            .collect()
+        entries.iter().map(|(name, entry)| (*name, entry.status.clone())).collect()
     }
 
     /// Pauses a worker after what it is doing, or lets it go on. `None` if there is no such worker.

@@ -26,19 +26,13 @@ pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
         Box::new(Evaluate { endpoints_seen: None }),
         Box::new(Fill { after: None }),
-        Box::new(Fold {
-            cursor: fold::Cursor::default(),
-        }),
+        Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
         Box::new(Check),
         Box::new(Sweep { lake: Arc::clone(lake) }),
     ];
     for name in MOVERS {
-        workers.push(Box::new(Move {
-            name,
-            lake: Arc::clone(lake),
-            cursors: Arc::default(),
-        }));
+        workers.push(Box::new(Move { name, lake: Arc::clone(lake), cursors: Arc::default() }));
     }
     workers
 }
@@ -226,11 +220,7 @@ impl Worker for Check {
             }
             for finding in check_catalog(catalog).await?.findings {
                 let (invariant, what) = (&finding.invariant, &finding.what);
-                tracing::error!(
-                    invariant,
-                    "the catalog contradicts itself at {what}: {}",
-                    finding.detail
-                );
+                tracing::error!(invariant, "the catalog contradicts itself at {what}: {}", finding.detail);
             }
             Ok(Progress::Nothing)
         }

@@ -40,11 +40,7 @@ pub fn start(catalog: &Catalog, board: &Board, workers: Vec<Box<dyn Worker>>) ->
         };
         tasks.spawn(runner.run());
     }
-    Running {
-        clock: catalog.clock().clone(),
-        tasks,
-        stop,
-    }
+    Running { clock: catalog.clock().clone(), tasks, stop }
 }
 
 impl Running {
@@ -140,8 +136,7 @@ impl Runner {
     fn fault(&self, fault: &str) -> bool {
         let name = self.worker.name();
         tracing::warn!(worker = name, "worker {name} failed and will look again: {fault}");
-        self.board
-            .note(name, |status| status.last_fault = Some(fault.to_owned()));
+        self.board.note(name, |status| status.last_fault = Some(fault.to_owned()));
         false
     }
 }

@@ -15,14 +15,8 @@ use dapple::catalog::engine::memory::Memory;
 use dapple::catalog::engine::{Engine, EngineError, Range, Row, Table, Tx, Urgency, Verdict};
 use dapple::clock::SystemClock;
 
-const LEFT: Table = Table {
-    number: 200,
-    name: "test_left",
-};
-const RIGHT: Table = Table {
-    number: 201,
-    name: "test_right",
-};
+const LEFT: Table = Table { number: 200, name: "test_left" };
+const RIGHT: Table = Table { number: 201, name: "test_right" };
 
 /// An engine under test, and the directory that must outlive it.
 struct Subject {
@@ -31,18 +25,12 @@ struct Subject {
 }
 
 fn memory() -> Subject {
-    Subject {
-        engine: Memory::shared(),
-        _directory: None,
-    }
+    Subject { engine: Memory::shared(), _directory: None }
 }
 
 fn embedded() -> Subject {
     let directory = tempfile::tempdir().unwrap();
-    Subject {
-        engine: open(directory.path()).unwrap(),
-        _directory: Some(directory),
-    }
+    Subject { engine: open(directory.path()).unwrap(), _directory: Some(directory) }
 }
 
 fn open(directory: &Path) -> Result<Arc<Embedded>, EngineError> {
@@ -108,9 +96,7 @@ where
     F: Fn(Tx) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Verdict, EngineError>> + Send + 'static,
 {
-    engine
-        .transact(urgency, Box::new(move |tx| Box::pin(closure(tx))))
-        .await
+    engine.transact(urgency, Box::new(move |tx| Box::pin(closure(tx)))).await
 }
 
 /// Sets one key.

@@ -54,14 +54,8 @@ impl TestLake {
     pub(crate) async fn with_endpoints(names: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let server = serve(directory.path()).await;
-        let lake = Self {
-            client: client_of(&server),
-            server: Some(server),
-            directory,
-        };
-        let scope = NewScope {
-            scope: "s".to_owned().try_into().expect("a scope"),
-        };
+        let lake = Self { client: client_of(&server), server: Some(server), directory };
+        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope") };
         lake.client.add_scope(&scope).await.expect("a scope");
         for name in names {
             lake.add_endpoint(name, &[]).await;
@@ -71,11 +65,7 @@ impl TestLake {
 
     pub(crate) async fn add_endpoint(&self, endpoint: &str, attributes: &[(&str, &str)]) {
         let mut all = BTreeMap::from([("site".to_owned(), endpoint.to_owned())]);
-        all.extend(
-            attributes
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
-        );
+        all.extend(attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let new = NewEndpoint {
             name: name(endpoint),
             kind: EndpointKind::Posix,
@@ -105,12 +95,7 @@ impl TestLake {
 
     /// Stops the server in order and starts it again on the same directory.
     pub(crate) async fn restart(&mut self) {
-        self.server
-            .take()
-            .expect("it is up")
-            .stop()
-            .await
-            .expect("a clean stop");
+        self.server.take().expect("it is up").stop().await.expect("a clean stop");
         let server = serve(self.directory.path()).await;
         self.client = client_of(&server);
         self.server = Some(server);
@@ -123,11 +108,7 @@ impl TestLake {
             bytes: content.len() as u64,
             checksum: blake3_of(content),
         });
-        let new = NewUploads {
-            to: did(dataset),
-            endpoint: name(endpoint),
-            files: announced.collect(),
-        };
+        let new = NewUploads { to: did(dataset), endpoint: name(endpoint), files: announced.collect() };
         let answers = self.client.announce(&new).await.expect("announced").items;
         for ((name, content), answer) in files.iter().zip(answers) {
             match answer {
@@ -147,31 +128,22 @@ impl TestLake {
     /// Makes `count` files `<name of the dataset>/<number>` whose content says which they are.
     pub(crate) async fn put_numbered(&self, dataset: &str, endpoint: &str, numbers: std::ops::Range<usize>) {
         let of = did(dataset).name.to_string();
-        let files: Vec<_> = numbers
-            .map(|number| (format!("{of}/{number}"), numbered(dataset, number)))
-            .collect();
+        let files: Vec<_> = numbers.map(|number| (format!("{of}/{number}"), numbered(dataset, number))).collect();
         let borrowed: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
         self.put(dataset, endpoint, &borrowed).await;
     }
 
     pub(crate) async fn make(&self, new: &str, kind: DidKind) {
-        self.client
-            .create_did(&NewDid { did: did(new), kind })
-            .await
-            .expect("made");
+        self.client.create_did(&NewDid { did: did(new), kind }).await.expect("made");
     }
 
     pub(crate) async fn attach(&self, parent: &str, members: &[&str]) {
-        let members = Members {
-            dids: members.iter().map(|member| did(member)).collect(),
-        };
+        let members = Members { dids: members.iter().map(|member| did(member)).collect() };
         self.client.attach(&did(parent), &members).await.expect("attached");
     }
 
     pub(crate) async fn detach(&self, parent: &str, members: &[&str]) {
-        let members = Members {
-            dids: members.iter().map(|member| did(member)).collect(),
-        };
+        let members = Members { dids: members.iter().map(|member| did(member)).collect() };
         self.client.detach(&did(parent), &members).await.expect("detached");
     }
 
@@ -181,13 +153,7 @@ impl TestLake {
 
     pub(crate) async fn grouped_rule(&self, on: &str, copies: u16, expression: &str, grouping: Grouping) -> RuleId {
         let expression = expression.to_owned();
-        let new = NewRule {
-            did: did(on),
-            copies,
-            expression,
-            grouping,
-            lifetime_seconds: None,
-        };
+        let new = NewRule { did: did(on), copies, expression, grouping, lifetime_seconds: None };
         self.client.create_rule(&new).await.expect("a rule").id
     }
 
@@ -213,22 +179,14 @@ impl TestLake {
     }
 
     pub(crate) async fn register(&self, to: &str, endpoint: &str, lines: &[NewReplica]) -> (u64, u64, Vec<String>) {
-        let body: Vec<String> = lines
-            .iter()
-            .map(|line| serde_json::to_string(line).expect("plain"))
-            .collect();
+        let body: Vec<String> = lines.iter().map(|line| serde_json::to_string(line).expect("plain")).collect();
         let answer = self.raw_register(to, endpoint, body.join("\n")).await;
         let mut sums = (0, 0, Vec::new());
         for line in answer.lines() {
             let chunk: dapple::service::view::RegisteredChunk = serde_json::from_str(line).expect("a chunk");
             sums.0 += chunk.registered;
             sums.1 += chunk.known;
-            sums.2.extend(
-                chunk
-                    .refused
-                    .into_iter()
-                    .map(|refused| format!("{}: {}", refused.line, refused.code)),
-            );
+            sums.2.extend(chunk.refused.into_iter().map(|refused| format!("{}: {}", refused.line, refused.code)));
         }
         sums
     }
@@ -259,11 +217,7 @@ pub(crate) async fn pause() {
 
 async fn serve(directory: &Path) -> Server {
     let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    let args = ServeArgs {
-        dir: directory.join("lake"),
-        listen,
-        public_url: None,
-    };
+    let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None };
     start(args).await.expect("a server")
 }
 
@@ -277,11 +231,7 @@ pub(crate) fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                let relative = path
-                    .strip_prefix(root)
-                    .expect("below the root")
-                    .to_string_lossy()
-                    .into_owned();
+                let relative = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
                 found.insert(relative, std::fs::read(&path).expect("a file"));
             }
         }

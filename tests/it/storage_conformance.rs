@@ -44,7 +44,4 @@ macro_rules! keeps_promises {
 
 keeps_promises!(memory, crate::storage_conformance::world::World::memory());
 keeps_promises!(on_posix, crate::storage_conformance::world::World::posix());
-keeps_promises!(
-    on_posix_without_openat2,
-    crate::storage_conformance::world::World::posix_without_openat2()
-);
+keeps_promises!(on_posix_without_openat2, crate::storage_conformance::world::World::posix_without_openat2());

@@ -32,15 +32,7 @@ use crate::world::Disks;
 
 /// The most endpoints of a lake.
 const ENDPOINTS_MAX: usize = 6;
-const EXPRESSIONS: [&str; 7] = [
-    "*",
-    "tier=1",
-    "tier=2",
-    "fast",
-    "tier=1|tier=2",
-    "*\\tier=2",
-    "country=DE",
-];
+const EXPRESSIONS: [&str; 7] = ["*", "tier=1", "tier=2", "fast", "tier=1|tier=2", "*\\tier=2", "country=DE"];
 
 /// One user of the lake, for as long as its process lives.
 pub(crate) struct Client {
@@ -141,11 +133,7 @@ impl Client {
         let tier = (1 + self.random.below(2)).to_string();
         let fast = self.random.percent(50).then(|| "true".to_owned());
         let country = ["DE", "FR"][self.random.below(2)].to_owned();
-        vec![
-            ("tier".to_owned(), Some(tier)),
-            ("fast".to_owned(), fast),
-            ("country".to_owned(), Some(country)),
-        ]
+        vec![("tier".to_owned(), Some(tier)), ("fast".to_owned(), fast), ("country".to_owned(), Some(country))]
     }
 
     async fn change_attributes(&mut self) -> Done {
@@ -159,11 +147,7 @@ impl Client {
     }
 
     async fn make_holder(&mut self) -> Done {
-        let kind = if self.random.percent(70) {
-            DidKind::Dataset
-        } else {
-            DidKind::Container
-        };
+        let kind = if self.random.percent(70) { DidKind::Dataset } else { DidKind::Container };
         let did = self.did(kind);
         let said = format!("makes {kind} {did}");
         dids::create(&self.ctx, NewDid { did, kind }).await?;
@@ -355,10 +339,7 @@ impl Client {
     /// Puts a file's bytes on a disk behind dapple's back and states it.
     fn bring(&mut self, disk: &Disk, file: &Did) -> String {
         let content = self.content(file);
-        let stated = self
-            .random
-            .percent(25)
-            .then(|| format!("ext/{}/{}", file.scope, self.random.below(30)));
+        let stated = self.random.percent(25).then(|| format!("ext/{}/{}", file.scope, self.random.below(30)));
         let derived = format!("{}/{}", file.scope, file.name);
         let path = stated.clone().unwrap_or(derived);
         // What lies there already is stated as it is.
@@ -393,10 +374,7 @@ impl Client {
             lifetime_seconds: self.random.percent(20).then(|| self.random.next() % 600 + 1),
         };
         let rule = rules::create(&self.ctx, new).await?;
-        Ok(format!(
-            "adds rule {} on {}: {} x {} {:?}",
-            rule.id, rule.did, rule.copies, rule.expression, rule.grouping
-        ))
+        Ok(format!("adds rule {} on {}: {} x {} {:?}", rule.id, rule.did, rule.copies, rule.expression, rule.grouping))
     }
 
     async fn rule(&mut self) -> Result<Option<RuleId>, ServiceError> {
@@ -432,18 +410,8 @@ impl Client {
     }
 
     async fn declare_bad(&mut self) -> Done {
-        let rows: Rows<Replicas> = self
-            .ctx
-            .lake
-            .catalog
-            .view()
-            .await?
-            .scan::<Replicas>(&(), 10_000)
-            .await?;
-        let available: Vec<_> = rows
-            .into_iter()
-            .filter(|(_, one)| one.state == ReplicaState::Available)
-            .collect();
+        let rows: Rows<Replicas> = self.ctx.lake.catalog.view().await?.scan::<Replicas>(&(), 10_000).await?;
+        let available: Vec<_> = rows.into_iter().filter(|(_, one)| one.state == ReplicaState::Available).collect();
         let Some(((file, at), _)) = self.random.pick(&available) else {
             return Ok("has no replica".to_owned());
         };
@@ -491,8 +459,5 @@ async fn pause() {
 
 /// A client's name for a process.
 pub(crate) fn context(lake: &Arc<dapple::service::Lake>) -> Context {
-    Context {
-        lake: Arc::clone(lake),
-        account: dapple::model::account::AccountName::root(),
-    }
+    Context { lake: Arc::clone(lake), account: dapple::model::account::AccountName::root() }
 }

@@ -40,11 +40,7 @@ impl Disk {
     pub(crate) fn new(endpoint: EndpointId) -> Self {
         let memory = Memory::new();
         memory.faults().set_yielding(true);
-        Self {
-            endpoint,
-            memory,
-            excuses: Arc::default(),
-        }
+        Self { endpoint, memory, excuses: Arc::default() }
     }
 
     pub(crate) fn excuse(&self, path: &str, excuse: Excuse) {
@@ -111,18 +107,11 @@ impl Watched {
         self.disk.lock().remove(path);
         let view = at_once(self.observer.view()).expect("memory does not fail");
         let Some(content) = self.disk.memory.content(path) else {
-            return self
-                .log
-                .wrong(format!("{path} vanished from endpoint {at} as it was published"));
+            return self.log.wrong(format!("{path} vanished from endpoint {at} as it was published"));
         };
-        self.log.note(format!(
-            "published {path} at {at}, {} bytes, {overwrite:?}",
-            content.len()
-        ));
+        self.log.note(format!("published {path} at {at}, {} bytes, {overwrite:?}", content.len()));
         let Some((file, facts)) = registered(&view, at, path) else {
-            return self
-                .log
-                .wrong(format!("{path} was published at {at} and belongs to nobody"));
+            return self.log.wrong(format!("{path} was published at {at} and belongs to nobody"));
         };
         if !fits(&facts, &content) && facts.announced {
             // A known gap: a file that has never been anywhere may become another while bytes of
@@ -130,9 +119,7 @@ impl Watched {
             self.log.note(format!("{path} was announced anew while it was sent"));
             self.disk.excuse(path, Excuse::Spoiled);
         } else if !fits(&facts, &content) {
-            self.log.wrong(format!(
-                "{path} was published at {at} with bytes that are not did {file}'s"
-            ));
+            self.log.wrong(format!("{path} was published at {at} with bytes that are not did {file}'s"));
         }
     }
 }

@@ -74,10 +74,7 @@ impl Clock for SimClock {
         time.timers_made += 1;
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         let timer = (time.now_ms.saturating_add(pause), time.timers_made);
-        Box::pin(Sleep {
-            clock: self.clone(),
-            timer,
-        })
+        Box::pin(Sleep { clock: self.clone(), timer })
     }
 
     fn fill(&self, bytes: &mut [u8]) {
@@ -168,11 +165,8 @@ impl Executor {
     pub(crate) fn step(&mut self, until_ms: u64) -> bool {
         let chosen = {
             let mut ready = self.ready.lock().expect("no holder panics");
-            let chosen = if ready.is_empty() {
-                None
-            } else {
-                ready.iter().nth(self.random.below(ready.len())).copied()
-            };
+            let chosen =
+                if ready.is_empty() { None } else { ready.iter().nth(self.random.below(ready.len())).copied() };
             chosen.inspect(|task| {
                 ready.remove(task);
             })

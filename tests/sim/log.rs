@@ -25,17 +25,9 @@ struct Events {
 
 impl Log {
     pub(crate) fn new(clock: SimClock, prints: bool) -> Self {
-        let events = Events {
-            hasher: blake3::Hasher::new(),
-            last: VecDeque::new(),
-            count: 0,
-            prints,
-            wrong: Vec::new(),
-        };
-        Self {
-            clock,
-            events: Arc::new(Mutex::new(events)),
-        }
+        let events =
+            Events { hasher: blake3::Hasher::new(), last: VecDeque::new(), count: 0, prints, wrong: Vec::new() };
+        Self { clock, events: Arc::new(Mutex::new(events)) }
     }
 
     pub(crate) fn note(&self, event: impl AsRef<str>) {

@@ -18,10 +18,7 @@ const SEEDS: u64 = 20;
 /// How many when there is time.
 const SEEDS_LONG: u64 = 500;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what to simulate is said by whoever runs the tests"
-)]
+#[expect(clippy::disallowed_methods, reason = "what to simulate is said by whoever runs the tests")]
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().expect("a number"))
@@ -31,10 +28,7 @@ fn setting(name: &str) -> Option<u64> {
 fn whatever_breaks_the_lake_keeps_its_promises() {
     if let Some(seed) = setting("DAPPLE_SIM_SEED") {
         let outcome = world::run(seed, true);
-        println!(
-            "{} events, {} steps, {} crashes",
-            outcome.events, outcome.steps, outcome.crashes
-        );
+        println!("{} events, {} steps, {} crashes", outcome.events, outcome.steps, outcome.crashes);
         return;
     }
     let seeds = match setting("DAPPLE_TEST_LONG") {
@@ -59,9 +53,6 @@ fn whatever_breaks_the_lake_keeps_its_promises() {
 #[test]
 fn a_seed_gives_the_same_run_twice_and_another_seed_another() {
     let (one, again, other) = (world::run(7, false), world::run(7, false), world::run(8, false));
-    assert_eq!(
-        (one.hash, one.events, one.steps),
-        (again.hash, again.events, again.steps)
-    );
+    assert_eq!((one.hash, one.events, one.steps), (again.hash, again.events, again.steps));
     assert_ne!(one.hash, other.hash);
 }

@@ -44,9 +44,7 @@ fn replicas(view: &View) -> Vec<(DidId, EndpointId, ReplicaState, String)> {
     let rows = at_once(view.scan::<Replicas>(&(), MANY)).expect("memory does not fail");
     rows.into_iter()
         .map(|((file, at), replica)| {
-            let path = replica
-                .path
-                .unwrap_or_else(|| StoragePath::derived(&did_of(view, file)).to_string());
+            let path = replica.path.unwrap_or_else(|| StoragePath::derived(&did_of(view, file)).to_string());
             (file, at, replica.state, path)
         })
         .collect()
@@ -60,10 +58,7 @@ fn did_of(view: &View, id: DidId) -> Did {
 /// Every object belongs to a replica, every available replica has its bytes, nothing is half done.
 fn disk_is_explained(world: &World, view: &View, disk: &Disk) {
     let at = disk.endpoint;
-    let here: Vec<_> = replicas(view)
-        .into_iter()
-        .filter(|(_, place, _, _)| *place == at)
-        .collect();
+    let here: Vec<_> = replicas(view).into_iter().filter(|(_, place, _, _)| *place == at).collect();
     let explained: BTreeSet<_> = here.iter().map(|(_, _, _, path)| path.clone()).collect();
     for path in disk.memory.paths() {
         if disk.excuse_of(&path).is_some() {
@@ -72,9 +67,7 @@ fn disk_is_explained(world: &World, view: &View, disk: &Disk) {
         if is_temporary(&path) {
             world.log.wrong(format!("{path} is left at endpoint {at}"));
         } else if !explained.contains(&path) {
-            world
-                .log
-                .wrong(format!("{path} lies at endpoint {at} and nobody knows of it"));
+            world.log.wrong(format!("{path} lies at endpoint {at} and nobody knows of it"));
         }
     }
     for (file, _, state, path) in here {
@@ -82,13 +75,9 @@ fn disk_is_explained(world: &World, view: &View, disk: &Disk) {
             continue;
         }
         let facts = registered(view, at, &path).filter(|(owner, _)| *owner == file);
-        let right = facts
-            .zip(disk.memory.content(&path))
-            .is_some_and(|((_, facts), content)| fits(&facts, &content));
+        let right = facts.zip(disk.memory.content(&path)).is_some_and(|((_, facts), content)| fits(&facts, &content));
         if !right {
-            world
-                .log
-                .wrong(format!("did {file} is not what lies under {path} at endpoint {at}"));
+            world.log.wrong(format!("did {file} is not what lies under {path} at endpoint {at}"));
         }
     }
 }
@@ -98,15 +87,10 @@ fn rules_are_at_rest(world: &World, view: &View) {
         let counts = at_once(view.get::<RuleCountsTable>(&(id,))).expect("memory does not fail");
         let work = at_once(view.get::<RuleWork>(&(id,))).expect("memory does not fail");
         let backlog = at_once(view.any::<Backlog>(&(rule.did,))).expect("memory does not fail");
-        match state(
-            rule.releasing,
-            to_counts(counts.unwrap_or_default(), work.is_some() || backlog),
-        ) {
+        match state(rule.releasing, to_counts(counts.unwrap_or_default(), work.is_some() || backlog)) {
             RuleState::Ok => {}
             RuleState::Stuck => stuck_for_a_reason(world, view, id, &rule),
-            other => world
-                .log
-                .wrong(format!("rule {id} is {other:?} though all is at rest: {rule:?}")),
+            other => world.log.wrong(format!("rule {id} is {other:?} though all is at rest: {rule:?}")),
         }
     }
 }
@@ -138,19 +122,14 @@ fn stuck_for_a_reason(world: &World, view: &View, id: RuleId, rule: &RuleRecord)
         match lock.state {
             LockState::Ok => {}
             LockState::Replicating => {
-                world
-                    .log
-                    .wrong(format!("rule {id} still replicates did {unit} to endpoint {at}"));
+                world.log.wrong(format!("rule {id} still replicates did {unit} to endpoint {at}"));
             }
             LockState::Stuck { reason } => {
                 let files = at_once(view.scan::<StuckFiles>(&(unit, at), MANY)).expect("memory does not fail");
-                if !files
-                    .iter()
-                    .any(|((_, _, file), _)| cannot_come(world, view, *file, at))
-                {
-                    world.log.wrong(format!(
-                        "rule {id} is stuck on did {unit} at endpoint {at} for nothing: {reason:?}"
-                    ));
+                if !files.iter().any(|((_, _, file), _)| cannot_come(world, view, *file, at)) {
+                    world
+                        .log
+                        .wrong(format!("rule {id} is stuck on did {unit} at endpoint {at} for nothing: {reason:?}"));
                 }
             }
         }

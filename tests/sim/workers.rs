@@ -21,15 +21,9 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// Starts every worker of a process.
 pub(crate) fn start(executor: &mut Executor, lake: &Arc<Lake>, log: &Log) {
     let given = || (Arc::clone(lake), log.clone());
-    executor.spawn(rules(given(), "evaluate", |lake| {
-        Box::pin(async move { evaluate::step(&lake.catalog).await })
-    }));
-    executor.spawn(rules(given(), "reconsider", |lake| {
-        Box::pin(async move { reconsider::step(&lake.catalog).await })
-    }));
-    executor.spawn(rules(given(), "expire", |lake| {
-        Box::pin(async move { expire::step(&lake.catalog).await })
-    }));
+    executor.spawn(rules(given(), "evaluate", |lake| Box::pin(async move { evaluate::step(&lake.catalog).await })));
+    executor.spawn(rules(given(), "reconsider", |lake| Box::pin(async move { reconsider::step(&lake.catalog).await })));
+    executor.spawn(rules(given(), "expire", |lake| Box::pin(async move { expire::step(&lake.catalog).await })));
     executor.spawn(filler(given()));
     executor.spawn(folder(given()));
     executor.spawn(mover(given()));

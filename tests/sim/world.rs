@@ -44,16 +44,8 @@ pub(crate) struct Disks {
 impl Disks {
     /// Gives an endpoint its disk, a new one if it had none.
     pub(crate) fn attach(&self, stores: &Registry, endpoint: EndpointId) {
-        let disk = self
-            .lock()
-            .entry(endpoint)
-            .or_insert_with(|| Disk::new(endpoint))
-            .clone();
-        let watched = Watched {
-            disk,
-            observer: self.observer.clone(),
-            log: self.log.clone(),
-        };
+        let disk = self.lock().entry(endpoint).or_insert_with(|| Disk::new(endpoint)).clone();
+        let watched = Watched { disk, observer: self.observer.clone(), log: self.log.clone() };
         stores.insert(endpoint, Arc::new(watched));
     }
 
@@ -104,12 +96,7 @@ pub(crate) fn run(seed: u64, prints: bool) -> Outcome {
     world.rest();
     verdict::judge(&world);
     world.stop_if_wrong();
-    Outcome {
-        hash: world.log.hash(),
-        events: world.log.count(),
-        steps: world.steps,
-        crashes: world.crashes,
-    }
+    Outcome { hash: world.log.hash(), events: world.log.count(), steps: world.steps, crashes: world.crashes }
 }
 
 impl World {
@@ -120,11 +107,7 @@ impl World {
         let engine = Memory::shared();
         let observer = Catalog::new(engine.clone(), clock.clone());
         let log = Log::new(executor.clock().clone(), prints);
-        let disks = Disks {
-            by_endpoint: Arc::default(),
-            observer: observer.clone(),
-            log: log.clone(),
-        };
+        let disks = Disks { by_endpoint: Arc::default(), observer: observer.clone(), log: log.clone() };
         let lake = process(&engine, &clock, &disks);
         Self {
             seed,
@@ -145,14 +128,10 @@ impl World {
     fn begin(&mut self) {
         let lake = Arc::clone(&self.lake);
         self.executor.spawn(async move {
-            accounts::first_start(&lake.catalog, "key")
-                .await
-                .expect("memory does not fail");
+            accounts::first_start(&lake.catalog, "key").await.expect("memory does not fail");
             for scope in ["a", "b"] {
                 let scope = Scope::parse(scope).expect("valid");
-                scopes::add(&context(&lake), NewScope { scope })
-                    .await
-                    .expect("it is new");
+                scopes::add(&context(&lake), NewScope { scope }).await.expect("it is new");
             }
         });
         self.run_for(10_000, 1_000);
@@ -235,12 +214,7 @@ impl World {
 
     /// Damages one object behind everybody's back.
     fn damage(&mut self, disk: &Disk, how: fn(&Storage, &str) -> bool) {
-        let paths: Vec<_> = disk
-            .memory
-            .paths()
-            .into_iter()
-            .filter(|path| !is_temporary(path))
-            .collect();
+        let paths: Vec<_> = disk.memory.paths().into_iter().filter(|path| !is_temporary(path)).collect();
         if let Some(path) = self.random.pick(&paths)
             && how(&disk.memory, path)
         {
@@ -290,8 +264,7 @@ impl World {
         for _ in 0..steps {
             self.steps += 1;
             if self.steps > STEPS_MAX {
-                self.log
-                    .wrong(format!("nothing has come to rest after {STEPS_MAX} steps"));
+                self.log.wrong(format!("nothing has come to rest after {STEPS_MAX} steps"));
                 self.stop_if_wrong();
             }
             if !self.executor.step(until) || self.executor.clock().elapsed_ms() >= until {
@@ -314,8 +287,7 @@ impl World {
         let view = at_once(self.observer.view()).expect("memory does not fail");
         let findings = at_once(check::run(&view, check::Limits::default(), |_| ())).expect("memory does not fail");
         for finding in findings {
-            self.log
-                .wrong(format!("{}: {}: {}", finding.invariant, finding.what, finding.detail));
+            self.log.wrong(format!("{}: {}: {}", finding.invariant, finding.what, finding.detail));
         }
         self.stop_if_wrong();
     }
@@ -347,10 +319,7 @@ fn process(engine: &Arc<Memory>, clock: &SharedClock, disks: &Disks) -> Arc<Lake
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "seed {} ended so (DAPPLE_SIM_SEED={} shows all of it):",
-                self.seed, self.seed
-            );
+            eprintln!("seed {} ended so (DAPPLE_SIM_SEED={} shows all of it):", self.seed, self.seed);
             eprintln!("{}", self.log.tail());
         }
     }

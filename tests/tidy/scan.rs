@@ -34,10 +34,7 @@ pub(crate) enum What {
 
 /// Everything in a file that rules are about.
 pub(crate) fn scan(tokens: TokenStream, module: &[String], in_test: bool) -> Vec<Seen> {
-    let mut scanner = Scanner {
-        module: module.to_vec(),
-        seen: Vec::new(),
-    };
+    let mut scanner = Scanner { module: module.to_vec(), seen: Vec::new() };
     scanner.level(tokens, in_test);
     scanner.seen
 }
@@ -75,11 +72,7 @@ impl Scanner {
                 }
                 TokenTree::Ident(ident) => {
                     self.marks(&tokens, at, ident, in_test);
-                    at = if continues_path(&tokens, at) {
-                        at + 1
-                    } else {
-                        self.path(&tokens, at, &[], in_test)
-                    };
+                    at = if continues_path(&tokens, at) { at + 1 } else { self.path(&tokens, at, &[], in_test) };
                 }
                 TokenTree::Literal(_) => at += 1,
             }
@@ -156,11 +149,7 @@ impl Scanner {
                 TokenTree::Ident(_) => at = self.path(&tokens, at, prefix, in_test),
                 TokenTree::Punct(punct) if punct.as_char() == '*' => {
                     let what = self.resolve([prefix, &["*".to_owned()]].concat());
-                    self.seen.push(Seen {
-                        what,
-                        line: punct.span().start().line,
-                        in_test,
-                    });
+                    self.seen.push(Seen { what, line: punct.span().start().line, in_test });
                     at += 1;
                 }
                 TokenTree::Group(inner) => {
@@ -197,11 +186,7 @@ impl Scanner {
     }
 
     fn push(&mut self, what: What, at: &Ident, in_test: bool) {
-        self.seen.push(Seen {
-            what,
-            line: at.span().start().line,
-            in_test,
-        });
+        self.seen.push(Seen { what, line: at.span().start().line, in_test });
     }
 }
 

@@ -64,11 +64,7 @@ async fn holders_have_heads(view: &View, report: &mut Report<'_>) -> Result<(), 
         let ids: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
         for (((id,), record), head) in rows.iter().zip(view.get_many::<Heads>(&ids).await?) {
             let agrees = head.is_some() == (record.kind() != DidKind::File);
-            report.expect(
-                agrees,
-                || format!("did {id}"),
-                || format!("a {} with the head {head:?}", record.kind()),
-            );
+            report.expect(agrees, || format!("did {id}"), || format!("a {} with the head {head:?}", record.kind()));
         }
     }
 }
@@ -127,11 +123,7 @@ async fn covered_datasets(
     let units: Vec<_> = units.map(|unit| (unit,)).collect::<BTreeSet<_>>().into_iter().collect();
     for ((unit,), record) in units.iter().zip(view.get_many::<Dids>(&units).await?) {
         let agrees = record.is_some_and(|record| record.kind() == DidKind::Dataset);
-        report.expect(
-            agrees,
-            || format!("did {unit}"),
-            || "has coverage and is no dataset".to_owned(),
-        );
+        report.expect(agrees, || format!("did {unit}"), || "has coverage and is no dataset".to_owned());
     }
     Ok(())
 }
@@ -257,10 +249,7 @@ async fn count(view: &View, rule: RuleId, report: &mut Report<'_>) -> Result<Cou
         if rows.is_empty() {
             return Ok(found);
         }
-        found.unplaced += rows
-            .iter()
-            .map(|(_, one)| i64::from(one.unplaced.is_some()))
-            .sum::<i64>();
+        found.unplaced += rows.iter().map(|(_, one)| i64::from(one.unplaced.is_some())).sum::<i64>();
     }
 }
 
@@ -280,9 +269,7 @@ async fn of_rules<T: crate::catalog::table::Typed>(
         rules.dedup();
         for ((rule,), record) in rules.iter().zip(view.get_many::<Rules>(&rules).await?) {
             let what = || format!("rule {rule}");
-            report.expect(record.is_some(), what, || {
-                format!("is not there and has rows in {}", T::TABLE.name)
-            });
+            report.expect(record.is_some(), what, || format!("is not there and has rows in {}", T::TABLE.name));
         }
     }
 }

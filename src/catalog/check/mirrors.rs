@@ -35,15 +35,9 @@ pub(super) async fn names(view: &View, report: &mut Report<'_>) -> Result<(), Ca
         if rows.is_empty() {
             break;
         }
-        let names: Vec<_> = rows
-            .iter()
-            .map(|(_, did)| (did.scope.to_string(), did.name.to_string()))
-            .collect();
+        let names: Vec<_> = rows.iter().map(|(_, did)| (did.scope.to_string(), did.name.to_string())).collect();
         for (((id,), did), name) in rows.iter().zip(view.get_many::<DidNames>(&names).await?) {
-            let expected = NameRecord {
-                id: *id,
-                kind: did.kind(),
-            };
+            let expected = NameRecord { id: *id, kind: did.kind() };
             let agrees = name == Some(expected);
             report.expect(agrees, || format!("did {id}"), || format!("its name says {name:?}"));
         }
@@ -61,11 +55,7 @@ async fn endpoint_names(view: &View, report: &mut Report<'_>) -> Result<(), Cata
         for ((id,), endpoint) in rows {
             let known = view.get::<EndpointNames>(&(endpoint.name.to_string(),)).await?;
             let agrees = known == Some(u64::from(id.0));
-            report.expect(
-                agrees,
-                || format!("endpoint {id}"),
-                || format!("its name says {known:?}"),
-            );
+            report.expect(agrees, || format!("endpoint {id}"), || format!("its name says {known:?}"));
         }
     }
     let mut pages = all::<EndpointNames>();
@@ -204,9 +194,7 @@ where
             .collect();
         for (key, found) in expected.iter().zip(view.get_many::<I>(&expected).await?) {
             let what = || format!("{} {:?}", T::TABLE.name, owner(key));
-            report.expect(found.is_some(), what, || {
-                format!("its row {key:?} of {} is missing", I::TABLE.name)
-            });
+            report.expect(found.is_some(), what, || format!("its row {key:?} of {} is missing", I::TABLE.name));
         }
     }
     let mut pages = all::<I>();
@@ -220,9 +208,7 @@ where
         for (((key, _), owner), value) in rows.iter().zip(&owners).zip(values) {
             let follows = value.is_some_and(|value| has_index::<I>(&T::indexes(owner, &value), key));
             let what = || format!("{} {key:?}", I::TABLE.name);
-            report.expect(follows, what, || {
-                format!("does not follow from {} {owner:?}", T::TABLE.name)
-            });
+            report.expect(follows, what, || format!("does not follow from {} {owner:?}", T::TABLE.name));
         }
     }
 }

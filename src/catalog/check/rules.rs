@@ -53,16 +53,7 @@ async fn locks_have_places(
         }
         let groups: Vec<_> = rows
             .iter()
-            .map(|((_, unit, _), _)| {
-                (
-                    id,
-                    if rule.grouping == Grouping::All {
-                        rule.did
-                    } else {
-                        *unit
-                    },
-                )
-            })
+            .map(|((_, unit, _), _)| (id, if rule.grouping == Grouping::All { rule.did } else { *unit }))
             .collect();
         let placements = view.get_many::<Placements>(&groups).await?;
         for (((_, unit, endpoint), _), placement) in rows.iter().zip(placements) {
@@ -200,11 +191,8 @@ async fn check_files(
     for files in files.chunks(FILES) {
         let replicas = view.scan_many::<Replicas>(files, REPLICAS_MAX).await?;
         for ((file,), replicas) in files.iter().zip(replicas) {
-            let locked = if rule.grouping == Grouping::None {
-                locked_at(view, id, *file).await?
-            } else {
-                shared.clone()
-            };
+            let locked =
+                if rule.grouping == Grouping::None { locked_at(view, id, *file).await? } else { shared.clone() };
             let there = replicas
                 .iter()
                 .filter(|(_, replica)| replica.state == ReplicaState::Available)
@@ -213,12 +201,7 @@ async fn check_files(
             report.expect(
                 there >= usize::from(rule.copies),
                 || format!("rule {id}"),
-                || {
-                    format!(
-                        "is OK, but did {file} has {there} of {} copies, locked at {locked:?}",
-                        rule.copies
-                    )
-                },
+                || format!("is OK, but did {file} has {there} of {} copies, locked at {locked:?}", rule.copies),
             );
         }
     }

@@ -61,14 +61,7 @@ fn did(name: &str, content: DidContent) -> DidRecord {
 
 fn file(name: &str) -> DidRecord {
     let checksum = Checksum::new(Algorithm::Blake3, [0; 32]).expect("32 bytes");
-    did(
-        name,
-        DidContent::File(FileFacts {
-            bytes: 5,
-            checksums: vec![checksum],
-            announced: false,
-        }),
-    )
+    did(name, DidContent::File(FileFacts { bytes: 5, checksums: vec![checksum], announced: false }))
 }
 
 fn rule(copies: u16) -> RuleRecord {
@@ -123,18 +116,12 @@ async fn fill(txn: &Txn) -> Result<(), CatalogError> {
     put_did(txn, CONTAINER, &did("all", DidContent::Container));
     txn.put::<Heads>(&(DATASET,), &HeadRecord::default());
     txn.put::<Heads>(&(CONTAINER,), &HeadRecord::default());
-    let found = |id, name, path: Option<&str>| Found {
-        id,
-        record: file(name),
-        path: path.map(str::to_owned),
-    };
+    let found = |id, name, path: Option<&str>| Found { id, record: file(name), path: path.map(str::to_owned) };
     let files = [found(FILE, "a", None), found(ELSEWHERE, "b", Some("elsewhere"))];
     register(txn, ONE, DATASET, &files, DECISION).await?;
     let member = |id, kind| Member { id, kind, bytes: 0 };
     let container = member(CONTAINER, DidKind::Container);
-    attach(txn, container, &[member(DATASET, DidKind::Dataset)])
-        .await
-        .expect("it fits");
+    attach(txn, container, &[member(DATASET, DidKind::Dataset)]).await.expect("it fits");
     for (id, at) in [(SATISFIED, ONE), (WAITING, TWO)] {
         txn.put::<Rules>(&(id,), &rule(1));
         txn.put::<Placements>(&(id, DATASET), &placement(at, id == WAITING));
@@ -150,21 +137,11 @@ async fn plan_trouble(txn: &Txn) -> Result<(), CatalogError> {
     let told = plan(txn, FILE, 5, TWO, DECISION).await?.expect("nothing is there");
     tell_stuck(txn, FILE, TWO, &StuckReason::NoSource).await?;
     let old = txn.get::<Transfers>(&(told,)).await?.expect("just planned");
-    txn.put::<Transfers>(
-        &(told,),
-        &TransferRecord {
-            told: true,
-            ..old.clone()
-        },
-    );
+    txn.put::<Transfers>(&(told,), &TransferRecord { told: true, ..old.clone() });
     let upload = IntentRecord {
         id: IntentId(9),
         decision: DECISION,
-        act: IntentAct::Upload {
-            dataset: DATASET,
-            until: Timestamp::from_millis(7),
-            process: ProcessId(1),
-        },
+        act: IntentAct::Upload { dataset: DATASET, until: Timestamp::from_millis(7), process: ProcessId(1) },
     };
     txn.put::<Intents>(&(ELSEWHERE, TWO), &upload);
     Ok(())
@@ -209,11 +186,7 @@ fn corrupted_mirrors() -> Vec<Corruption> {
 fn corrupted_sums() -> Vec<Corruption> {
     vec![
         ("heads-equal-contents", |t| {
-            let head = HeadRecord {
-                next_seq: 2,
-                members: 2,
-                bytes: 9,
-            };
+            let head = HeadRecord { next_seq: 2, members: 2, bytes: 9 };
             t.put::<Heads>(&(DATASET,), &head);
         }),
         ("heads-equal-contents", |t| {
@@ -233,10 +206,7 @@ fn corrupted_sums() -> Vec<Corruption> {
             t.put::<Usage>(&(EndpointId(7),), &Tally::one(5));
         }),
         ("lock-counts-equal-recount", |t| {
-            let counts = CountsRecord {
-                ok: 2,
-                ..CountsRecord::default()
-            };
+            let counts = CountsRecord { ok: 2, ..CountsRecord::default() };
             t.put::<RuleCountsTable>(&(SATISFIED,), &counts);
         }),
         ("lock-counts-equal-recount", |t| {
@@ -254,11 +224,7 @@ fn corrupted_work() -> Vec<Corruption> {
             t.put::<Placements>(&(SATISFIED, FILE), &placement(ONE, false));
         }),
         ("locks-match-placements", |t| {
-            let lock = LockRecord {
-                state: LockState::Ok,
-                since: t.now(),
-                decision: DECISION,
-            };
+            let lock = LockRecord { state: LockState::Ok, since: t.now(), decision: DECISION };
             t.put::<Placements>(&(SATISFIED, FILE), &placement(ONE, false));
             t.put::<Locks>(&(SATISFIED, FILE, ONE), &lock);
         }),
@@ -278,11 +244,7 @@ fn corrupted_work() -> Vec<Corruption> {
             t.put::<Transfers>(&(TransferId(7),), &transfer(TransferState::new(t.now())));
         }),
         ("transfers-mirror-intents", |t| {
-            let intent = IntentRecord {
-                id: IntentId(3),
-                decision: DECISION,
-                act: IntentAct::Transfer(TransferId(9)),
-            };
+            let intent = IntentRecord { id: IntentId(3), decision: DECISION, act: IntentAct::Transfer(TransferId(9)) };
             t.put::<Intents>(&(ELSEWHERE, ONE), &intent);
         }),
         ("stuck-files-are-told", |t| {
@@ -380,11 +342,7 @@ fn a_replica_lost_behind_the_ledgers_back_breaks_coverage_usage_and_the_word_ok(
     }))
     .expect("memory does not fail");
     let names: Vec<_> = found(&catalog).into_iter().map(|finding| finding.invariant).collect();
-    let expected = [
-        "coverage-equals-recount",
-        "usage-equals-recount",
-        "ok-rules-have-their-copies",
-    ];
+    let expected = ["coverage-equals-recount", "usage-equals-recount", "ok-rules-have-their-copies"];
     assert_eq!(names, expected);
 }
 
@@ -406,10 +364,7 @@ fn a_run_stops_finding_at_its_limit_and_says_how_far_it_is() {
     .expect("memory does not fail");
     let names: Vec<_> = findings.iter().map(|finding| finding.invariant).collect();
     let distinct: BTreeSet<_> = names.iter().copied().collect();
-    assert!(
-        names.len() > 2 && distinct.len() == names.len(),
-        "one for each invariant: {names:?}"
-    );
+    assert!(names.len() > 2 && distinct.len() == names.len(), "one for each invariant: {names:?}");
     seen.dedup();
     assert_eq!(seen.len(), ALL.len());
 }

@@ -57,11 +57,7 @@ pub(super) async fn ends(view: &View, report: &mut Report<'_>) -> Result<(), Cat
             return Ok(());
         }
         for ((id,), transfer) in rows {
-            report.expect(
-                has_end(&transfer),
-                || format!("transfer {id}"),
-                || format!("{transfer:?}"),
-            );
+            report.expect(has_end(&transfer), || format!("transfer {id}"), || format!("{transfer:?}"));
         }
     }
 }
@@ -117,10 +113,7 @@ pub(super) async fn decisions(view: &View, report: &mut Report<'_>) -> Result<()
             break;
         }
         let asked = rows.into_iter().map(|((rule, unit, at), one)| {
-            (
-                one.decision,
-                format!("lock of rule {rule} on did {unit} at endpoint {at}"),
-            )
+            (one.decision, format!("lock of rule {rule} on did {unit} at endpoint {at}"))
         });
         allowed(view, report, asked.collect()).await?;
     }
@@ -130,9 +123,8 @@ pub(super) async fn decisions(view: &View, report: &mut Report<'_>) -> Result<()
         if rows.is_empty() {
             return Ok(());
         }
-        let asked = rows
-            .into_iter()
-            .map(|((file, at), one)| (one.decision, format!("intent on did {file} at endpoint {at}")));
+        let asked =
+            rows.into_iter().map(|((file, at), one)| (one.decision, format!("intent on did {file} at endpoint {at}")));
         allowed(view, report, asked.collect()).await?;
     }
 }
@@ -141,11 +133,7 @@ async fn allowed(view: &View, report: &mut Report<'_>, asked: Vec<(DecisionId, S
     let keys: Vec<_> = asked.iter().map(|(decision, _)| (decision.0,)).collect();
     for ((decision, what), record) in asked.into_iter().zip(view.get_many::<Decisions>(&keys).await?) {
         let is_allowed = record.is_some_and(|record| record.allowed);
-        report.expect(
-            is_allowed,
-            || what,
-            || format!("decision {decision} does not allow it, or is not there"),
-        );
+        report.expect(is_allowed, || what, || format!("decision {decision} does not allow it, or is not there"));
     }
     Ok(())
 }

@@ -48,10 +48,7 @@ pub struct EmbeddedSettings {
 
 impl Default for EmbeddedSettings {
     fn default() -> Self {
-        Self {
-            cache_bytes: 64 << 20,
-            memtable_bytes: 8 << 20,
-        }
+        Self { cache_bytes: 64 << 20, memtable_bytes: 8 << 20 }
     }
 }
 
@@ -72,11 +69,7 @@ impl Embedded {
         let watermark = Watermark::open(directory, marks.batch, clock.monotonic())?;
         let files = Arc::new(Files {
             newest: RwLock::new(newest),
-            progress: Mutex::new(Progress {
-                watermark,
-                batch: marks.batch,
-                unflushed_bytes: 0,
-            }),
+            progress: Mutex::new(Progress { watermark, batch: marks.batch, unflushed_bytes: 0 }),
             tables,
             clock,
         });
@@ -189,9 +182,7 @@ impl Tables {
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .open()
             .map_err(|error| match error {
-                fjall::Error::Locked => EngineError::Locked {
-                    path: directory.display().to_string(),
-                },
+                fjall::Error::Locked => EngineError::Locked { path: directory.display().to_string() },
                 other => failed(&other),
             })?;
         Ok(Self {
@@ -219,10 +210,7 @@ impl Tables {
             return Ok(keyspace);
         }
         let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
-        let keyspace = self
-            .database
-            .keyspace(table.name, options)
-            .map_err(|error| failed(&error))?;
+        let keyspace = self.database.keyspace(table.name, options).map_err(|error| failed(&error))?;
         Ok(place.get_or_init(|| keyspace))
     }
 
@@ -261,14 +249,10 @@ impl Tables {
         let keyspaces = self.begin_flush()?;
         while keyspaces.iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
             // fjall refuses this once a background thread has failed; its own wait would not end.
-            self.database
-                .persist(PersistMode::Buffer)
-                .map_err(|error| failed(&error))?;
+            self.database.persist(PersistMode::Buffer).map_err(|error| failed(&error))?;
             pause();
         }
-        self.database
-            .persist(PersistMode::SyncAll)
-            .map_err(|error| failed(&error))
+        self.database.persist(PersistMode::SyncAll).map_err(|error| failed(&error))
     }
 
     /// Cuts the journal to nothing, after a flush and when no more is written. fjall drops a journal
@@ -308,19 +292,11 @@ struct State {
 impl State {
     /// The state now. Only while no batch is under way: at open, and on the writer's thread.
     fn of(tables: &Arc<Tables>) -> Self {
-        Self {
-            tables: tables.clone(),
-            snapshot: tables.database.snapshot(),
-        }
+        Self { tables: tables.clone(), snapshot: tables.database.snapshot() }
     }
 
     fn walk(&self, keyspace: &Keyspace, from: &Bytes, to: &Bytes) -> impl DoubleEndedIterator<Item = Stored> + use<> {
-        let range = Range {
-            from: from.clone(),
-            to: to.clone(),
-            reverse: false,
-            limit: usize::MAX,
-        };
+        let range = Range { from: from.clone(), to: to.clone(), reverse: false, limit: usize::MAX };
         let guards = bounds_of(&range).map(|bounds| self.snapshot.range::<&[u8], _>(keyspace, bounds));
         guards.into_iter().flatten().map(|guard| {
             let (key, value) = guard.into_inner().map_err(|error| failed(&error))?;
@@ -372,11 +348,7 @@ impl Base for State {
             return Ok(Vec::new());
         };
         let walk = self.walk(keyspace, &range.from, &range.to);
-        if range.reverse {
-            walk.rev().take(range.limit).collect()
-        } else {
-            walk.take(range.limit).collect()
-        }
+        if range.reverse { walk.rev().take(range.limit).collect() } else { walk.take(range.limit).collect() }
     }
 
     fn rows_of_many(&self, table: Table, ranges: &[Range]) -> Result<Vec<Vec<Row>>, EngineError> {
@@ -409,25 +381,18 @@ fn failed(error: &fjall::Error) -> EngineError {
             ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound => damaged(cause.to_string()),
             _ => io(cause),
         },
-        fjall::Error::Poisoned => EngineError::Io {
-            what: "a write or flush failed before".to_owned(),
-        },
+        fjall::Error::Poisoned => EngineError::Io { what: "a write or flush failed before".to_owned() },
         fjall::Error::Storage(cause) => damaged(format!("{cause:?}")),
         other => damaged(format!("{other:?}")),
     }
 }
 
 fn io(cause: &std::io::Error) -> EngineError {
-    EngineError::Io {
-        what: cause.to_string(),
-    }
+    EngineError::Io { what: cause.to_string() }
 }
 
 /// Waits between two looks at a flush that fjall does in its own threads and tells nobody of.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the engine's own thread, which no simulation runs"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the engine's own thread, which no simulation runs")]
 fn pause() {
     std::thread::sleep(FLUSH_LOOK_EVERY);
 }

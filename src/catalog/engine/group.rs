@@ -32,10 +32,7 @@ pub(super) struct Marks {
 impl Marks {
     /// The marks a store holds.
     pub(super) fn read(state: &dyn Base) -> Result<Self, EngineError> {
-        Ok(Self {
-            seq: number(state.value(META, LAST_SEQ)?)?,
-            batch: number(state.value(META, LAST_BATCH)?)?,
-        })
+        Ok(Self { seq: number(state.value(META, LAST_SEQ)?)?, batch: number(state.value(META, LAST_BATCH)?)? })
     }
 }
 
@@ -49,9 +46,9 @@ fn number(stored: Option<Bytes>) -> Result<u64, EngineError> {
 fn to_number(bytes: &[u8]) -> Result<u64, EngineError> {
     match bytes.try_into() {
         Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
-        Err(_) => Err(EngineError::Corrupt {
-            what: format!("{} bytes where a number of 8 bytes should be", bytes.len()),
-        }),
+        Err(_) => {
+            Err(EngineError::Corrupt { what: format!("{} bytes where a number of 8 bytes should be", bytes.len()) })
+        }
     }
 }
 
@@ -60,16 +57,9 @@ pub(super) fn feed(state: &dyn Base, after: u64, limit: usize) -> Result<Vec<Fee
     let Some(first) = after.checked_add(1) else {
         return Ok(Vec::new());
     };
-    let range = Range {
-        from: Bytes::copy_from_slice(&first.to_be_bytes()),
-        to: Bytes::new(),
-        reverse: false,
-        limit,
-    };
+    let range = Range { from: Bytes::copy_from_slice(&first.to_be_bytes()), to: Bytes::new(), reverse: false, limit };
     let rows = state.rows(CHANGES, &range)?;
-    rows.into_iter()
-        .map(|(key, change)| to_number(&key).map(|seq| FeedEntry { seq, change }))
-        .collect()
+    rows.into_iter().map(|(key, change)| to_number(&key).map(|seq| FeedEntry { seq, change })).collect()
 }
 
 /// Why a transaction of a group came to nothing.
@@ -130,10 +120,7 @@ pub(super) struct Group {
 impl Group {
     /// A group that begins with `state`, which has come as far as `marks`.
     pub(super) fn new(state: Arc<dyn Base>, marks: Marks) -> Self {
-        let layer = Arc::new(Layer {
-            below: state,
-            writes: RwLock::default(),
-        });
+        let layer = Arc::new(Layer { below: state, writes: RwLock::default() });
         Self { layer, marks }
     }
 

@@ -158,19 +158,9 @@ mod tests {
     #[test]
     fn a_restart_finds_everything() {
         let engine = Memory::shared();
-        engine
-            .transact(Urgency::Bulk, put("a"))
-            .now_or_never()
-            .unwrap()
-            .unwrap();
+        engine.transact(Urgency::Bulk, put("a")).now_or_never().unwrap().unwrap();
         engine.close().now_or_never().unwrap().unwrap();
-        assert!(
-            engine
-                .transact(Urgency::Bulk, put("b"))
-                .now_or_never()
-                .unwrap()
-                .is_err()
-        );
+        assert!(engine.transact(Urgency::Bulk, put("b")).now_or_never().unwrap().is_err());
         engine.reopen();
         assert!(engine.transact(Urgency::Bulk, put("b")).now_or_never().unwrap().is_ok());
         assert!(engine.newest().value(META, b"a").unwrap().is_some());
@@ -179,17 +169,9 @@ mod tests {
     #[test]
     fn tables_are_changed_in_place_while_nobody_looks() {
         let engine = Memory::shared();
-        engine
-            .transact(Urgency::Bulk, put("a"))
-            .now_or_never()
-            .unwrap()
-            .unwrap();
+        engine.transact(Urgency::Bulk, put("a")).now_or_never().unwrap().unwrap();
         let table = Arc::as_ptr(&engine.newest().tables[&META]);
-        engine
-            .transact(Urgency::Bulk, put("b"))
-            .now_or_never()
-            .unwrap()
-            .unwrap();
+        engine.transact(Urgency::Bulk, put("b")).now_or_never().unwrap().unwrap();
         assert_eq!(table, Arc::as_ptr(&engine.newest().tables[&META]));
     }
 }

@@ -225,10 +225,7 @@ pub(super) struct Buffer {
 impl Overlay {
     /// A transaction that has written nothing.
     pub(super) fn new(base: Arc<dyn Base>) -> Self {
-        Self {
-            base,
-            buffer: Mutex::default(),
-        }
+        Self { base, buffer: Mutex::default() }
     }
 
     /// Takes what the transaction wants to change. Whoever still holds the handle writes to nowhere.

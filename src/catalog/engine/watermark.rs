@@ -65,11 +65,7 @@ impl Watermark {
                 ),
             });
         }
-        Ok(Self {
-            file,
-            claim,
-            renewed_at: now,
-        })
+        Ok(Self { file, claim, renewed_at: now })
     }
 
     /// Claims a durable batch, if the last claim is old enough.
@@ -86,24 +82,16 @@ impl Watermark {
         if batch == self.claim.batch {
             return Ok(());
         }
-        let claim = Claim {
-            counter: self.claim.counter + 1,
-            batch,
-        };
+        let claim = Claim { counter: self.claim.counter + 1, batch };
         let place = (claim.counter % SLOTS as u64) * SLOT_BYTES as u64;
-        self.file
-            .write_all_at(&encode(claim), place)
-            .and_then(|()| self.file.sync_data())
-            .map_err(failed)?;
+        self.file.write_all_at(&encode(claim), place).and_then(|()| self.file.sync_data()).map_err(failed)?;
         self.claim = claim;
         Ok(())
     }
 }
 
 fn failed(cause: std::io::Error) -> EngineError {
-    EngineError::Io {
-        what: format!("the file {FILE}: {cause}"),
-    }
+    EngineError::Io { what: format!("the file {FILE}: {cause}") }
 }
 
 /// The newest claim of a file; that of an empty file is nothing.
@@ -156,10 +144,7 @@ fn decode(slot: &[u8; SLOT_BYTES]) -> Option<Claim> {
     };
     let hash = blake3::hash(&slot[..BODY_BYTES]);
     let is_whole = slot.starts_with(MAGIC) && slot[BODY_BYTES..][..HASH_BYTES] == hash.as_bytes()[..];
-    is_whole.then(|| Claim {
-        counter: number(8),
-        batch: number(16),
-    })
+    is_whole.then(|| Claim { counter: number(8), batch: number(16) })
 }
 
 #[cfg(test)]

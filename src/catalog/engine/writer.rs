@@ -51,36 +51,19 @@ impl Writer {
     /// Starts the thread over a store that has come as far as `marks`.
     pub(super) fn start(store: Arc<dyn Store>, marks: Marks) -> Result<Self, EngineError> {
         let queue = Arc::new(Queue::default());
-        let desk = Desk {
-            queue: queue.clone(),
-            store,
-            marks,
-            failed: None,
-        };
+        let desk = Desk { queue: queue.clone(), store, marks, failed: None };
         let thread = std::thread::Builder::new()
             .name("catalog-writer".to_owned())
             .spawn(move || desk.serve())
-            .map_err(|cause| EngineError::Io {
-                what: format!("could not start the writer's thread: {cause}"),
-            })?;
-        Ok(Self {
-            queue,
-            thread: Some(thread),
-        })
+            .map_err(|cause| EngineError::Io { what: format!("could not start the writer's thread: {cause}") })?;
+        Ok(Self { queue, thread: Some(thread) })
     }
 
     /// Runs a transaction; returns when it is durable.
     pub(super) async fn transact(&self, urgency: Urgency, body: Body) -> Result<u64, EngineError> {
         let room = self.queue.room(urgency).await?;
         let (answer, answered) = oneshot::channel();
-        self.queue.push(
-            urgency,
-            Job {
-                body,
-                answer,
-                _room: room,
-            },
-        )?;
+        self.queue.push(urgency, Job { body, answer, _room: room })?;
         match answered.await {
             Ok(Ok(seq)) => Ok(seq),
             Ok(Err(failure)) => Err(failure.raise()),
@@ -230,10 +213,7 @@ impl Queue {
                 waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (back, pause) = self
-                .arrived
-                .wait_timeout(waiting, REST_AFTER)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (back, pause) = self.arrived.wait_timeout(waiting, REST_AFTER).unwrap_or_else(PoisonError::into_inner);
             waiting = back;
             if pause.timed_out() && waiting.is_empty() {
                 return Woken::Rest;
@@ -265,10 +245,7 @@ impl Queue {
     fn shut(&self) -> Vec<Closer> {
         let mut waiting = self.lock();
         waiting.stage = Stage::Closed;
-        let left = (
-            std::mem::take(&mut waiting.interactive),
-            std::mem::take(&mut waiting.bulk),
-        );
+        let left = (std::mem::take(&mut waiting.interactive), std::mem::take(&mut waiting.bulk));
         let closers = std::mem::take(&mut waiting.closers);
         self.refuse();
         // What a transaction owns may come back to this lock when it is dropped.
@@ -349,9 +326,7 @@ impl Desk {
     fn note(&mut self, outcome: &Result<(), EngineError>) {
         if let (Err(cause), None) = (outcome, &self.failed) {
             error!(%cause, "the catalog could not be written and takes no more writes until dapple is restarted");
-            self.failed = Some(EngineError::Io {
-                what: format!("an earlier write failed: {cause}"),
-            });
+            self.failed = Some(EngineError::Io { what: format!("an earlier write failed: {cause}") });
         }
     }
 

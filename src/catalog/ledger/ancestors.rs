@@ -41,8 +41,5 @@ pub(super) async fn tell_rules(txn: &Txn, unit: DidId, news: BacklogRecord) -> R
 }
 
 fn merge(told: BacklogRecord, news: BacklogRecord) -> BacklogRecord {
-    BacklogRecord {
-        from_seq: told.from_seq.min(news.from_seq),
-        detached: told.detached || news.detached,
-    }
+    BacklogRecord { from_seq: told.from_seq.min(news.from_seq), detached: told.detached || news.detached }
 }

@@ -30,21 +30,9 @@ pub async fn hold(
     if txn.get::<Locks>(&(rule, unit, endpoint)).await?.is_some() {
         return Ok(());
     }
-    let lock = LockRecord {
-        state: LockState::Replicating,
-        since: txn.now(),
-        decision,
-    };
+    let lock = LockRecord { state: LockState::Replicating, since: txn.now(), decision };
     txn.put::<Locks>(&(rule, unit, endpoint), &lock);
-    add_counts(
-        txn,
-        rule,
-        CountsRecord {
-            replicating: 1,
-            ..CountsRecord::default()
-        },
-    )
-    .await?;
+    add_counts(txn, rule, CountsRecord { replicating: 1, ..CountsRecord::default() }).await?;
     if !recount(txn, unit, endpoint).await? {
         fill_from(txn, unit, endpoint, 0).await?;
     }
@@ -54,10 +42,7 @@ pub async fn hold(
 /// Sees to it that files of a unit, from a place on, are looked through for what is missing at an
 /// endpoint.
 pub async fn fill_from(txn: &Txn, unit: DidId, endpoint: EndpointId, seq: u64) -> Result<(), CatalogError> {
-    let from = txn
-        .get::<Filling>(&(unit, endpoint))
-        .await?
-        .map_or(seq, |at| at.min(seq));
+    let from = txn.get::<Filling>(&(unit, endpoint)).await?.map_or(seq, |at| at.min(seq));
     txn.put::<Filling>(&(unit, endpoint), &from);
     Ok(())
 }
@@ -116,14 +101,7 @@ pub async fn recount(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<boo
             continue;
         }
         let change = sum(of_state(&state), negative(of_state(&old.state)));
-        txn.put::<Locks>(
-            &key,
-            &LockRecord {
-                state: state.clone(),
-                since: txn.now(),
-                ..old
-            },
-        );
+        txn.put::<Locks>(&key, &LockRecord { state: state.clone(), since: txn.now(), ..old });
         add_counts(txn, rule, change).await?;
     }
     Ok(complete)
@@ -144,15 +122,7 @@ async fn is_complete(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<boo
 
 /// Changes how many groups of a rule have no place.
 pub async fn count_unplaced(txn: &Txn, rule: RuleId, difference: i64) -> Result<(), CatalogError> {
-    add_counts(
-        txn,
-        rule,
-        CountsRecord {
-            unplaced: difference,
-            ..CountsRecord::default()
-        },
-    )
-    .await
+    add_counts(txn, rule, CountsRecord { unplaced: difference, ..CountsRecord::default() }).await
 }
 
 async fn add_counts(txn: &Txn, rule: RuleId, change: CountsRecord) -> Result<(), CatalogError> {
@@ -167,28 +137,14 @@ async fn add_counts(txn: &Txn, rule: RuleId, change: CountsRecord) -> Result<(),
 
 fn of_state(state: &LockState) -> CountsRecord {
     match state {
-        LockState::Ok => CountsRecord {
-            ok: 1,
-            ..CountsRecord::default()
-        },
-        LockState::Replicating => CountsRecord {
-            replicating: 1,
-            ..CountsRecord::default()
-        },
-        LockState::Stuck { .. } => CountsRecord {
-            stuck: 1,
-            ..CountsRecord::default()
-        },
+        LockState::Ok => CountsRecord { ok: 1, ..CountsRecord::default() },
+        LockState::Replicating => CountsRecord { replicating: 1, ..CountsRecord::default() },
+        LockState::Stuck { .. } => CountsRecord { stuck: 1, ..CountsRecord::default() },
     }
 }
 
 fn negative(counts: CountsRecord) -> CountsRecord {
-    CountsRecord {
-        ok: -counts.ok,
-        replicating: -counts.replicating,
-        stuck: -counts.stuck,
-        unplaced: -counts.unplaced,
-    }
+    CountsRecord { ok: -counts.ok, replicating: -counts.replicating, stuck: -counts.stuck, unplaced: -counts.unplaced }
 }
 
 fn sum(one: CountsRecord, other: CountsRecord) -> CountsRecord {

@@ -82,10 +82,7 @@ impl Fault for MembershipError {
 pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usize, MembershipError> {
     for member in members {
         if !parent.kind.holds(member.kind) {
-            return Err(MembershipError::WrongKind {
-                parent: parent.kind,
-                child: member.kind,
-            });
+            return Err(MembershipError::WrongKind { parent: parent.kind, child: member.kind });
         }
     }
     if parent.kind == DidKind::Container {
@@ -115,10 +112,7 @@ pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
             tell_rules(txn, member.id, attached(0)).await?;
         }
     }
-    txn.emit(&Change::ContentsChanged {
-        parent: parent.id,
-        from_seq: first,
-    });
+    txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
     Ok(new.len())
 }
 
@@ -130,18 +124,12 @@ pub(super) async fn attach_fresh(txn: &Txn, dataset: DidId, files: &[Member]) ->
     }
     let first = add_places(txn, dataset, files).await?;
     tell_rules(txn, dataset, attached(first)).await?;
-    txn.emit(&Change::ContentsChanged {
-        parent: dataset,
-        from_seq: first,
-    });
+    txn.emit(&Change::ContentsChanged { parent: dataset, from_seq: first });
     Ok(())
 }
 
 fn attached(from_seq: u64) -> BacklogRecord {
-    BacklogRecord {
-        from_seq,
-        detached: false,
-    }
+    BacklogRecord { from_seq, detached: false }
 }
 
 async fn add_places(txn: &Txn, parent: DidId, members: &[Member]) -> Result<u64, CatalogError> {
@@ -150,11 +138,7 @@ async fn add_places(txn: &Txn, parent: DidId, members: &[Member]) -> Result<u64,
     for member in members {
         txn.put::<Contents>(&(parent, head.next_seq), &ContentRecord::Member(member.id));
         txn.put::<Parents>(&(member.id, parent), &head.next_seq);
-        head = HeadRecord {
-            next_seq: head.next_seq + 1,
-            members: head.members + 1,
-            bytes: head.bytes + member.bytes,
-        };
+        head = HeadRecord { next_seq: head.next_seq + 1, members: head.members + 1, bytes: head.bytes + member.bytes };
     }
     txn.put::<Heads>(&(parent,), &head);
     Ok(first)
@@ -191,19 +175,8 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
         cover(txn, parent.id, &members, true).await?;
         forget_trouble(txn, parent.id, &members).await?;
     }
-    tell_rules(
-        txn,
-        parent.id,
-        BacklogRecord {
-            from_seq: first,
-            detached: true,
-        },
-    )
-    .await?;
-    txn.emit(&Change::ContentsChanged {
-        parent: parent.id,
-        from_seq: first,
-    });
+    tell_rules(txn, parent.id, BacklogRecord { from_seq: first, detached: true }).await?;
+    txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
     Ok(members.len())
 }
 
@@ -225,10 +198,7 @@ async fn forget_trouble(txn: &Txn, dataset: DidId, files: &[Member]) -> Result<(
 async fn cover(txn: &Txn, dataset: DidId, files: &[Member], leaving: bool) -> Result<(), CatalogError> {
     let prefixes: Vec<_> = files.iter().map(|file| (file.id,)).collect();
     let mut sums = BTreeMap::<EndpointId, Tally>::new();
-    for (file, replicas) in files
-        .iter()
-        .zip(txn.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?)
-    {
+    for (file, replicas) in files.iter().zip(txn.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {
         for ((_, endpoint), replica) in replicas {
             if replica.state == ReplicaState::Available {
                 *sums.entry(endpoint).or_default() += Tally::one(file.bytes);

@@ -39,10 +39,7 @@ pub struct Arrival {
 
 /// Makes replicas available. Those that are already stay as they are. Returns how many are new.
 pub async fn land(txn: &Txn, arrivals: &[Arrival]) -> Result<usize, CatalogError> {
-    let keys: Vec<_> = arrivals
-        .iter()
-        .map(|arrival| (arrival.file, arrival.endpoint))
-        .collect();
+    let keys: Vec<_> = arrivals.iter().map(|arrival| (arrival.file, arrival.endpoint)).collect();
     let there = txn.get_many::<Replicas>(&keys).await?;
     let mut new = BTreeMap::new();
     for (arrival, old) in arrivals.iter().zip(there) {
@@ -113,19 +110,11 @@ pub async fn register(
         };
         put_replica(txn, &arrival);
         sum += Tally::one(bytes);
-        members.push(Member {
-            id: file.id,
-            kind: DidKind::File,
-            bytes,
-        });
+        members.push(Member { id: file.id, kind: DidKind::File, bytes });
     }
     attach_fresh(txn, dataset, &members).await?;
     if !files.is_empty() {
-        count(
-            txn,
-            BTreeMap::from([((dataset, endpoint), sum)]),
-            BTreeMap::from([(endpoint, sum)]),
-        );
+        count(txn, BTreeMap::from([((dataset, endpoint), sum)]), BTreeMap::from([(endpoint, sum)]));
         emit_runs(txn, files.iter().map(|file| (file.id, endpoint)));
     }
     Ok(())
@@ -134,13 +123,7 @@ pub async fn register(
 /// Writes a DID that is new, under its name and its number.
 pub fn put_did(txn: &Txn, id: DidId, record: &DidRecord) {
     let name = (record.scope.to_string(), record.name.to_string());
-    txn.put::<DidNames>(
-        &name,
-        &NameRecord {
-            id,
-            kind: record.kind(),
-        },
-    );
+    txn.put::<DidNames>(&name, &NameRecord { id, kind: record.kind() });
     txn.put::<Dids>(&(id,), record);
 }
 
@@ -169,13 +152,7 @@ pub async fn mark_bad(txn: &Txn, file: DidId, endpoint: EndpointId, bytes: u64) 
     if old.state != ReplicaState::Available {
         return Ok(false);
     }
-    txn.put::<Replicas>(
-        &key,
-        &ReplicaRecord {
-            state: ReplicaState::Bad,
-            ..old
-        },
-    );
+    txn.put::<Replicas>(&key, &ReplicaRecord { state: ReplicaState::Bad, ..old });
     let gone = -Tally::one(bytes);
     add_usage(txn, endpoint, gone);
     for ((_, parent), seq) in txn.scan::<Parents>(&(file,), PARENTS_MAX).await? {
@@ -188,10 +165,7 @@ pub async fn mark_bad(txn: &Txn, file: DidId, endpoint: EndpointId, bytes: u64) 
 }
 
 fn lost(from_seq: u64) -> BacklogRecord {
-    BacklogRecord {
-        from_seq,
-        detached: false,
-    }
+    BacklogRecord { from_seq, detached: false }
 }
 
 fn put_replica(txn: &Txn, arrival: &Arrival) {
@@ -229,11 +203,7 @@ fn emit_runs(txn: &Txn, keys: impl Iterator<Item = (DidId, EndpointId)>) {
     }
     for (endpoint, runs) in runs {
         for (first, count) in runs {
-            txn.emit(&Change::ReplicasChanged {
-                endpoint,
-                first: DidId(first),
-                count,
-            });
+            txn.emit(&Change::ReplicasChanged { endpoint, first: DidId(first), count });
         }
     }
 }

@@ -17,10 +17,7 @@ const READ_MAX: usize = 100_000;
 impl Tally {
     /// One file of so many bytes.
     pub fn one(bytes: u64) -> Self {
-        Self {
-            files: 1,
-            bytes: i64::try_from(bytes).expect("a file is smaller than 8 EiB"),
-        }
+        Self { files: 1, bytes: i64::try_from(bytes).expect("a file is smaller than 8 EiB") }
     }
 }
 
@@ -28,10 +25,7 @@ impl Add for Tally {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            files: self.files + other.files,
-            bytes: self.bytes + other.bytes,
-        }
+        Self { files: self.files + other.files, bytes: self.bytes + other.bytes }
     }
 }
 
@@ -45,10 +39,7 @@ impl Neg for Tally {
     type Output = Self;
 
     fn neg(self) -> Self {
-        Self {
-            files: -self.files,
-            bytes: -self.bytes,
-        }
+        Self { files: -self.files, bytes: -self.bytes }
     }
 }
 

@@ -26,14 +26,7 @@ pub async fn plan(
     }
     let (id, intent) = (TransferId(txn.fresh()), IntentId(txn.fresh()));
     let act = IntentAct::Transfer(id);
-    txn.put::<Intents>(
-        &(file, destination),
-        &IntentRecord {
-            id: intent,
-            decision,
-            act,
-        },
-    );
+    txn.put::<Intents>(&(file, destination), &IntentRecord { id: intent, decision, act });
     let record = TransferRecord {
         file,
         destination,
@@ -119,7 +112,5 @@ pub async fn tell_stuck(
 /// The units that a file can be locked through: itself and the datasets that hold it.
 pub async fn units_of(view: &View, file: DidId) -> Result<Vec<DidId>, CatalogError> {
     let parents = view.scan::<Parents>(&(file,), PARENTS_MAX).await?;
-    Ok(std::iter::once(file)
-        .chain(parents.into_iter().map(|((_, parent), _)| parent))
-        .collect())
+    Ok(std::iter::once(file).chain(parents.into_iter().map(|((_, parent), _)| parent)).collect())
 }

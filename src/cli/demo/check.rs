@@ -22,9 +22,7 @@ impl Tour {
         expect(state == RuleState::Ok, || format!("the rule is {state:?}, not OK"))?;
         let explained = client.explain_rule(stuck.id).await?;
         let helps = explained.problems.iter().any(|problem| !problem.help.is_empty());
-        expect(explained.rule.state == RuleState::Stuck && helps, || {
-            "the stuck rule is not explained".to_owned()
-        })?;
+        expect(explained.rule.state == RuleState::Stuck && helps, || "the stuck rule is not explained".to_owned())?;
         self.check_copies()?;
         self.check_url(server, url).await
     }
@@ -37,10 +35,7 @@ impl Tour {
             let content = std::fs::read(&self.tree).map_err(|error| Failure::io("read", &self.tree, error))?;
             BTreeMap::from([(prefix.join(name), hash(&content))])
         } else {
-            files(&self.tree)?
-                .into_iter()
-                .map(|(path, content)| (prefix.join(path), content))
-                .collect()
+            files(&self.tree)?.into_iter().map(|(path, content)| (prefix.join(path), content)).collect()
         };
         for (name, ..) in ENDPOINTS {
             let found = files(&self.directory.join("sites").join(name))?;
@@ -56,18 +51,9 @@ impl Tour {
         while let Some(chunk) = answer.chunk().await? {
             bytes += chunk.len();
         }
-        let listed = self
-            .session
-            .client
-            .contents(&self.dataset)?
-            .page(1, None)
-            .await?
-            .items
-            .pop();
+        let listed = self.session.client.contents(&self.dataset)?.page(1, None).await?.items.pop();
         let length = listed.map_or(0, |file| file.bytes);
-        expect(bytes as u64 == length, || {
-            "the signed URL does not give the file".to_owned()
-        })?;
+        expect(bytes as u64 == length, || "the signed URL does not give the file".to_owned())?;
         let (rest, last) = url.split_at(url.len() - 8);
         let forged = format!("{rest}{}", last.chars().rev().collect::<String>());
         let refused = self.session.client.download(&forged, 0, None).await.is_err();
@@ -79,11 +65,7 @@ impl Tour {
 }
 
 fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failure> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Failure::Unmet(otherwise()))
-    }
+    if holds { Ok(()) } else { Err(Failure::Unmet(otherwise())) }
 }
 
 /// The regular files below a directory by relative path, each as its hash.

@@ -44,32 +44,13 @@ fn field(month: u32) -> Vec<u8> {
     let mut values = Vec::new();
     for latitude in &latitudes {
         for longitude in &longitudes {
-            values.push(temperature(
-                f64::from(*latitude),
-                f64::from(*longitude),
-                f64::from(month),
-            ));
+            values.push(temperature(f64::from(*latitude), f64::from(*longitude), f64::from(month)));
         }
     }
     let variables = [
-        Variable {
-            name: "lat",
-            dimensions: &[0],
-            units: "degrees_north",
-            values: &latitudes,
-        },
-        Variable {
-            name: "lon",
-            dimensions: &[1],
-            units: "degrees_east",
-            values: &longitudes,
-        },
-        Variable {
-            name: "t2m",
-            dimensions: &[0, 1],
-            units: "K",
-            values: &values,
-        },
+        Variable { name: "lat", dimensions: &[0], units: "degrees_north", values: &latitudes },
+        Variable { name: "lon", dimensions: &[1], units: "degrees_east", values: &longitudes },
+        Variable { name: "t2m", dimensions: &[0, 1], units: "K", values: &values },
     ];
     // Offsets of the data depend on the header's length, which does not depend on them.
     let length = header(&variables, 0).len();
@@ -81,15 +62,10 @@ fn field(month: u32) -> Vec<u8> {
 }
 
 fn axis(points: u32, at: impl Fn(f32) -> f32) -> Vec<f32> {
-    (0..u16::try_from(points).expect("few points"))
-        .map(|step| at(f32::from(step)))
-        .collect()
+    (0..u16::try_from(points).expect("few points")).map(|step| at(f32::from(step))).collect()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a temperature needs no more than single precision"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a temperature needs no more than single precision")]
 fn temperature(latitude: f64, longitude: f64, month: f64) -> f32 {
     let season = (TAU * (month - 6.0) / 12.0).cos() * latitude / 90.0;
     let wave = (3.0 * longitude.to_radians() + month).sin();
@@ -165,9 +141,6 @@ mod tests {
         let data = usize::try_from(values * 4).expect("small");
         assert_eq!((file.len() - data) % 4, 0);
         let first = f32::from_be_bytes(file[file.len() - data..][..4].try_into().expect("four bytes"));
-        assert!(
-            (first - 90.0).abs() < f32::EPSILON,
-            "the data begins with the northern end of the axis"
-        );
+        assert!((first - 90.0).abs() < f32::EPSILON, "the data begins with the northern end of the axis");
     }
 }

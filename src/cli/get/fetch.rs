@@ -65,11 +65,7 @@ impl From<io::Error> for Trouble {
 /// Fetches a file. An error is one that stops the whole get: the server is gone.
 pub(crate) async fn fetch(run: Run, wanted: Wanted) -> Result<Fetched, ClientError> {
     let told = |code: &str, detail: String| {
-        Ok(Fetched::Failed(FailedFile {
-            path: wanted.did.to_string(),
-            code: code.to_owned(),
-            detail,
-        }))
+        Ok(Fetched::Failed(FailedFile { path: wanted.did.to_string(), code: code.to_owned(), detail }))
     };
     match try_fetch(&run, &wanted).await {
         Ok(fetched) => Ok(fetched),
@@ -81,12 +77,7 @@ pub(crate) async fn fetch(run: Run, wanted: Wanted) -> Result<Fetched, ClientErr
 }
 
 async fn try_fetch(run: &Run, wanted: &Wanted) -> Result<Fetched, Trouble> {
-    let (root, path, bytes, checksum) = (
-        run.root.clone(),
-        wanted.path.clone(),
-        wanted.bytes,
-        wanted.checksum.clone(),
-    );
+    let (root, path, bytes, checksum) = (run.root.clone(), wanted.path.clone(), wanted.bytes, wanted.checksum.clone());
     let begun = blocking(move || begin(&root.place(&path)?, bytes, checksum.as_ref())).await?;
     let Begun::Part { part, place } = begun else {
         run.bar.inc(bytes);
@@ -128,10 +119,7 @@ where
     T: Send + 'static,
     E: Into<Trouble> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work)
-        .await
-        .expect("work on files does not panic")
-        .map_err(Into::into)
+    tokio::task::spawn_blocking(work).await.expect("work on files does not panic").map_err(Into::into)
 }
 
 /// What a place looks like before anything is fetched.
@@ -174,26 +162,15 @@ fn begin(place: &Path, bytes: u64, checksum: Option<&Checksum>) -> io::Result<Be
     }
     file.seek(SeekFrom::Start(written))?;
     let algorithm = checksum.map(Checksum::algorithm).filter(|_| written == 0);
-    let part = Part {
-        path,
-        file,
-        written,
-        passing: algorithm.map(|algorithm| Hasher::new(&[algorithm])),
-    };
-    Ok(Begun::Part {
-        part: Box::new(part),
-        place: place.to_owned(),
-    })
+    let part = Part { path, file, written, passing: algorithm.map(|algorithm| Hasher::new(&[algorithm])) };
+    Ok(Begun::Part { part: Box::new(part), place: place.to_owned() })
 }
 
 /// Tells whether the file is there with the right content, as far as that is known.
 fn is_there(place: &Path, bytes: u64, checksum: Option<&Checksum>) -> io::Result<bool> {
     match std::fs::symlink_metadata(place) {
         Ok(found) if found.is_dir() => {
-            return Err(io::Error::new(
-                io::ErrorKind::IsADirectory,
-                "a directory is in its place",
-            ));
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "a directory is in its place"));
         }
         Ok(found) if found.is_file() && found.len() == bytes => {}
         Ok(_) => return Ok(false),
@@ -261,10 +238,7 @@ async fn stream_into(
         if let Ok(Some(chunk)) = &next {
             gathered_bytes += chunk.len();
             if part.written + gathered_bytes as u64 > wanted.bytes {
-                let words = format!(
-                    "the server sends more than the {} bytes that are registered",
-                    wanted.bytes
-                );
+                let words = format!("the server sends more than the {} bytes that are registered", wanted.bytes);
                 return Err(Trouble::Differs(words));
             }
             gathered.push(chunk.clone());
@@ -321,9 +295,7 @@ async fn check(mut part: Part, wanted: &Wanted) -> Result<(Part, Option<String>)
     };
     blocking(move || {
         let hashed = part.hashed(expected.algorithm())?;
-        let found = hashed
-            .checksum(expected.algorithm())
-            .expect("what is asked for is computed");
+        let found = hashed.checksum(expected.algorithm()).expect("what is asked for is computed");
         let differs = (*found != expected).then(|| format!("it has {found}; {expected} is registered"));
         Ok::<_, io::Error>((part, differs))
     })

@@ -55,10 +55,7 @@ impl Root {
     /// Makes the directory if it is missing. Blocks.
     pub(crate) fn make(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            made: Mutex::default(),
-        })
+        Ok(Self { path: path.to_owned(), made: Mutex::default() })
     }
 
     /// The place of a relative path, with its directory made. Blocks.
@@ -66,10 +63,7 @@ impl Root {
         let directory = relative.parent().unwrap_or(Path::new(""));
         if !self.made.lock().expect("making does not panic").contains(directory) {
             self.make_below(directory)?;
-            self.made
-                .lock()
-                .expect("making does not panic")
-                .insert(directory.to_owned());
+            self.made.lock().expect("making does not panic").insert(directory.to_owned());
         }
         Ok(self.path.join(relative))
     }
@@ -84,11 +78,8 @@ impl Root {
             }
             let found = std::fs::symlink_metadata(&path)?;
             if !found.is_dir() {
-                let what = if found.is_symlink() {
-                    "a symbolic link, which may lead elsewhere"
-                } else {
-                    "not a directory"
-                };
+                let what =
+                    if found.is_symlink() { "a symbolic link, which may lead elsewhere" } else { "not a directory" };
                 return Err(io::Error::other(format!("{} is {what}", path.display())));
             }
         }
@@ -134,9 +125,7 @@ mod tests {
 
     #[test]
     fn no_two_segments_share_an_encoding() {
-        let hostile = [
-            "", ".", "..", "%", "%2E", "%2E%2E", "%25", "%252E", "%252E%2E", "%2525", "%25252E",
-        ];
+        let hostile = ["", ".", "..", "%", "%2E", "%2E%2E", "%25", "%252E", "%252E%2E", "%2525", "%25252E"];
         let encoded: HashSet<String> = hostile.iter().map(|text| segment(text)).collect();
         assert_eq!(encoded.len(), hostile.len());
     }

@@ -104,11 +104,7 @@ pub(crate) async fn announce(
         bytes: hashed.stamp.bytes,
         checksum: hashed.checksum.clone(),
     });
-    let new = NewUploads {
-        to: target.to.clone(),
-        endpoint: target.endpoint.clone(),
-        files: files.collect(),
-    };
+    let new = NewUploads { to: target.to.clone(), endpoint: target.endpoint.clone(), files: files.collect() };
     let answers = client.announce(&new).await?;
     let ready = batch.into_iter().zip(answers.items).map(|(file, answer)| match answer {
         UploadView::Done => Ready::AlreadyThere(file.stamp.bytes),

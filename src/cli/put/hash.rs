@@ -26,11 +26,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self {
-            bytes: metadata.len(),
-            inode: metadata.ino(),
-            changed: (metadata.mtime(), metadata.mtime_nsec()),
-        }
+        Self { bytes: metadata.len(), inode: metadata.ino(), changed: (metadata.mtime(), metadata.mtime_nsec()) }
     }
 }
 
@@ -79,16 +75,8 @@ async fn hash_one(found: Found) -> Hashed {
     };
     tokio::task::spawn_blocking(move || match hash(&file) {
         Ok((before, after, checksum)) => {
-            let hashed = HashedFile {
-                file,
-                stamp: before,
-                checksum,
-            };
-            if before == after {
-                Hashed::File(hashed)
-            } else {
-                Hashed::Failed(hashed.changed())
-            }
+            let hashed = HashedFile { file, stamp: before, checksum };
+            if before == after { Hashed::File(hashed) } else { Hashed::Failed(hashed.changed()) }
         }
         Err(error) => Hashed::Failed(file.failed("unreadable", format!("it cannot be read: {error}"))),
     })
@@ -100,10 +88,7 @@ fn hash(file: &LocalFile) -> io::Result<(Stamp, Stamp, Checksum)> {
     let mut open = File::open(&file.path)?;
     let before = Stamp::of(&open.metadata()?);
     let hashed = hash_file(&mut open, &[])?;
-    let after = Stamp {
-        bytes: hashed.bytes,
-        ..Stamp::of(&open.metadata()?)
-    };
+    let after = Stamp { bytes: hashed.bytes, ..Stamp::of(&open.metadata()?) };
     let blake3 = hashed.checksum(Algorithm::Blake3).cloned();
     Ok((before, after, blake3.expect("BLAKE3 is always computed")))
 }

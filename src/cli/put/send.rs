@@ -107,10 +107,7 @@ async fn attempt(client: &Client, upload: &Upload, bar: &ProgressBar) -> Attempt
         match read_whole(file).await {
             Ok(content) => {
                 let open = || Payload::Whole(content.clone());
-                client
-                    .upload(&upload.url, bytes, open)
-                    .await
-                    .inspect(|_| shown.add(bytes))
+                client.upload(&upload.url, bytes, open).await.inspect(|_| shown.add(bytes))
             }
             Err(failed) => return Attempt::Ended(Sent::Failed(failed)),
         }
@@ -142,10 +139,7 @@ struct Shown {
 
 impl Shown {
     fn on(bar: &ProgressBar) -> Self {
-        Self {
-            bar: bar.clone(),
-            bytes: Arc::default(),
-        }
+        Self { bar: bar.clone(), bytes: Arc::default() }
     }
 
     fn add(&self, bytes: u64) {

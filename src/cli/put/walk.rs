@@ -29,11 +29,7 @@ pub(crate) struct LocalFile {
 
 impl LocalFile {
     pub(crate) fn failed(&self, code: &str, detail: impl Into<String>) -> FailedFile {
-        FailedFile {
-            path: self.path.display().to_string(),
-            code: code.to_owned(),
-            detail: detail.into(),
-        }
+        FailedFile { path: self.path.display().to_string(), code: code.to_owned(), detail: detail.into() }
     }
 }
 
@@ -90,30 +86,19 @@ fn below(entry: &DirEntry, prefix: Option<&str>) -> (PathBuf, Option<String>) {
 }
 
 fn join(prefix: &str, part: &str) -> String {
-    if prefix.is_empty() {
-        part.to_owned()
-    } else {
-        format!("{prefix}/{part}")
-    }
+    if prefix.is_empty() { part.to_owned() } else { format!("{prefix}/{part}") }
 }
 
 fn name_file(path: &Path, prefix: Option<&str>, file_name: &OsStr) -> Found {
     let failed = |code: &str, detail: String| {
-        Found::Failed(FailedFile {
-            path: path.display().to_string(),
-            code: code.to_owned(),
-            detail,
-        })
+        Found::Failed(FailedFile { path: path.display().to_string(), code: code.to_owned(), detail })
     };
     let (Some(prefix), Some(part)) = (prefix, file_name.to_str()) else {
         let detail = "its name is not UTF-8, and a DID's must be; rename it".to_owned();
         return failed("name-not-utf8", detail);
     };
     match DidName::parse(&join(prefix, part)) {
-        Ok(name) => Found::File(LocalFile {
-            path: path.to_owned(),
-            name,
-        }),
+        Ok(name) => Found::File(LocalFile { path: path.to_owned(), name }),
         Err(error) => failed("name-invalid", error.to_string()),
     }
 }
@@ -171,10 +156,7 @@ mod tests {
         let (names, skipped, failed) = walked(root, "era5");
         assert_eq!(names, ["era5/a/b/%41#", "era5/a/y+z", "era5/x 1.nc"]);
         assert_eq!(skipped, 1);
-        assert_eq!(
-            failed,
-            ["name-invalid", "name-invalid", "name-not-utf8", "name-not-utf8"]
-        );
+        assert_eq!(failed, ["name-invalid", "name-invalid", "name-not-utf8", "name-not-utf8"]);
         assert_eq!(walked(&root.join("a"), "").0, ["b/%41#", "y+z"]);
         assert_eq!(walked(&root.join("a/y+z"), "era5").0, ["era5/y+z"]);
     }

@@ -134,11 +134,7 @@ async fn announce(State(lake): State<Lake>, Json(new): Json<NewUploads>) -> Json
         }
     };
     let items: Vec<Value> = new.files.iter().map(answer).collect();
-    assert!(
-        items
-            .iter()
-            .all(|item| serde_json::from_value::<UploadView>(item.clone()).is_ok())
-    );
+    assert!(items.iter().all(|item| serde_json::from_value::<UploadView>(item.clone()).is_ok()));
     Json(json!({"items": items}))
 }
 
@@ -214,20 +210,14 @@ async fn mint(State(lake): State<Lake>, Json(new): Json<Value>) -> Json<Value> {
     let did = new["did"].as_str().expect("a DID");
     let name = did.split_once(':').expect("a DID").1;
     let is_file = lake.inside().files.contains_key(name);
-    let url = if is_file {
-        format!("/signed/{name}")
-    } else {
-        "/signed/".to_owned()
-    };
+    let url = if is_file { format!("/signed/{name}") } else { "/signed/".to_owned() };
     Json(json!({"url": url, "did": did, "expires_at": TIME}))
 }
 
 async fn download(State(lake): State<Lake>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     assert!(!headers.contains_key("authorization"), "the URL is the permission");
     let mut lake = lake.inside();
-    let range = headers
-        .get("range")
-        .map(|range| range.to_str().expect("text").to_owned());
+    let range = headers.get("range").map(|range| range.to_str().expect("text").to_owned());
     lake.ranges.push(range.clone());
     let Some(bytes) = lake.corrupt.get(&name).or(lake.files.get(&name)).cloned() else {
         return problem(StatusCode::NOT_FOUND, "file-not-found");

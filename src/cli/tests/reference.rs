@@ -62,10 +62,7 @@ fn the_reference_page_is_what_the_program_says() {
         std::fs::write(&path, &page).expect("docs can be written");
     }
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        stored == page,
-        "docs/cli.md differs from --help: run `UPDATE_DOCS=1 cargo test --lib reference`"
-    );
+    assert!(stored == page, "docs/cli.md differs from --help: run `UPDATE_DOCS=1 cargo test --lib reference`");
 }
 
 /// Global options are told once, with the program itself.

@@ -9,11 +9,7 @@ const TERM: &str = "an endpoint name, `attribute=value`, `*` or `(`";
 
 /// Reads a whole text as one expression.
 pub(super) fn parse(text: &str) -> Result<Chain, InvalidExpression> {
-    let mut parser = Parser {
-        chars: text.chars().take(EXPRESSION_CHARS_MAX + 1).collect(),
-        at: 0,
-        open: Vec::new(),
-    };
+    let mut parser = Parser { chars: text.chars().take(EXPRESSION_CHARS_MAX + 1).collect(), at: 0, open: Vec::new() };
     if parser.chars.len() > EXPRESSION_CHARS_MAX {
         let message = format!("an endpoint expression has at most {EXPRESSION_CHARS_MAX} characters");
         return Err(parser.error_at(EXPRESSION_CHARS_MAX, message));
@@ -82,9 +78,7 @@ impl Parser {
                 self.at += 1;
                 Ok(Term::Group(Box::new(chain)))
             }
-            _ => Err(self.error(format!(
-                "expected `|`, `&`, `\\`, or `)` for the `(` at character {opened}"
-            ))),
+            _ => Err(self.error(format!("expected `|`, `&`, `\\`, or `)` for the `(` at character {opened}"))),
         }
     }
 
@@ -130,11 +124,7 @@ impl Parser {
             }
             after_letter = is_letter;
         }
-        if after_letter {
-            Ok(Primitive::Name(word))
-        } else {
-            Err(self.error("a name ends with a letter or digit"))
-        }
+        if after_letter { Ok(Primitive::Name(word)) } else { Err(self.error("a name ends with a letter or digit")) }
     }
 
     fn peek(&self) -> Option<char> {
@@ -151,21 +141,16 @@ impl Parser {
     /// The error at the reader's place. White space is the commonest mistake and has its own words.
     fn error(&self, expected: impl Into<String>) -> InvalidExpression {
         match self.peek() {
-            Some(c) if c.is_whitespace() => self.error_at(
-                self.at,
-                "an endpoint expression has no spaces: remove the one at the caret",
-            ),
+            Some(c) if c.is_whitespace() => {
+                self.error_at(self.at, "an endpoint expression has no spaces: remove the one at the caret")
+            }
             _ => self.error_at(self.at, expected),
         }
     }
 
     fn error_at(&self, index: usize, message: impl Into<String>) -> InvalidExpression {
         let show = |c: &char| if c.is_control() { ' ' } else { *c };
-        InvalidExpression {
-            message: message.into(),
-            text: self.chars.iter().map(show).collect(),
-            column: index + 1,
-        }
+        InvalidExpression { message: message.into(), text: self.chars.iter().map(show).collect(), column: index + 1 }
     }
 }
 

@@ -13,16 +13,9 @@ fn endpoint(number: u32, name: &str, attributes: &[(&str, &str)]) -> Endpoint {
     Endpoint {
         id: EndpointId(number),
         name: EndpointName::parse(name).expect("valid"),
-        kind: if number == 0 {
-            EndpointKind::Memory
-        } else {
-            EndpointKind::Posix
-        },
+        kind: if number == 0 { EndpointKind::Memory } else { EndpointKind::Posix },
         location: String::new(),
-        attributes: attributes
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
+        attributes: attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         created_at: Timestamp::default(),
     }
 }
@@ -30,11 +23,7 @@ fn endpoint(number: u32, name: &str, attributes: &[(&str, &str)]) -> Endpoint {
 fn lake() -> Vec<Endpoint> {
     vec![
         endpoint(0, "a", &[("tier", "1"), ("country", "DE"), ("fast", "True")]),
-        endpoint(
-            1,
-            "b",
-            &[("tier", "2"), ("country", "DE"), ("fast", "true"), ("q.x", "5")],
-        ),
+        endpoint(1, "b", &[("tier", "2"), ("country", "DE"), ("fast", "true"), ("q.x", "5")]),
         endpoint(2, "c", &[("tier", "1"), ("country", "FR"), ("fast", "False")]),
         endpoint(3, "d-1", &[("tier", "none"), ("country", "CH"), ("age", "-3")]),
         endpoint(4, "fast", &[("tier", "10"), ("age", "1e2")]),
@@ -152,10 +141,7 @@ fn length_and_nesting_are_bounded() {
     assert!(Expression::parse(&"a".repeat(EXPRESSION_CHARS_MAX)).is_ok());
     let error = Expression::parse(&"(".repeat(1_000_000)).expect_err("too long");
     assert_eq!(error.column(), EXPRESSION_CHARS_MAX + 1);
-    assert!(
-        error.to_string().len() < 3 * EXPRESSION_CHARS_MAX,
-        "a long text is not shown whole"
-    );
+    assert!(error.to_string().len() < 3 * EXPRESSION_CHARS_MAX, "a long text is not shown whole");
 
     let siblings = vec!["(a)"; 200].join("|");
     assert!(Expression::parse(&siblings).is_ok(), "groups side by side do not nest");
@@ -172,10 +158,7 @@ fn explain_names_each_primitive_in_order_with_what_it_matches() {
             format!("{primitive}: {}", names.join(" "))
         })
         .collect();
-    assert_eq!(
-        told,
-        ["tier=1: a c", "fast: a b fast", "*: a b c d-1 fast", "tier>01: b fast"]
-    );
+    assert_eq!(told, ["tier=1: a c", "fast: a b fast", "*: a b c d-1 fast", "tier>01: b fast"]);
 }
 
 #[test]
@@ -239,9 +222,7 @@ impl Naive {
 }
 
 fn naive() -> impl Strategy<Value = Naive> {
-    let leaves = [
-        "*", "a", "b", "zz", "fast", "t=1", "t=2", "t<2", "t>1", "t<1e1", "u=x", "u>0",
-    ];
+    let leaves = ["*", "a", "b", "zz", "fast", "t=1", "t=2", "t<2", "t>1", "t<1e1", "u=x", "u>0"];
     let leaf = proptest::sample::select(leaves.to_vec()).prop_map(Naive::Leaf);
     leaf.prop_recursive(4, 24, 5, |inner| {
         let link = (proptest::sample::select(vec!['|', '&', '\\']), inner);

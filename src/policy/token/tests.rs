@@ -41,10 +41,7 @@ fn grant(methods: Methods, target: Target) -> Grant {
 }
 
 fn object() -> Grant {
-    let target = Target::Object {
-        did: did("climate:t2m/2026.nc"),
-        id: DidId(u64::MAX),
-    };
+    let target = Target::Object { did: did("climate:t2m/2026.nc"), id: DidId(u64::MAX) };
     grant(Methods::READ, target)
 }
 
@@ -61,11 +58,7 @@ fn upload(did: Did) -> Grant {
 }
 
 fn dataset(up_to_seq: Option<u64>) -> Grant {
-    let target = Target::Dataset {
-        did: did("climate:t2m"),
-        id: DidId(5),
-        up_to_seq,
-    };
+    let target = Target::Dataset { did: did("climate:t2m"), id: DidId(5), up_to_seq };
     grant(Methods::READ, target)
 }
 
@@ -84,12 +77,7 @@ fn malformed(result: &Result<Grant, GrantError>) -> bool {
 
 #[test]
 fn a_grant_survives_its_journey() {
-    for grant in [
-        object(),
-        dataset(None),
-        dataset(Some(17)),
-        upload(did("s:ü \"quoted\"")),
-    ] {
+    for grant in [object(), dataset(None), dataset(Some(17)), upload(did("s:ü \"quoted\""))] {
         let token = key().mint(&grant).expect("mints");
         assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
         assert_eq!(verifier().verify(&token, at(ISSUED_AT)), Ok(grant));
@@ -110,10 +98,7 @@ fn a_seed_gives_the_key_that_rfc_8032_says() {
     let seed = blake3::Hash::from_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
     let key = SigningKey::from_seed(*seed.expect("hexadecimal").as_bytes());
     let public = blake3::Hash::from_bytes(key.public_key()).to_hex();
-    assert_eq!(
-        public.as_str(),
-        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-    );
+    assert_eq!(public.as_str(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
     assert_eq!(key.key_id(), key_id(&key.public_key()));
     assert_eq!(key.key_id().len(), 16);
 }
@@ -129,15 +114,9 @@ fn time_is_exact_at_the_end_and_lenient_at_the_beginning() {
     let token = key().mint(&object()).expect("mints");
     let verify = |millis| verifier().verify(&token, Timestamp::from_millis(millis)).map(|_| ());
     assert_eq!(verify(EXPIRES_AT * 1_000 - 1), Ok(()));
-    assert_eq!(
-        verify(EXPIRES_AT * 1_000),
-        Err(GrantError::Expired { at: at(EXPIRES_AT) })
-    );
+    assert_eq!(verify(EXPIRES_AT * 1_000), Err(GrantError::Expired { at: at(EXPIRES_AT) }));
     assert_eq!(verify((ISSUED_AT - 30) * 1_000), Ok(()));
-    assert_eq!(
-        verify((ISSUED_AT - 30) * 1_000 - 1),
-        Err(GrantError::NotYetValid { from: at(ISSUED_AT) })
-    );
+    assert_eq!(verify((ISSUED_AT - 30) * 1_000 - 1), Err(GrantError::NotYetValid { from: at(ISSUED_AT) }));
     assert!(verify(u64::MAX).is_err());
     assert!(verify(0).is_err());
 }
@@ -148,10 +127,7 @@ fn only_trusted_keys_open() {
     assert_eq!(verifier().verify(&token, at(ISSUED_AT)), Err(GrantError::UnknownKey));
 
     // A stranger signs under the name of the trusted key.
-    let stranger = SigningKey {
-        header: key().header,
-        ..SigningKey::from_seed([8; 32])
-    };
+    let stranger = SigningKey { header: key().header, ..SigningKey::from_seed([8; 32]) };
     let token = stranger.mint(&object()).expect("mints");
     assert_eq!(verifier().verify(&token, at(ISSUED_AT)), Err(GrantError::BadSignature));
 
@@ -183,10 +159,7 @@ fn parts_of_two_tokens_do_not_combine() {
     let (head, signature) = one.rsplit_once('.').expect("three parts");
     let (other_head, _) = two.rsplit_once('.').expect("three parts");
     let swapped = format!("{other_head}.{signature}");
-    assert_eq!(
-        verifier().verify(&swapped, at(ISSUED_AT)),
-        Err(GrantError::BadSignature)
-    );
+    assert_eq!(verifier().verify(&swapped, at(ISSUED_AT)), Err(GrantError::BadSignature));
     for broken in [
         "",
         ".",
@@ -210,12 +183,8 @@ fn the_algorithm_is_pinned() {
     let payload = payload.split('.').nth(1).expect("three parts");
     // {"typ":"JWT","alg":"none","kid":"..."}, without and with something in the signature's place.
     let none = base64url(&json!({"typ": "JWT", "alg": "none", "kid": key().key_id()}));
-    assert!(malformed(
-        &verifier().verify(&format!("{none}.{payload}."), at(ISSUED_AT))
-    ));
-    assert!(malformed(
-        &verifier().verify(&format!("{none}.{payload}.AAAA"), at(ISSUED_AT))
-    ));
+    assert!(malformed(&verifier().verify(&format!("{none}.{payload}."), at(ISSUED_AT))));
+    assert!(malformed(&verifier().verify(&format!("{none}.{payload}.AAAA"), at(ISSUED_AT))));
 
     // The classic substitution: the public key, known to all, as the secret of an HMAC.
     for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
@@ -319,22 +288,13 @@ fn grants_without_sense_and_tokens_beyond_the_limit_are_not_minted() {
     // Each quote is escaped in JSON, so this name, though allowed, grows beyond the limit.
     let long = upload(did(&format!("s:{}", vec!["\"".repeat(200); 4].join("/"))));
     for grant in [no_method, wrong_method, no_time, long] {
-        assert!(
-            matches!(key().mint(&grant), Err(GrantError::Malformed { .. })),
-            "{grant:?}"
-        );
+        assert!(matches!(key().mint(&grant), Err(GrantError::Malformed { .. })), "{grant:?}");
     }
     let longest = vec!["x".repeat(200); 4].join("/");
-    let token = key()
-        .mint(&upload(did(&format!("s:{longest}"))))
-        .expect("ordinary names fit");
+    let token = key().mint(&upload(did(&format!("s:{longest}")))).expect("ordinary names fit");
     assert!(verifier().verify(&token, at(ISSUED_AT)).is_ok());
     let usual = key().mint(&object()).expect("mints");
-    assert!(
-        usual.len() < 560,
-        "{} characters are more than the docs say",
-        usual.len()
-    );
+    assert!(usual.len() < 560, "{} characters are more than the docs say", usual.len());
     let padded = format!("{token}{}", "A".repeat(TOKEN_BYTES_MAX));
     assert_eq!(verifier().verify(&padded, at(ISSUED_AT)), Err(TOO_LONG));
 }

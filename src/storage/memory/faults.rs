@@ -98,10 +98,7 @@ impl Faults {
 
     pub(super) fn up(&self, path: &str) -> Result<(), StorageError> {
         if self.lock().down {
-            return Err(StorageError::Unavailable {
-                path: path.to_owned(),
-                what: "it is switched off".to_owned(),
-            });
+            return Err(StorageError::Unavailable { path: path.to_owned(), what: "it is switched off".to_owned() });
         }
         Ok(())
     }

@@ -19,10 +19,7 @@ fn path(text: &str) -> StoragePath {
 }
 
 fn chunks(parts: &[&'static str]) -> ByteStream {
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|part| Ok(Bytes::from_static(part.as_bytes())))
-        .collect();
+    let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
     stream::iter(parts).boxed()
 }
 

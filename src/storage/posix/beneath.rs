@@ -33,11 +33,7 @@ pub(super) struct Root {
 
 impl Root {
     pub(super) fn new(path: PathBuf, by_segment: bool) -> Self {
-        Self {
-            path,
-            by_segment,
-            syncs: Syncs::default(),
-        }
+        Self { path, by_segment, syncs: Syncs::default() }
     }
 
     /// The root as people know it.
@@ -49,10 +45,7 @@ impl Root {
     pub(super) fn open(&self) -> std::result::Result<Beneath, StorageError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::openat(CWD, &self.path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Beneath {
-                fd,
-                by_segment: self.by_segment,
-            }),
+            Ok(fd) => Ok(Beneath { fd, by_segment: self.by_segment }),
             Err(Errno::NOENT | Errno::NOTDIR) => Err(StorageError::NoRoot { root: self.name() }),
             Err(errno) => Err(fault(&self.name(), errno)),
         }

@@ -18,19 +18,13 @@ pub(super) fn fault(path: &str, errno: Errno) -> StorageError {
         Errno::ISDIR => outside(&path, "it is a directory"),
         Errno::NXIO | Errno::NODEV => outside(&path, "it is a socket, pipe or device"),
         Errno::NAMETOOLONG => outside(&path, "the file system takes no name so long"),
-        other => StorageError::Unavailable {
-            path,
-            what: std::io::Error::from(other).to_string(),
-        },
+        other => StorageError::Unavailable { path, what: std::io::Error::from(other).to_string() },
     }
 }
 
 /// The name leads to something that cannot hold a replica.
 pub(super) fn outside(path: &str, why: &str) -> StorageError {
-    StorageError::Outside {
-        path: path.to_owned(),
-        why: why.to_owned(),
-    }
+    StorageError::Outside { path: path.to_owned(), why: why.to_owned() }
 }
 
 #[cfg(test)]

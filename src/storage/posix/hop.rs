@@ -18,10 +18,7 @@ pub(super) struct Hop<T> {
 impl<T: Send + 'static> Hop<T> {
     /// Starts it; `path` is named if the runtime ends first.
     pub(super) fn start(path: &str, work: impl FnOnce() -> Result<T, StorageError> + Send + 'static) -> Self {
-        Self {
-            path: path.to_owned(),
-            task: tokio::task::spawn_blocking(work),
-        }
+        Self { path: path.to_owned(), task: tokio::task::spawn_blocking(work) }
     }
 }
 

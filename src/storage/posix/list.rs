@@ -102,10 +102,7 @@ impl Walk {
         let level = self.levels.last()?;
         let path = format!("{}{}", level.prefix, name.to_string_lossy());
         if name.to_str().is_err() {
-            return Some(Err(StorageError::Unavailable {
-                path,
-                what: "its name is not UTF-8".to_owned(),
-            }));
+            return Some(Err(StorageError::Unavailable { path, what: "its name is not UTF-8".to_owned() }));
         }
         match self.enter_or_measure(&path, name, kind) {
             Ok(bytes) => bytes.map(|bytes| Ok(Listed { path, bytes })),
@@ -132,9 +129,9 @@ impl Walk {
                 self.descend(format!("{path}/"), directory)?;
                 Ok(None)
             }
-            (FileType::RegularFile, Some(stat)) => Ok(Some(
-                u64::try_from(stat.st_size).expect("files have no negative length"),
-            )),
+            (FileType::RegularFile, Some(stat)) => {
+                Ok(Some(u64::try_from(stat.st_size).expect("files have no negative length")))
+            }
             _ => Ok(None),
         }
     }

@@ -72,9 +72,6 @@ mod tests {
         link_and_unlink(&directory, "one", "final").expect("free");
         write("two");
         assert_eq!(link_and_unlink(&directory, "two", "final"), Err(Errno::EXIST));
-        assert_eq!(
-            (read("one"), read("two").as_deref(), read("final").as_deref()),
-            (None, Some("two"), Some("one"))
-        );
+        assert_eq!((read("one"), read("two").as_deref(), read("final").as_deref()), (None, Some("two"), Some("one")));
     }
 }

@@ -18,9 +18,7 @@ pub(super) fn stat(root: &Root, path: &str) -> Result<ObjectInfo, StorageError> 
     let fault = |errno| fault(path, errno);
     let file = root.open()?.open(path, OFlags::PATH, Links::Inward).map_err(fault)?;
     let stat = rustix::fs::fstat(&file).map_err(fault)?;
-    Ok(ObjectInfo {
-        bytes: object_bytes(path, &stat)?,
-    })
+    Ok(ObjectInfo { bytes: object_bytes(path, &stat)? })
 }
 
 /// Opens an object for reading and tells its length. Does not wait for the other end of a pipe.
@@ -44,11 +42,7 @@ pub(super) fn open_stream(
     let range = range.unwrap_or(ByteRange { start: 0, end: bytes });
     let needed = range.end.max(range.start);
     if needed > bytes {
-        return Err(StorageError::WrongLength {
-            path,
-            expected: needed,
-            found: bytes,
-        });
+        return Err(StorageError::WrongLength { path, expected: needed, found: bytes });
     }
     if range.length() == 0 {
         return Ok(stream::empty().boxed());
@@ -58,12 +52,7 @@ pub(super) fn open_stream(
     let next = range.start + first.len() as u64;
     if next < range.end {
         // Only advice: reading works without.
-        let _ = rustix::fs::fadvise(
-            &reading.file,
-            range.start,
-            NonZeroU64::new(range.length()),
-            Advice::Sequential,
-        );
+        let _ = rustix::fs::fadvise(&reading.file, range.start, NonZeroU64::new(range.length()), Advice::Sequential);
     }
     let rest = stream::unfold(Ahead::new(reading, next), Ahead::take);
     Ok(stream::iter([Ok(first)]).chain(rest).boxed())
@@ -113,11 +102,7 @@ struct Ahead {
 
 impl Ahead {
     fn new(reading: Arc<Reading>, next: u64) -> Self {
-        let mut ahead = Self {
-            reading,
-            next,
-            hop: None,
-        };
+        let mut ahead = Self { reading, next, hop: None };
         ahead.start();
         ahead
     }

@@ -33,9 +33,7 @@ pub(super) async fn stage(
 ) -> Result<Staged, StorageError> {
     let batch = gather(&mut content).await?;
     let mut is_last = batch.is_last;
-    let mut hop = Hop::start(&temporary.clone(), move || {
-        Part::create(&root, temporary, bytes)?.take(batch)
-    });
+    let mut hop = Hop::start(&temporary.clone(), move || Part::create(&root, temporary, bytes)?.take(batch));
     while !is_last {
         let (part, batch) = match select(hop, pin!(gather(&mut content))).await {
             Either::Left((part, gathering)) => (part?, gathering.await),
@@ -64,11 +62,7 @@ pub(super) async fn stage_copy(
         let (source, source_path) = source;
         let (file, found) = read::open(&source, &source_path, Links::Inward)?;
         if found != bytes {
-            return Err(StorageError::WrongLength {
-                path: source_path,
-                expected: bytes,
-                found,
-            });
+            return Err(StorageError::WrongLength { path: source_path, expected: bytes, found });
         }
         Part::create(&root, temporary, bytes)?.copy_slice(file)
     });
@@ -148,14 +142,7 @@ impl Part {
                 made => break made.map_err(|errno| fault(&path, errno))?,
             }
         };
-        let part = Self {
-            root: root.clone(),
-            path,
-            directory,
-            file,
-            expected,
-            written: 0,
-        };
+        let part = Self { root: root.clone(), path, directory, file, expected, written: 0 };
         match part.reserve() {
             Ok(()) => Ok(part),
             Err(error) => Err(part.fail(error)),
@@ -248,11 +235,7 @@ impl Part {
     }
 
     fn wrong_length(&self, found: u64) -> StorageError {
-        StorageError::WrongLength {
-            path: self.path.clone(),
-            expected: self.expected,
-            found,
-        }
+        StorageError::WrongLength { path: self.path.clone(), expected: self.expected, found }
     }
 
     fn fail(self, error: StorageError) -> StorageError {

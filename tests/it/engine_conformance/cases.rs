@@ -64,23 +64,12 @@ pub(super) async fn scans_merge_own_writes_in_both_directions(engine: Arc<dyn En
         (10..150_u8).for_each(|n| tx.delete(LEFT, Bytes::copy_from_slice(&[n])));
         tx.put(LEFT, Bytes::from(vec![100, 5]), Bytes::from("own"));
         tx.put(LEFT, Bytes::from(vec![160]), Bytes::from("own"));
-        let range = Range {
-            from: Bytes::from(vec![8]),
-            to: Bytes::from(vec![162]),
-            reverse: false,
-            limit: 100,
-        };
+        let range = Range { from: Bytes::from(vec![8]), to: Bytes::from(vec![162]), reverse: false, limit: 100 };
         let forward = tx.scan(LEFT, &range).await?;
-        let expected: Vec<Vec<u8>> = [vec![8], vec![9], vec![100, 5]]
-            .into_iter()
-            .chain((150..162).map(|n| vec![n]))
-            .collect();
+        let expected: Vec<Vec<u8>> =
+            [vec![8], vec![9], vec![100, 5]].into_iter().chain((150..162).map(|n| vec![n])).collect();
         assert_eq!(keys(&forward), expected);
-        assert!(
-            forward
-                .iter()
-                .any(|row| *row == (Bytes::from(vec![160]), Bytes::from("own")))
-        );
+        assert!(forward.iter().any(|row| *row == (Bytes::from(vec![160]), Bytes::from("own"))));
         let backward = tx.scan(LEFT, &range.clone().reversed()).await?;
         assert_eq!(backward, forward.iter().rev().cloned().collect::<Vec<_>>());
         for limit in 0..=forward.len() + 1 {
@@ -106,12 +95,7 @@ pub(super) async fn many_ranges_are_answered_one_by_one(engine: Arc<dyn Engine>)
     };
     transact(&engine, store).await.unwrap();
     let prefix = |first: u8, limit| Range::prefix(&[first], limit);
-    let empty = Range {
-        from: Bytes::from(vec![5]),
-        to: Bytes::from(vec![4]),
-        reverse: false,
-        limit: 9,
-    };
+    let empty = Range { from: Bytes::from(vec![5]), to: Bytes::from(vec![4]), reverse: false, limit: 9 };
     // Neighbours, a full one among them, one backwards, one without keys, one again.
     let ranges = vec![
         prefix(1, 99),
@@ -399,13 +383,7 @@ pub(super) async fn limits_are_kept(engine: Arc<dyn Engine>) {
     limit_lies_between(&engine, "keys", changes(10_000), changes(10_001)).await;
     limit_lies_between(&engine, "bytes", values(full), values(full + 1)).await;
     limit_lies_between(&engine, "bytes in a key", key(KEY_BYTES_MAX), key(KEY_BYTES_MAX + 1)).await;
-    limit_lies_between(
-        &engine,
-        "bytes in a value",
-        value(VALUE_BYTES_MAX),
-        value(VALUE_BYTES_MAX + 1),
-    )
-    .await;
+    limit_lies_between(&engine, "bytes in a value", value(VALUE_BYTES_MAX), value(VALUE_BYTES_MAX + 1)).await;
     let same_key_again_and_again = |tx: Tx| async move {
         (0..2 * TRANSACTION_KEYS_MAX).for_each(|_| tx.put(LEFT, Bytes::from("a"), Bytes::from("b")));
         Ok(Verdict::Commit)

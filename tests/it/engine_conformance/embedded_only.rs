@@ -50,9 +50,7 @@ async fn everything_is_there_after_a_restart() {
 }
 
 fn journal_bytes(directory: &Path) -> u64 {
-    let files = std::fs::read_dir(directory.join("database"))
-        .unwrap()
-        .map(Result::unwrap);
+    let files = std::fs::read_dir(directory.join("database")).unwrap().map(Result::unwrap);
     let journals = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "jnl"));
     journals.map(|file| file.metadata().unwrap().len()).sum()
 }
@@ -61,10 +59,7 @@ fn journal_bytes(directory: &Path) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_is_whole_while_tables_are_flushed() {
     let directory = tempfile::tempdir().unwrap();
-    let always_flushing = EmbeddedSettings {
-        memtable_bytes: 64 << 10,
-        ..EmbeddedSettings::default()
-    };
+    let always_flushing = EmbeddedSettings { memtable_bytes: 64 << 10, ..EmbeddedSettings::default() };
     let engine = Embedded::open(directory.path(), &always_flushing, SystemClock::shared()).unwrap();
     let engine: Arc<dyn Engine> = engine;
     let is_over = Arc::new(AtomicBool::new(false));
@@ -80,11 +75,7 @@ async fn a_snapshot_is_whole_while_tables_are_flushed() {
         let write = move |tx: Tx| async move {
             tx.put(LEFT, Bytes::from("first"), to_value(n));
             for row in 0..100 {
-                tx.put(
-                    LEFT,
-                    to_value(n * 7_919 % 100 * 1_000 + row),
-                    Bytes::from(vec![1; 1_000]),
-                );
+                tx.put(LEFT, to_value(n * 7_919 % 100 * 1_000 + row), Bytes::from(vec![1; 1_000]));
             }
             tx.put(RIGHT, Bytes::from("last"), to_value(n));
             Ok(Verdict::Commit)
@@ -185,11 +176,7 @@ fn largest_file(directory: &Path) -> PathBuf {
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_by_a_kill() {
-    let rounds = if std::env::var(LONG).is_ok_and(|long| long == "1") {
-        200
-    } else {
-        8
-    };
+    let rounds = if std::env::var(LONG).is_ok_and(|long| long == "1") { 200 } else { 8 };
     let directory = tempfile::tempdir().unwrap();
     let clock = SystemClock::shared();
     let mut acknowledged = 0;
@@ -209,11 +196,7 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
 /// Has a child write, and kills it. The number of the newest transaction it acknowledged.
 fn write_until_killed(directory: &Path, is_early: bool, pause: Duration) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "engine_conformance::embedded_only::crashing_writer",
-            "--exact",
-            "--nocapture",
-        ])
+        .args(["engine_conformance::embedded_only::crashing_writer", "--exact", "--nocapture"])
         .env(CHILD_DIRECTORY, directory)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -296,10 +279,7 @@ fn value_of(n: u64, table: Table, row: u64) -> Bytes {
     let seed = blake3::hash(format!("{n} {} {row}", table.name).as_bytes());
     let size = 60 + usize::from(seed.as_bytes()[0]);
     let mut value = vec![0; size];
-    blake3::Hasher::new()
-        .update(seed.as_bytes())
-        .finalize_xof()
-        .fill(&mut value);
+    blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut value);
     value.into()
 }
 
@@ -322,9 +302,6 @@ async fn check_whole(engine: &Arc<dyn Engine>) -> u64 {
     }
     let newest = engine.changes(last.saturating_sub(1), 9).await.unwrap();
     let expected = (last > 0).then(|| (last, to_value(last)));
-    assert_eq!(
-        newest.into_iter().map(|entry| (entry.seq, entry.change)).next(),
-        expected
-    );
+    assert_eq!(newest.into_iter().map(|entry| (entry.seq, entry.change)).next(), expected);
     last
 }

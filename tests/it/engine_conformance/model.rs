@@ -146,11 +146,7 @@ async fn clear(engine: &Arc<dyn Engine>) {
 }
 
 pub(super) async fn random_transactions_match_a_model(engine: Arc<dyn Engine>) {
-    let mut runner = TestRunner::new(Config {
-        cases: CASES,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let runtime = tokio::runtime::Handle::current();
     let run_one = |script| {
         runtime.block_on(async {

@@ -16,11 +16,7 @@ async fn one_grant_reads_every_member_by_its_name() {
     for name in names {
         let encoded = name.replace('%', "%25").replace(' ', "%20").replace('ü', "%C3%BC");
         let url = format!("{base}{encoded}");
-        assert_eq!(
-            bytes_of(world.get(&url)).await,
-            (200, name.as_bytes().to_vec()),
-            "{url}"
-        );
+        assert_eq!(bytes_of(world.get(&url)).await, (200, name.as_bytes().to_vec()), "{url}");
         let (status, part) = bytes_of(world.get(&url).header("range", "bytes=1-")).await;
         assert_eq!((status, &part[..]), (206, &name.as_bytes()[1..]));
         let head = world.ask("HEAD", &url).send().await.expect("served");
@@ -46,16 +42,8 @@ async fn what_is_no_member_is_not_found_whether_it_exists_or_not() {
     assert_eq!(told.len(), 1, "files that exist look like files that do not: {told:?}");
     let token = base.split('/').nth(4).expect("a token");
     let root = &world.lake.public_url;
-    for odd in [
-        format!("{root}/s/{token}"),
-        format!("{root}/s/{token}/s"),
-        format!("{root}/s/{token}/other/a.tif"),
-    ] {
-        assert_eq!(
-            refusal(world.get(&odd)).await,
-            (404, "grant-out-of-scope".to_owned()),
-            "{odd}"
-        );
+    for odd in [format!("{root}/s/{token}"), format!("{root}/s/{token}/s"), format!("{root}/s/{token}/other/a.tif")] {
+        assert_eq!(refusal(world.get(&odd)).await, (404, "grant-out-of-scope".to_owned()), "{odd}");
     }
     assert_eq!(bytes_of(world.get(&object)).await.0, 200, "it exists");
     assert_eq!(refusal(world.get(&format!("{root}/s/x{token}/s/a.tif"))).await.0, 400);
@@ -73,11 +61,7 @@ async fn the_base_lists_what_the_grant_opens_page_by_page() {
     }
     let (mut names, mut pages, mut after) = (Vec::new(), 0, String::new());
     loop {
-        let response = world
-            .get(&format!("{base}?limit=2{after}"))
-            .send()
-            .await
-            .expect("served");
+        let response = world.get(&format!("{base}?limit=2{after}")).send().await.expect("served");
         assert_eq!(response.headers()["content-type"], "application/json");
         let page: Page<ContentView> = response.json().await.expect("a page");
         names.extend(page.items.iter().map(|item| item.did.name.to_string()));
@@ -89,14 +73,8 @@ async fn the_base_lists_what_the_grant_opens_page_by_page() {
     }
     assert_eq!(names, ["f0", "f1", "f2", "f3", "f4"]);
     assert_eq!(pages, 3, "nothing tells that more was added since");
-    assert_eq!(
-        refusal(world.get(&format!("{base}?limit=0"))).await,
-        (400, "invalid-limit".to_owned())
-    );
-    assert_eq!(
-        refusal(world.get(&format!("{base}?limit=x"))).await,
-        (400, "invalid-query".to_owned())
-    );
+    assert_eq!(refusal(world.get(&format!("{base}?limit=0"))).await, (400, "invalid-limit".to_owned()));
+    assert_eq!(refusal(world.get(&format!("{base}?limit=x"))).await, (400, "invalid-query".to_owned()));
     let head = world.ask("HEAD", &base).send().await.expect("served");
     assert_eq!(head.status(), 200);
     let object = world.url("s:f0", 60).await;
@@ -108,20 +86,12 @@ async fn the_base_lists_what_the_grant_opens_page_by_page() {
 #[tokio::test]
 async fn people_get_a_page_of_links_that_work_and_cannot_act() {
     let world = World::new().await;
-    let names = [
-        "<img src=x onerror=alert(1)>",
-        "a b?c#d%",
-        "//host/x",
-        "javascript:x",
-        "plain.nc",
-    ];
+    let names = ["<img src=x onerror=alert(1)>", "a b?c#d%", "//host/x", "javascript:x", "plain.nc"];
     for name in names {
         world.put(name, name.as_bytes()).await;
     }
     let base = world.url("s:set", 60).await;
-    let request = world
-        .get(&base)
-        .header(ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8");
+    let request = world.get(&base).header(ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8");
     let response = request.send().await.expect("served");
     assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
     let policy = response.headers()["content-security-policy"].to_str().unwrap();
@@ -129,19 +99,11 @@ async fn people_get_a_page_of_links_that_work_and_cannot_act() {
     assert_eq!(response.headers()["referrer-policy"], "no-referrer");
     let text = response.text().await.expect("text");
     assert!(!text.contains("<img"), "{text}");
-    let links: Vec<_> = text
-        .split("href=\"")
-        .skip(1)
-        .map(|rest| rest.split('"').next().unwrap())
-        .collect();
+    let links: Vec<_> = text.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert_eq!(links.len(), names.len());
     let base = reqwest::Url::parse(&base).expect("a URL");
     for (link, name) in links.into_iter().zip(names) {
         let url = base.join(link).expect("relative");
-        assert_eq!(
-            bytes_of(world.get(url.as_str())).await,
-            (200, name.as_bytes().to_vec()),
-            "{url}"
-        );
+        assert_eq!(bytes_of(world.get(url.as_str())).await, (200, name.as_bytes().to_vec()), "{url}");
     }
 }

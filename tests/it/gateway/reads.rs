@@ -8,10 +8,7 @@ use crate::gateway::world::{World, blake3_of, bytes_of, pattern, refusal};
 async fn a_file_comes_back_as_it_was_sent_with_headers_that_say_what_it_is() {
     let (world, content) = (World::new().await, pattern(3_000_000));
     let url = world.put("run/t2m.nc", &content).await;
-    assert_eq!(
-        url.split('?').next(),
-        Some(&*format!("{}/d/s/run/t2m.nc", world.lake.public_url))
-    );
+    assert_eq!(url.split('?').next(), Some(&*format!("{}/d/s/run/t2m.nc", world.lake.public_url)));
     let tag = format!("\"blake3-{}\"", blake3_of(&content).hex());
     for method in ["GET", "HEAD"] {
         let response = world.ask(method, &url).send().await.expect("served");
@@ -34,12 +31,7 @@ async fn a_file_comes_back_as_it_was_sent_with_headers_that_say_what_it_is() {
         }
         assert!(headers["digest"].to_str().unwrap().starts_with("blake3="));
         assert!(headers["repr-digest"].to_str().unwrap().starts_with("blake3=:"));
-        assert!(
-            headers["access-control-expose-headers"]
-                .to_str()
-                .unwrap()
-                .contains("Content-Range")
-        );
+        assert!(headers["access-control-expose-headers"].to_str().unwrap().contains("Content-Range"));
         let body = response.bytes().await.expect("whole");
         assert!(body == if method == "GET" { &content[..] } else { &[] }, "{method}");
     }
@@ -52,16 +44,8 @@ async fn pages_from_anywhere_may_ask() {
     let response = world.ask("OPTIONS", &url).send().await.expect("served");
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
-    assert_eq!(
-        response.headers()["access-control-allow-methods"],
-        "GET, HEAD, PUT, OPTIONS"
-    );
-    assert!(
-        response.headers()["access-control-allow-headers"]
-            .to_str()
-            .unwrap()
-            .contains("Range")
-    );
+    assert_eq!(response.headers()["access-control-allow-methods"], "GET, HEAD, PUT, OPTIONS");
+    assert!(response.headers()["access-control-allow-headers"].to_str().unwrap().contains("Range"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,9 +54,7 @@ async fn ranges_are_slices() {
     let url = world.put("a.bin", &content).await;
     let length = content.len();
     // Places that repeat with the test and hit chunk borders as well as the middle of nowhere.
-    let places = [
-        0, 1, 2, 1_048_575, 1_048_576, 1_048_577, 2_097_152, 2_499_999, 2_500_000,
-    ];
+    let places = [0, 1, 2, 1_048_575, 1_048_576, 1_048_577, 2_097_152, 2_499_999, 2_500_000];
     let asks = (0..120_usize).map(|turn| {
         let random = |salt: usize| (turn * 7_919 + salt * 104_729) * 65_537 % length;
         let (a, b) = match turn {
@@ -112,40 +94,22 @@ async fn ranges_that_are_not_there_or_make_no_sense_are_answered_as_the_standard
     for range in ["bytes=10-", "bytes=10-20,30-", "bytes=-0"] {
         let response = ask(&url, range).send().await.expect("served");
         assert_eq!(response.headers()["content-range"], "bytes */10");
-        assert_eq!(
-            crate::gateway::world::problem(response).await,
-            (416, "range-not-satisfiable".to_owned())
-        );
+        assert_eq!(crate::gateway::world::problem(response).await, (416, "range-not-satisfiable".to_owned()));
     }
     for range in ["bytes=5-2", "items=0-1", "bytes=x", "bytes=0-0,2-2,x"] {
-        assert_eq!(
-            bytes_of(ask(&url, range)).await,
-            (200, b"0123456789".to_vec()),
-            "{range}"
-        );
+        assert_eq!(bytes_of(ask(&url, range)).await, (200, b"0123456789".to_vec()), "{range}");
     }
     let many = (0..17).map(|at| format!("{at}-{at}")).collect::<Vec<_>>().join(",");
     assert_eq!(bytes_of(ask(&url, &format!("bytes={many}"))).await.0, 200);
-    assert_eq!(
-        bytes_of(ask(&url, "bytes=1-1").header("range", "bytes=2-2")).await.0,
-        200
-    );
+    assert_eq!(bytes_of(ask(&url, "bytes=1-1").header("range", "bytes=2-2")).await.0, 200);
     assert_eq!(bytes_of(ask(&url, "bytes=8-200")).await, (206, b"89".to_vec()));
     for range in ["bytes=0-", "bytes=-1"] {
         assert_eq!(bytes_of(ask(&empty, range)).await, (200, vec![]), "{range} of nothing");
     }
     assert_eq!(bytes_of(world.get(&empty)).await, (200, vec![]));
     // RFC 9110: a range on HEAD means nothing.
-    let head = world
-        .ask("HEAD", &url)
-        .header("range", "bytes=1-2")
-        .send()
-        .await
-        .expect("served");
-    assert_eq!(
-        (head.status().as_u16(), &head.headers()["content-length"]),
-        (200, &"10".parse().unwrap())
-    );
+    let head = world.ask("HEAD", &url).header("range", "bytes=1-2").send().await.expect("served");
+    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &"10".parse().unwrap()));
 }
 
 #[tokio::test]
@@ -156,19 +120,14 @@ async fn several_ranges_come_as_parts() {
     let response = world.get(&url).header("range", asked).send().await.expect("served");
     assert_eq!(response.status(), 206);
     let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
-    let boundary = kind
-        .strip_prefix("multipart/byteranges; boundary=")
-        .expect("parts")
-        .to_owned();
+    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").expect("parts").to_owned();
     let promised: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
     let body = response.bytes().await.expect("whole").to_vec();
     assert_eq!(body.len(), promised);
     let mut found = Vec::new();
     let mut rest = &body[..];
     loop {
-        rest = rest
-            .strip_prefix(format!("\r\n--{boundary}").as_bytes())
-            .expect("a boundary");
+        rest = rest.strip_prefix(format!("\r\n--{boundary}").as_bytes()).expect("a boundary");
         if rest == b"--\r\n" {
             break;
         }
@@ -193,31 +152,15 @@ async fn conditions_hold_for_the_same_bytes_only() {
     let tag = format!("\"blake3-{}\"", blake3_of(b"0123456789").hex());
     let (weak, other) = (format!("W/{tag}"), "\"blake3-00\"".to_owned());
     for method in ["GET", "HEAD"] {
-        let response = world
-            .ask(method, &url)
-            .header("if-none-match", &weak)
-            .send()
-            .await
-            .expect("served");
-        assert_eq!(
-            (response.status().as_u16(), &response.headers()["etag"]),
-            (304, &tag.parse().unwrap())
-        );
+        let response = world.ask(method, &url).header("if-none-match", &weak).send().await.expect("served");
+        assert_eq!((response.status().as_u16(), &response.headers()["etag"]), (304, &tag.parse().unwrap()));
         assert_ne!(response.headers().get("content-length"), Some(&"0".parse().unwrap()));
         assert!(response.bytes().await.expect("nothing").is_empty());
-        let response = world
-            .ask(method, &url)
-            .header("if-match", &other)
-            .send()
-            .await
-            .expect("served");
+        let response = world.ask(method, &url).header("if-match", &other).send().await.expect("served");
         assert_eq!(response.status(), 412);
     }
     let get = |name: &'static str, value: &str| world.get(&url).header(name, value);
-    assert_eq!(
-        refusal(get("if-match", &weak)).await,
-        (412, "precondition-failed".to_owned())
-    );
+    assert_eq!(refusal(get("if-match", &weak)).await, (412, "precondition-failed".to_owned()));
     assert_eq!(bytes_of(get("if-match", &tag)).await.0, 200);
     assert_eq!(bytes_of(get("if-none-match", &other)).await.0, 200);
     let range = |condition: &str| get("if-range", condition).header("range", "bytes=2-3");
@@ -268,20 +211,12 @@ async fn dots_in_a_name_are_not_walked() {
     let query = |url: &str| url.split_once('?').expect("a grant").1.to_owned();
     // Decoded once, and as it was sent.
     let answer = world.raw(&format!("GET /d/s/a/../b?{}", query(&up)), "").await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nup"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nup"), "{answer}");
     let answer = world.raw(&format!("GET /d/s/a/../b?{}", query(&plain)), "").await;
-    assert!(
-        answer.starts_with("HTTP/1.1 403") && answer.contains("grant-out-of-scope"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("grant-out-of-scope"), "{answer}");
     let answer = world.raw(&format!("GET /d/s//b?{}", query(&plain)), "").await;
     assert!(answer.starts_with("HTTP/1.1 403"), "`/b` is not `b`: {answer}");
-    let answer = world
-        .raw(&format!("GET /d/s/../../etc/passwd?{}", query(&plain)), "")
-        .await;
+    let answer = world.raw(&format!("GET /d/s/../../etc/passwd?{}", query(&plain)), "").await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     let answer = world.raw(&format!("GET /d/s/%2562?{}", query(&plain)), "").await;
     assert!(answer.starts_with("HTTP/1.1 403"), "decoded once: {answer}");
@@ -292,24 +227,11 @@ async fn dots_in_a_name_are_not_walked() {
 #[tokio::test]
 async fn a_name_cannot_write_headers() {
     let world = World::new().await;
-    for name in [
-        "x\"; filename=evil.sh; y=\".nc",
-        "..",
-        "a/..",
-        "\u{202e}gnp.exe",
-        "a;b.nc",
-    ] {
+    for name in ["x\"; filename=evil.sh; y=\".nc", "..", "a/..", "\u{202e}gnp.exe", "a;b.nc"] {
         let target = world.put_raw(name, "abc").await;
         let answer = world.raw(&format!("HEAD {target}"), "").await;
-        let line = answer
-            .lines()
-            .find(|line| line.starts_with("content-disposition"))
-            .expect("there");
-        let plain = line
-            .split("filename=\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next())
-            .expect("quoted");
+        let line = answer.lines().find(|line| line.starts_with("content-disposition")).expect("there");
+        let plain = line.split("filename=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("quoted");
         assert!(!plain.contains(['/', '\\', ';', '\u{202e}']) && plain != "..", "{line}");
         assert!(line.is_ascii() && line.matches("filename=\"").count() == 1, "{line}");
         let extended = line.split("filename*=UTF-8''").nth(1).unwrap_or_default();

@@ -29,30 +29,17 @@ async fn a_token_that_was_touched_opens_nothing() {
         let changed = String::from_utf8(bytes).expect("ASCII");
         let (status, code) = refusal(get(&changed)).await;
         let expected = ["grant-malformed", "grant-bad-signature", "grant-unknown-key"];
-        assert!(
-            expected.contains(&&*code) && [400, 403].contains(&status),
-            "at {at}: {status} {code}"
-        );
+        assert!(expected.contains(&&*code) && [400, 403].contains(&status), "at {at}: {status} {code}");
     }
     let signature = token.rfind('.').expect("three parts") + 1;
     for cut in [0, 1, 10, signature, signature + 20, token.len() - 1] {
         let (status, code) = refusal(get(&token[..cut])).await;
-        assert!(
-            status == 400 || code == "grant-bad-signature",
-            "cut at {cut}: {status} {code}"
-        );
+        assert!(status == 400 || code == "grant-bad-signature", "cut at {cut}: {status} {code}");
     }
     assert_eq!(refusal(world.get(path)).await, code(400, "grant-malformed"));
-    assert_eq!(
-        refusal(world.get(&format!("{url}&grant={token}"))).await,
-        code(400, "grant-malformed")
-    );
+    assert_eq!(refusal(world.get(&format!("{url}&grant={token}"))).await, code(400, "grant-malformed"));
     assert_eq!(refusal(get(&"x".repeat(4_000))).await, code(400, "grant-malformed"));
-    assert_eq!(
-        bytes_of(world.get(&url)).await,
-        (200, b"abc".to_vec()),
-        "untouched, it opens"
-    );
+    assert_eq!(bytes_of(world.get(&url)).await, (200, b"abc".to_vec()), "untouched, it opens");
     assert_eq!(bytes_of(world.get(&format!("{path}?x=y&grant={token}&z"))).await.0, 200);
 }
 
@@ -69,18 +56,11 @@ async fn a_grant_opens_what_it_names_and_nothing_else() {
     let base = &world.lake.public_url;
     for missing in ["d/s/nothing", "d/other/a", "d/s/a.aux.xml"] {
         let url = format!("{base}/{missing}?grant={token_a}");
-        assert_eq!(
-            refusal(world.get(&url)).await,
-            code(403, "grant-out-of-scope"),
-            "{missing}"
-        );
+        assert_eq!(refusal(world.get(&url)).await, code(403, "grant-out-of-scope"), "{missing}");
     }
     for bad in ["d/s", "d/s/", "d/s/%ff", "d/%2e/a", "d/s/a%0d%0aX-Evil:%201"] {
         let answer = world.raw(&format!("GET /{bad}?grant={token_a}"), "").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 400") && answer.contains("invalid-did"),
-            "{bad}: {answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("invalid-did"), "{bad}: {answer}");
         assert!(!answer.to_lowercase().contains("\r\nx-evil"), "{answer}");
     }
 }
@@ -97,10 +77,7 @@ async fn a_grant_ends_at_its_second() {
     assert_eq!(refusal(world.get(&format!("{set}a"))).await, code(403, "grant-expired"));
     let upload = world.announce("b", b"def").await;
     world.turn_clock(Duration::from_hours(2));
-    assert_eq!(
-        refusal(world.client.put(&upload).body("def")).await,
-        code(403, "grant-expired")
-    );
+    assert_eq!(refusal(world.client.put(&upload).body("def")).await, code(403, "grant-expired"));
 }
 
 #[tokio::test]
@@ -114,10 +91,7 @@ async fn a_method_that_was_not_granted_is_refused() {
     assert_eq!(world.ask("HEAD", &upload).send().await.expect("served").status(), 403);
     let (path, _) = split(&read);
     let token = set.split('/').nth(4).expect("a token");
-    assert_eq!(
-        refusal(world.client.put(format!("{path}?grant={token}")).body("x")).await,
-        wrong
-    );
+    assert_eq!(refusal(world.client.put(format!("{path}?grant={token}")).body("x")).await, wrong);
     for method in ["DELETE", "POST", "PATCH", "PROPFIND"] {
         for (url, allowed) in [(&read, "GET, HEAD, PUT, OPTIONS"), (&set, "GET, HEAD, OPTIONS")] {
             let response = world.ask(method, url).send().await.expect("served");
@@ -125,15 +99,8 @@ async fn a_method_that_was_not_granted_is_refused() {
             assert_eq!(problem(response).await, code(405, "method-not-allowed"));
         }
     }
-    assert_eq!(
-        refusal(world.client.put(format!("{set}a")).body("x")).await,
-        code(405, "method-not-allowed")
-    );
-    assert_eq!(
-        bytes_of(world.get(&read)).await,
-        (200, b"abc".to_vec()),
-        "nothing happened to it"
-    );
+    assert_eq!(refusal(world.client.put(format!("{set}a")).body("x")).await, code(405, "method-not-allowed"));
+    assert_eq!(bytes_of(world.get(&read)).await, (200, b"abc".to_vec()), "nothing happened to it");
 }
 
 #[tokio::test]
@@ -149,19 +116,13 @@ async fn a_grant_of_another_house_or_another_time_is_refused() {
         not_before: now,
         expires_at: now.after(Duration::from_mins(1)),
         methods: Methods::from_iter([Method::Read]),
-        target: Target::Object {
-            did: did("s:a"),
-            id: DidId(1),
-        },
+        target: Target::Object { did: did("s:a"), id: DidId(1) },
         decision: DecisionId(1),
     };
     let get = |token: String| world.get(&format!("{path}?grant={token}"));
     let stranger = SigningKey::from_seed([8; 32]).mint(&grant).expect("sound");
     assert_eq!(refusal(get(stranger)).await, code(403, "grant-unknown-key"));
-    let early = Grant {
-        not_before: now.after(Duration::from_secs(50)),
-        ..grant
-    };
+    let early = Grant { not_before: now.after(Duration::from_secs(50)), ..grant };
     let early = world.lake.signer.mint(&early).expect("sound");
     assert_eq!(refusal(get(early)).await, code(403, "grant-not-yet-valid"));
 }
@@ -171,11 +132,7 @@ async fn problems_tell_nothing_of_the_token() {
     let world = World::new().await;
     let url = world.put("a", b"abc").await;
     let (path, token) = split(&url);
-    for url in [
-        format!("{path}.x?grant={token}"),
-        format!("{path}?grant={token}x"),
-        format!("{url}&grant="),
-    ] {
+    for url in [format!("{path}.x?grant={token}"), format!("{path}?grant={token}x"), format!("{url}&grant=")] {
         let response = world.get(&url).send().await.expect("served");
         let told = format!("{:?}", response.headers()) + &response.text().await.expect("text");
         assert!(!told.contains(&token[60..90]), "{told}");

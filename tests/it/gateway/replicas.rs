@@ -11,10 +11,7 @@ async fn head_needs_no_storage_and_get_says_when_there_is_none() {
     let url = world.put("a", b"abc").await;
     std::fs::remove_dir_all(world.root("x")).expect("removable");
     let head = world.ask("HEAD", &url).send().await.expect("served");
-    assert_eq!(
-        (head.status().as_u16(), &head.headers()["content-length"]),
-        (200, &"3".parse().unwrap())
-    );
+    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &"3".parse().unwrap()));
     assert_eq!(refusal(world.get(&url)).await, (503, "unreadable".to_owned()));
     assert_eq!(refusal(world.get(&url).header("range", "bytes=0-0,2-2")).await.0, 503);
 }
@@ -26,10 +23,7 @@ async fn a_replica_that_is_gone_or_too_short_is_passed_over() {
     world.add_endpoint("y", EndpointKind::Posix).await;
     std::fs::write(world.root("y").join("copy"), &content).expect("writable");
     world.register("y", "a", "copy", &content).await;
-    let first = std::fs::read_dir(world.root("x"))
-        .expect("there")
-        .next()
-        .expect("a scope");
+    let first = std::fs::read_dir(world.root("x")).expect("there").next().expect("a scope");
     let first = first.expect("readable").path().join("a");
     std::fs::write(&first, &content[..99_999]).expect("it was there");
     assert!(bytes_of(world.get(&url)).await == (200, content.clone()), "too short");
@@ -64,12 +58,7 @@ async fn an_answer_that_breaks_off_is_never_taken_for_whole() {
         assert!(!whole(world.get(&url).header("range", range)).await, "{range}");
         assert!(whole(world.get(&url).header("range", range)).await, "{range}");
     }
-    store.faults().fail_next(StorageError::Denied {
-        path: "kept".to_owned(),
-    });
+    store.faults().fail_next(StorageError::Denied { path: "kept".to_owned() });
     assert_eq!(refusal(world.get(&url)).await, (503, "unreadable".to_owned()));
-    assert!(
-        bytes_of(world.get(&url)).await == (200, content),
-        "and then all is well"
-    );
+    assert!(bytes_of(world.get(&url)).await == (200, content), "and then all is well");
 }

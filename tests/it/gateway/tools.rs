@@ -35,25 +35,14 @@ async fn curl_reads_ranges_resumes_and_uploads() {
     assert!(curl(&["-f", "-r", "1000000-2000000", &url]).await == content[1_000_000..=2_000_000]);
     assert!(curl(&["-f", "-r", "-10", &url]).await == content[2_999_990..]);
     let head = String::from_utf8_lossy(&curl(&["-f", "-I", &url]).await).to_lowercase();
-    assert!(
-        head.starts_with("http/1.1 200") && head.contains("content-length: 3000000"),
-        "{head}"
-    );
+    assert!(head.starts_with("http/1.1 200") && head.contains("content-length: 3000000"), "{head}");
     let part = world.scratch().join("part");
     std::fs::write(&part, &content[..1_234_567]).expect("writable");
     curl(&["-f", "-C", "-", "-o", part.to_str().unwrap(), &url]).await;
     assert!(std::fs::read(&part).expect("there") == content, "resumed");
     // Named by the server, saved where the user is.
     let directory = world.scratch().join("saved");
-    curl(&[
-        "-f",
-        "-OJ",
-        "--create-dirs",
-        "--output-dir",
-        directory.to_str().unwrap(),
-        &url,
-    ])
-    .await;
+    curl(&["-f", "-OJ", "--create-dirs", "--output-dir", directory.to_str().unwrap(), &url]).await;
     assert!(std::fs::read(directory.join("a b.nc")).expect("there") == content);
     let status = curl(&["-o", "/dev/null", "-w", "%{http_code}", "-X", "DELETE", &url]).await;
     assert_eq!(status, b"405");
@@ -71,18 +60,7 @@ async fn wget_resumes_and_walks_a_dataset() {
     assert!(std::fs::read(&file).expect("there") == content);
     let (base, tree) = (world.url("s:set", 60).await, world.scratch().join("tree"));
     let into = tree.to_str().unwrap();
-    let arguments = [
-        "-q",
-        "--no-proxy",
-        "-r",
-        "-np",
-        "-nH",
-        "--cut-dirs=3",
-        "-P",
-        into,
-        "-e",
-        "robots=off",
-    ];
+    let arguments = ["-q", "--no-proxy", "-r", "-np", "-nH", "--cut-dirs=3", "-P", into, "-e", "robots=off"];
     let html = ["--header", "Accept: text/html", &base];
     let (good, _, complaint) = run("wget", &[&arguments[..], &html].concat()).await;
     assert!(good, "{complaint}");

@@ -8,28 +8,13 @@ use crate::gateway::world::{World, blake3_of, bytes_of, pattern, refusal};
 async fn an_upload_is_answered_with_what_came() {
     let (world, content) = (World::new().await, pattern(2_000_000));
     let url = world.announce("deep/er/a.nc", &content).await;
-    let response = world
-        .client
-        .put(&url)
-        .body(content.clone())
-        .send()
-        .await
-        .expect("served");
+    let response = world.client.put(&url).body(content.clone()).send().await.expect("served");
     assert_eq!(response.status(), 201);
     let told: serde_json::Value = response.json().await.expect("JSON");
     assert_eq!(told["did"], "s:deep/er/a.nc");
-    assert_eq!(
-        (&told["bytes"], &told["checksum"]),
-        (&2_000_000.into(), &blake3_of(&content).to_string().into())
-    );
+    assert_eq!((&told["bytes"], &told["checksum"]), (&2_000_000.into(), &blake3_of(&content).to_string().into()));
     // The answer may be lost on its way; sending again is answered alike.
-    let again = world
-        .client
-        .put(&url)
-        .body(content.clone())
-        .send()
-        .await
-        .expect("served");
+    let again = world.client.put(&url).body(content.clone()).send().await.expect("served");
     assert_eq!(again.status(), 201);
     let url = world.url("s:deep/er/a.nc", 60).await;
     assert!(bytes_of(world.get(&url)).await == (200, content));
@@ -42,11 +27,7 @@ async fn an_upload_of_other_bytes_is_refused_and_can_be_tried_again() {
     let put = |body: &'static str| world.client.put(&url).body(body);
     assert_eq!(refusal(put("")).await, (411, "length-required".to_owned()));
     for wrong in ["righ", "right?"] {
-        assert_eq!(
-            refusal(put(wrong)).await,
-            (400, "upload-wrong-length".to_owned()),
-            "{wrong}"
-        );
+        assert_eq!(refusal(put(wrong)).await, (400, "upload-wrong-length".to_owned()), "{wrong}");
     }
     assert_eq!(refusal(put("wrong")).await, (400, "upload-wrong-bytes".to_owned()));
     let chunks = stream::iter([Ok::<_, std::io::Error>("right")]);
@@ -56,10 +37,7 @@ async fn an_upload_of_other_bytes_is_refused_and_can_be_tried_again() {
     let out = refusal(world.client.put(&elsewhere).body("right")).await;
     assert_eq!(out, (403, "grant-out-of-scope".to_owned()));
     assert_eq!(put("right").send().await.expect("served").status(), 201);
-    assert_eq!(
-        bytes_of(world.get(&world.url("s:a", 60).await)).await,
-        (200, b"right".to_vec())
-    );
+    assert_eq!(bytes_of(world.get(&world.url("s:a", 60).await)).await, (200, b"right".to_vec()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,13 +69,7 @@ async fn an_upload_that_breaks_off_leaves_nothing_and_can_be_tried_again() {
     drop(socket);
     // The gateway notices in its own time; until then the file is taken for under way.
     let status = loop {
-        let response = world
-            .client
-            .put(&url)
-            .body(content.clone())
-            .send()
-            .await
-            .expect("served");
+        let response = world.client.put(&url).body(content.clone()).send().await.expect("served");
         match response.status().as_u16() {
             409 => tokio::task::yield_now().await,
             status => break status,

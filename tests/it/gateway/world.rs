@@ -90,10 +90,7 @@ impl World {
     pub(super) async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let clock = Arc::new(ForwardClock {
-            clock: SystemClock::shared(),
-            forward_ms: AtomicU64::new(0),
-        });
+        let clock = Arc::new(ForwardClock { clock: SystemClock::shared(), forward_ms: AtomicU64::new(0) });
         let catalog = Catalog::new(Memory::shared(), clock.clone());
         let (stores, signer) = (Arc::new(Registry::new()), SigningKey::from_seed(SEED));
         let lake = Arc::new(Lake {
@@ -106,10 +103,7 @@ impl World {
         });
         let router = gateway::router(lake.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        let ctx = Context {
-            lake: lake.clone(),
-            account: AccountName::root(),
-        };
+        let ctx = Context { lake: lake.clone(), account: AccountName::root() };
         let world = Self {
             lake,
             ctx,
@@ -119,9 +113,7 @@ impl World {
             scratch: tempfile::tempdir().expect("a scratch directory"),
             server,
         };
-        let scope = NewScope {
-            scope: Scope::parse("s").expect("a scope"),
-        };
+        let scope = NewScope { scope: Scope::parse("s").expect("a scope") };
         scopes::add(&world.ctx, scope).await.expect("it is new");
         world.add_endpoint("x", EndpointKind::Posix).await;
         world
@@ -161,11 +153,7 @@ impl World {
         let new = NewUploads {
             to: did("s:set"),
             endpoint: EndpointName::parse("x").expect("a name"),
-            files: vec![NewUpload {
-                name: name.to_owned(),
-                bytes: content.len() as u64,
-                checksum: blake3_of(content),
-            }],
+            files: vec![NewUpload { name: name.to_owned(), bytes: content.len() as u64, checksum: blake3_of(content) }],
         };
         let answer = uploads::announce_files(&self.ctx, new).await.expect("it may");
         match &answer.items[..] {
@@ -177,23 +165,14 @@ impl World {
     /// Uploads a file into the dataset `s:set`; returns a URL that reads it.
     pub(super) async fn put(&self, name: &str, content: &[u8]) -> String {
         let url = self.announce(name, content).await;
-        let response = self
-            .client
-            .put(&url)
-            .body(content.to_vec())
-            .send()
-            .await
-            .expect("served");
+        let response = self.client.put(&url).body(content.to_vec()).send().await.expect("served");
         assert_eq!(response.status(), 201, "{}", response.text().await.unwrap_or_default());
         self.url(&format!("s:{name}"), 600).await
     }
 
     /// A URL that reads a file or dataset.
     pub(super) async fn url(&self, name: &str, expires_seconds: u64) -> String {
-        let new = NewUrl {
-            did: did(name),
-            expires_seconds,
-        };
+        let new = NewUrl { did: did(name), expires_seconds };
         urls::mint(&self.ctx, new).await.expect("it is there").url
     }
 
@@ -217,8 +196,7 @@ impl World {
     }
 
     pub(super) fn ask(&self, method: &str, url: &str) -> RequestBuilder {
-        self.client
-            .request(Method::from_bytes(method.as_bytes()).expect("a method"), url)
+        self.client.request(Method::from_bytes(method.as_bytes()).expect("a method"), url)
     }
 
     /// Sends a request as it is, path untouched, and returns the answer as it is. Other clients

@@ -48,23 +48,11 @@ async fn every_route_but_health_needs_a_key() {
                 request = request.bearer_auth(key);
             }
             let answer = request.send().await.expect("an answer");
-            assert_eq!(
-                answer.status(),
-                StatusCode::UNAUTHORIZED,
-                "{method} {route} with {key:?}"
-            );
-            assert_eq!(
-                answer.headers()["content-type"],
-                "application/problem+json",
-                "{method} {route}"
-            );
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {route} with {key:?}");
+            assert_eq!(answer.headers()["content-type"], "application/problem+json", "{method} {route}");
         }
     }
-    let health = http
-        .get(format!("{}/health", lake.url()))
-        .send()
-        .await
-        .expect("an answer");
+    let health = http.get(format!("{}/health", lake.url())).send().await.expect("an answer");
     assert_eq!(health.status(), StatusCode::OK);
 }
 
@@ -82,17 +70,8 @@ async fn bad_requests_are_answered_with_what_is_wrong() {
     let refused = lake.client.create_rule(&ends_early).await;
     let problem = refused.expect_err("an expression that ends early").problem();
     assert_eq!((problem.code.as_str(), problem.status), ("invalid-expression", 400));
-    assert!(
-        problem.detail.contains('^'),
-        "the error points at the column: {}",
-        problem.detail
-    );
-    let missing = lake
-        .client
-        .did(&super::did("s:nothing"))
-        .await
-        .expect_err("there is none")
-        .problem();
+    assert!(problem.detail.contains('^'), "the error points at the column: {}", problem.detail);
+    let missing = lake.client.did(&super::did("s:nothing")).await.expect_err("there is none").problem();
     assert_eq!((missing.code.as_str(), missing.status), ("not-found", 404));
     assert_eq!(missing.request_id.len(), 26);
 }

@@ -40,8 +40,7 @@ async fn files_that_join_later_are_copied_too() {
     let rule = lake.rule("s:d", 1, "site=y").await;
     lake.until(rule, RuleState::Ok).await;
     lake.put_numbered("s:d", "x", 3..9).await;
-    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_wanted == 9)
-        .await;
+    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_wanted == 9).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
     lake.is_well().await;
 }
@@ -59,10 +58,7 @@ async fn grouping_decides_which_units_stay_together() {
     let all = lake.grouped_rule("s:box", 1, elsewhere, Grouping::All).await;
     let view = lake.until(all, RuleState::Ok).await;
     assert_eq!((view.locks_ok, view.files_done), (6, 24));
-    let full: Vec<_> = ["a", "b", "c"]
-        .into_iter()
-        .filter(|site| tree(&lake.root(site)).len() == 24)
-        .collect();
+    let full: Vec<_> = ["a", "b", "c"].into_iter().filter(|site| tree(&lake.root(site)).len() == 24).collect();
     assert_eq!(full.len(), 1, "all datasets went to one endpoint");
 
     let each = lake.grouped_rule("s:d0", 1, elsewhere, Grouping::None).await;
@@ -81,11 +77,9 @@ async fn datasets_of_a_container_come_under_its_rule_and_leave_it() {
     lake.put_numbered("s:d", "x", 0..3).await;
     lake.attach("s:inner", &["s:d"]).await;
     lake.attach("s:box", &["s:inner"]).await;
-    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_done == 3)
-        .await;
+    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_done == 3).await;
     lake.detach("s:box", &["s:inner"]).await;
-    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 0)
-        .await;
+    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 0).await;
     lake.is_well().await;
 }
 
@@ -95,23 +89,13 @@ async fn a_changed_rule_is_placed_again() {
     lake.put_numbered("s:d", "x", 0..4).await;
     let rule = lake.rule("s:d", 1, "site=y").await;
     lake.until(rule, RuleState::Ok).await;
-    let wider = RuleChange {
-        copies: Some(2),
-        expression: Some("site=y|site=z".to_owned()),
-        lifetime_seconds: None,
-    };
+    let wider = RuleChange { copies: Some(2), expression: Some("site=y|site=z".to_owned()), lifetime_seconds: None };
     lake.client.change_rule(rule, &wider).await.expect("changed");
-    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 2)
-        .await;
+    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 2).await;
     assert_eq!(tree(&lake.root("z")), tree(&lake.root("x")));
-    let narrower = RuleChange {
-        copies: Some(1),
-        expression: None,
-        lifetime_seconds: None,
-    };
+    let narrower = RuleChange { copies: Some(1), expression: None, lifetime_seconds: None };
     lake.client.change_rule(rule, &narrower).await.expect("changed");
-    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 1)
-        .await;
+    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.locks_ok == 1).await;
     lake.is_well().await;
 }
 
@@ -123,16 +107,8 @@ async fn a_rule_without_a_place_is_stuck_until_an_endpoint_matches() {
     lake.until(rule, RuleState::Stuck).await;
     let explained = lake.client.explain_rule(rule).await.expect("explained");
     assert_eq!(explained.problems[0].code, "expression-matches-nothing");
-    assert!(
-        explained.problems[0]
-            .help
-            .iter()
-            .any(|help| help.contains("--attr country=FR")),
-        "{explained:#?}"
-    );
-    let france = EndpointChange {
-        attributes: BTreeMap::from([("country".to_owned(), Some("FR".to_owned()))]),
-    };
+    assert!(explained.problems[0].help.iter().any(|help| help.contains("--attr country=FR")), "{explained:#?}");
+    let france = EndpointChange { attributes: BTreeMap::from([("country".to_owned(), Some("FR".to_owned()))]) };
     lake.client.change_endpoint(&name("y"), &france).await.expect("changed");
     lake.until(rule, RuleState::Ok).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
@@ -144,15 +120,10 @@ async fn too_few_endpoints_get_what_they_can_take() {
     let lake = TestLake::with_endpoints(&["x", "y"]).await;
     lake.put_numbered("s:d", "x", 0..3).await;
     let rule = lake.rule("s:d", 3, "*").await;
-    lake.until_rule(rule, |view| view.state == RuleState::Stuck && view.locks_ok == 2)
-        .await;
+    lake.until_rule(rule, |view| view.state == RuleState::Stuck && view.locks_ok == 2).await;
     let explained = lake.client.explain_rule(rule).await.expect("explained");
     assert_eq!(explained.problems[0].code, "too-few-endpoints");
-    assert!(
-        explained.problems[0]
-            .help
-            .contains(&format!("dapple rule update {rule} --copies 2"))
-    );
+    assert!(explained.problems[0].help.contains(&format!("dapple rule update {rule} --copies 2")));
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
     lake.is_well().await;
 }
@@ -163,11 +134,7 @@ async fn a_rule_ends_when_its_lifetime_is_over_or_it_is_removed() {
     lake.put_numbered("s:d", "x", 0..2).await;
     let (brief, removed) = (lake.rule("s:d", 1, "site=y").await, lake.rule("s:d", 1, "site=y").await);
     lake.until(brief, RuleState::Ok).await;
-    let soon = RuleChange {
-        copies: None,
-        expression: None,
-        lifetime_seconds: Some(1),
-    };
+    let soon = RuleChange { copies: None, expression: None, lifetime_seconds: Some(1) };
     lake.client.change_rule(brief, &soon).await.expect("changed");
     lake.client.remove_rule(removed).await.expect("removed");
     for rule in [brief, removed] {
@@ -176,12 +143,7 @@ async fn a_rule_ends_when_its_lifetime_is_over_or_it_is_removed() {
         }
     }
     assert_eq!(tree(&lake.root("y")).len(), 2, "replicas stay");
-    let rules = lake
-        .client
-        .rules(Some(&did("s:d")))
-        .page(10, None)
-        .await
-        .expect("a page");
+    let rules = lake.client.rules(Some(&did("s:d"))).page(10, None).await.expect("a page");
     assert!(rules.items.is_empty());
     lake.is_well().await;
 }

@@ -8,12 +8,7 @@ use dapple::service::view::NewReplica;
 use super::{TestLake, blake3_of, did, tree};
 
 fn line(name: &str, content: &[u8]) -> NewReplica {
-    NewReplica {
-        name: name.to_owned(),
-        bytes: content.len() as u64,
-        checksum: blake3_of(content),
-        path: None,
-    }
+    NewReplica { name: name.to_owned(), bytes: content.len() as u64, checksum: blake3_of(content), path: None }
 }
 
 #[tokio::test]
@@ -23,24 +18,14 @@ async fn registered_files_are_read_and_copied_like_any_other() {
     fs::create_dir_all(lake.root("x").join("archive")).expect("made");
     fs::write(lake.root("x").join("s/old/a"), "aaa").expect("written");
     fs::write(lake.root("x").join("archive/b.bin"), "bb").expect("written");
-    let elsewhere = NewReplica {
-        path: Some("archive/b.bin".to_owned()),
-        ..line("old/b", b"bb")
-    };
+    let elsewhere = NewReplica { path: Some("archive/b.bin".to_owned()), ..line("old/b", b"bb") };
     let lines = [line("old/a", b"aaa"), elsewhere];
     assert_eq!(lake.register("s:d", "x", &lines).await, (2, 0, vec![]));
-    assert_eq!(
-        lake.register("s:d", "x", &lines).await,
-        (0, 2, vec![]),
-        "the same again changes nothing"
-    );
+    assert_eq!(lake.register("s:d", "x", &lines).await, (0, 2, vec![]), "the same again changes nothing");
     let rule = lake.rule("s:d", 1, "site=y").await;
     lake.until(rule, RuleState::Ok).await;
     let copied = tree(&lake.root("y"));
-    assert_eq!(
-        (&copied["s/old/a"][..], &copied["s/old/b"][..]),
-        (&b"aaa"[..], &b"bb"[..])
-    );
+    assert_eq!((&copied["s/old/a"][..], &copied["s/old/b"][..]), (&b"aaa"[..], &b"bb"[..]));
     let listed = lake.client.did(&did("s:d")).await.expect("the dataset");
     assert_eq!((listed.length, listed.bytes), (Some(2), 5));
     lake.is_well().await;
@@ -49,12 +34,7 @@ async fn registered_files_are_read_and_copied_like_any_other() {
 #[tokio::test]
 async fn lines_that_contradict_what_is_known_are_refused_one_by_one() {
     let lake = TestLake::with_endpoints(&["x", "y"]).await;
-    assert_eq!(
-        lake.register("s:d", "x", &[line("a", b"1"), line("dir/b", b"2")])
-            .await
-            .0,
-        2
-    );
+    assert_eq!(lake.register("s:d", "x", &[line("a", b"1"), line("dir/b", b"2")]).await.0, 2);
     let lines = [
         line("a", b"other"),
         line("a/below-a-file", b"3"),
@@ -62,38 +42,22 @@ async fn lines_that_contradict_what_is_known_are_refused_one_by_one() {
         line("c", b"5"),
         line("c", b"5"),
         line("d", b"the dataset's own name"),
-        NewReplica {
-            path: Some("../outside".to_owned()),
-            ..line("e", b"6")
-        },
+        NewReplica { path: Some("../outside".to_owned()), ..line("e", b"6") },
     ];
     let (registered, known, refused) = lake.register("s:d", "x", &lines).await;
     assert_eq!((registered, known), (1, 0));
-    let expected = [
-        "1: name-taken",
-        "2: name-conflict",
-        "3: name-conflict",
-        "5: name-twice",
-        "6: name-taken",
-        "7: invalid-line",
-    ];
+    let expected =
+        ["1: name-taken", "2: name-conflict", "3: name-conflict", "5: name-twice", "6: name-taken", "7: invalid-line"];
     assert_eq!(refused, expected);
-    let answer = lake
-        .raw_register("s:d", "x", "{\"name\": \"f\"}\nnot json\n".to_owned())
-        .await;
-    assert!(
-        answer.contains("\"line\":1") && answer.contains("\"line\":2"),
-        "{answer}"
-    );
+    let answer = lake.raw_register("s:d", "x", "{\"name\": \"f\"}\nnot json\n".to_owned()).await;
+    assert!(answer.contains("\"line\":1") && answer.contains("\"line\":2"), "{answer}");
     lake.is_well().await;
 }
 
 #[tokio::test]
 async fn a_long_registration_is_answered_chunk_by_chunk_and_listed_page_by_page() {
     let lake = TestLake::with_endpoints(&["x"]).await;
-    let lines: Vec<_> = (0..2_500)
-        .map(|number| line(&format!("f/{number:05}"), b"same"))
-        .collect();
+    let lines: Vec<_> = (0..2_500).map(|number| line(&format!("f/{number:05}"), b"same")).collect();
     assert_eq!(lake.register("s:d", "x", &lines).await, (2_500, 0, vec![]));
     let listing = lake.client.contents(&did("s:d")).expect("a listing");
     let (mut names, mut after, mut pages) = (Vec::new(), None, 0);

@@ -22,13 +22,9 @@ async fn a_lake_is_the_same_after_a_restart() {
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
     lake.restart().await;
     assert_eq!(lake.client.rule(rule).await.expect("the rule").state, RuleState::Ok);
-    assert_eq!(
-        lake.client.did(&did("s:d")).await.expect("the dataset").length,
-        Some(20)
-    );
+    assert_eq!(lake.client.did(&did("s:d")).await.expect("the dataset").length, Some(20));
     lake.put_numbered("s:d", "x", 20..25).await;
-    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_done == 25)
-        .await;
+    lake.until_rule(rule, |view| view.state == RuleState::Ok && view.files_done == 25).await;
     lake.is_well().await;
 }
 
@@ -41,20 +37,13 @@ struct Process {
 
 fn dapple() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dapple"));
-    command
-        .env_remove("DAPPLE_URL")
-        .env_remove("DAPPLE_TOKEN")
-        .stdin(Stdio::null());
+    command.env_remove("DAPPLE_URL").env_remove("DAPPLE_TOKEN").stdin(Stdio::null());
     command
 }
 
 fn spawn(directory: &Path, address: &str) -> Child {
     let mut command = dapple();
-    command
-        .arg("serve")
-        .arg("--dir")
-        .arg(directory.join("lake"))
-        .args(["--listen", address]);
+    command.arg("serve").arg("--dir").arg(directory.join("lake")).args(["--listen", address]);
     command.stderr(Stdio::null()).spawn().expect("the server starts")
 }
 
@@ -66,11 +55,7 @@ impl Process {
         drop(free);
         let directory = TempDir::new().expect("a temporary directory");
         let server = spawn(directory.path(), &address);
-        let process = Self {
-            directory,
-            address,
-            server,
-        };
+        let process = Self { directory, address, server };
         process.ready().await;
         process
     }
@@ -80,15 +65,10 @@ impl Process {
     }
 
     async fn ready(&self) {
-        let client = Client::new(&self.url(), None, SystemClock::shared())
-            .expect("a URL")
-            .with_pauses(Vec::new());
+        let client = Client::new(&self.url(), None, SystemClock::shared()).expect("a URL").with_pauses(Vec::new());
         let started = Instant::now();
         while client.health().await.is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(60),
-                "the server is not ready after a minute"
-            );
+            assert!(started.elapsed() < Duration::from_secs(60), "the server is not ready after a minute");
             pause().await;
         }
     }
@@ -108,20 +88,13 @@ impl Process {
     fn command(&self, words: &[&str]) -> Command {
         let key = std::fs::read_to_string(self.directory.path().join("lake/admin.key")).expect("a key");
         let mut command = dapple();
-        command
-            .env("DAPPLE_URL", self.url())
-            .env("DAPPLE_TOKEN", key.trim())
-            .args(words);
+        command.env("DAPPLE_URL", self.url()).env("DAPPLE_TOKEN", key.trim()).args(words);
         command
     }
 
     /// Runs a command that has to succeed, and reads its JSON.
     fn json(&self, words: &[&str]) -> serde_json::Value {
-        let output = self
-            .command(words)
-            .args(["-o", "json"])
-            .output()
-            .expect("the command runs");
+        let output = self.command(words).args(["-o", "json"]).output().expect("the command runs");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{words:?} failed: {told}");
         serde_json::from_slice(&output.stdout).expect("JSON")
@@ -150,33 +123,19 @@ fn write_tree(root: &Path, files: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_moment_loses_nothing_and_leaves_nothing_behind() {
-    let files = if std::env::var_os("DAPPLE_TEST_LONG").is_some() {
-        5_000
-    } else {
-        600
-    };
+    let files = if std::env::var_os("DAPPLE_TEST_LONG").is_some() { 5_000 } else { 600 };
     let mut lake = Process::start().await;
     let source = lake.directory.path().join("tree");
     write_tree(&source, files);
     lake.json(&["scope", "add", "s"]);
     for site in ["a", "b", "c"] {
         let (path, attribute) = (lake.path(site), format!("site={site}"));
-        lake.json(&[
-            "endpoint", "add", site, "--kind", "posix", "--path", &path, "--attr", &attribute, "--create",
-        ]);
+        lake.json(&["endpoint", "add", site, "--kind", "posix", "--path", &path, "--attr", &attribute, "--create"]);
     }
     // The plug is pulled while files are put; the same command goes on by itself.
-    let (from, put) = (
-        source.display().to_string(),
-        ["--to", "s:d", "--endpoint", "a", "-o", "json"],
-    );
+    let (from, put) = (source.display().to_string(), ["--to", "s:d", "--endpoint", "a", "-o", "json"]);
     let mut putting = lake.command(&["put", &from]);
-    let mut putting = putting
-        .args(put)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
+    let mut putting = putting.args(put).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
     tokio::time::sleep(Duration::from_millis(300)).await;
     lake.kill();
     lake.again().await;
@@ -203,10 +162,7 @@ async fn a_kill_at_any_moment_loses_nothing_and_leaves_nothing_behind() {
         }
     }
     lake.json(&["get", "s:d", "--to", &lake.path("copy")]);
-    assert!(
-        tree(&lake.directory.path().join("copy")) == wanted,
-        "what comes back is what was put"
-    );
+    assert!(tree(&lake.directory.path().join("copy")) == wanted, "what comes back is what was put");
 }
 
 #[test]
@@ -214,19 +170,11 @@ fn the_demo_does_what_it_says() {
     let directory = TempDir::new().expect("a temporary directory");
     for _ in 0..2 {
         let mut command = dapple();
-        command
-            .args(["demo", "--once", "--listen", "127.0.0.1:0", "--dir"])
-            .arg(directory.path());
+        command.args(["demo", "--once", "--listen", "127.0.0.1:0", "--dir"]).arg(directory.path());
         let output = command.output().expect("the demo runs");
-        let (shown, told) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
+        let (shown, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{shown}\n{told}");
-        let first = shown
-            .split_whitespace()
-            .find(|word| word.starts_with("http"))
-            .expect("it shows a URL");
+        let first = shown.split_whitespace().find(|word| word.starts_with("http")).expect("it shows a URL");
         assert!(first.starts_with("http://127.0.0.1:"), "{first}");
         assert!(shown.contains("dapple endpoint set NAME --attr country=FR"), "{shown}");
     }

@@ -16,10 +16,7 @@ async fn a_rule_heals_after_a_replica_is_declared_bad() {
     let rule = lake.rule("s:d", 1, "site=y").await;
     lake.until(rule, RuleState::Ok).await;
     fs::write(lake.root("y").join("s/d/1"), "rot").expect("written");
-    let bad = BadReplica {
-        did: did("s:d/1"),
-        endpoint: name("y"),
-    };
+    let bad = BadReplica { did: did("s:d/1"), endpoint: name("y") };
     let declared = lake.client.declare_bad(&bad).await.expect("declared");
     assert_eq!(declared.state, ReplicaState::Bad);
     lake.until(rule, RuleState::Ok).await;
@@ -37,11 +34,7 @@ async fn wrong_bytes_at_the_source_are_never_published() {
     lake.until_rule(rule, |view| view.files_done == 2).await;
     let explained = explained(&lake, rule, "checksum-mismatch").await;
     assert_eq!(explained.help, [format!("dapple replica declare-bad 's:d/2' --at x")]);
-    assert_eq!(
-        tree(&lake.root("y")).len(),
-        2,
-        "neither the wrong bytes nor a trace of them"
-    );
+    assert_eq!(tree(&lake.root("y")).len(), 2, "neither the wrong bytes nor a trace of them");
     lake.is_well().await;
 }
 
@@ -85,10 +78,7 @@ async fn an_endpoint_that_went_away_is_waited_for() {
     fs::remove_dir(lake.root("y")).expect("removed");
     let rule = lake.rule("s:d", 1, "site=y").await;
     let problem = explained(&lake, rule, "endpoint-unreachable").await;
-    assert!(
-        problem.next_attempt_at.is_some(),
-        "it is tried again by itself: {problem:#?}"
-    );
+    assert!(problem.next_attempt_at.is_some(), "it is tried again by itself: {problem:#?}");
     fs::create_dir(lake.root("y")).expect("made");
     lake.until(rule, RuleState::Ok).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
@@ -99,10 +89,7 @@ async fn an_endpoint_that_went_away_is_waited_for() {
 async fn a_file_without_any_replica_comes_when_one_appears() {
     let lake = TestLake::with_endpoints(&["x", "y", "z"]).await;
     lake.put_numbered("s:d", "x", 0..1).await;
-    let bad = BadReplica {
-        did: did("s:d/0"),
-        endpoint: name("x"),
-    };
+    let bad = BadReplica { did: did("s:d/0"), endpoint: name("x") };
     lake.client.declare_bad(&bad).await.expect("declared");
     let rule = lake.rule("s:d", 1, "site=y").await;
     explained(&lake, rule, "no-source").await;
@@ -120,8 +107,5 @@ async fn explained(lake: &TestLake, rule: dapple::model::id::RuleId, code: &str)
         }
         super::pause().await;
     }
-    panic!(
-        "the rule is never explained by {code}: {:#?}",
-        lake.client.explain_rule(rule).await
-    );
+    panic!("the rule is never explained by {code}: {:#?}", lake.client.explain_rule(rule).await);
 }

@@ -21,11 +21,7 @@ async fn a_large_object_passes_through_in_constant_memory() {
     }
     let own = std::env::current_exe().expect("this binary");
     let name = "storage_conformance::large::a_large_object_passes_through_in_constant_memory";
-    let output = Command::new(own)
-        .args(["--exact", name, "--nocapture"])
-        .env(CHILD, "1")
-        .output()
-        .expect("it runs");
+    let output = Command::new(own).args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
 }
@@ -57,10 +53,7 @@ async fn pass_through() {
 
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .expect("it has a peak");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("it has a peak");
     let number = line.split_whitespace().nth(1).expect("a number stands there");
     number.parse().expect("a number stands there")
 }

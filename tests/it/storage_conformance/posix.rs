@@ -26,12 +26,7 @@ async fn links_that_lead_out_are_refused() {
         symlink("/proc/self/root", world.root().join("magic")).expect("linked");
 
         let through = secret.strip_prefix("/").expect("absolute").display().to_string();
-        for led in [
-            "file".to_owned(),
-            "dir/secret".to_owned(),
-            format!("up/{through}"),
-            format!("magic/{through}"),
-        ] {
+        for led in ["file".to_owned(), "dir/secret".to_owned(), format!("up/{through}"), format!("magic/{through}")] {
             let led = path(&led);
             assert_eq!(code(world.store.stat(&led).await), OUTSIDE, "{led}");
             assert_eq!(code(world.get(&led).await), OUTSIDE, "{led}");
@@ -44,10 +39,7 @@ async fn links_that_lead_out_are_refused() {
 
         let over = path("file");
         world.stage(&over, PUT, b"x").await;
-        assert_eq!(
-            code(world.store.publish(&over, PUT, Overwrite::Refuse).await),
-            "storage-exists"
-        );
+        assert_eq!(code(world.store.publish(&over, PUT, Overwrite::Refuse).await), "storage-exists");
         assert_eq!(code(world.store.publish(&over, PUT, Overwrite::Replace).await), OUTSIDE);
         world.store.discard(&over, PUT).await.expect("ours");
         assert_eq!(std::fs::read_to_string(&secret).expect("intact"), "secret");
@@ -78,10 +70,7 @@ async fn links_that_stay_inside_are_followed_for_reading_alone() {
         assert_eq!(world.store.stat(&inward).await.expect("there").bytes, 7);
         assert_eq!(code(world.store.delete(&inward).await), OUTSIDE);
     }
-    assert_eq!(
-        code(world.store.stage(&path("dir/x"), PUT, 1, chunks(b"x", 1)).await),
-        OUTSIDE
-    );
+    assert_eq!(code(world.store.stage(&path("dir/x"), PUT, 1, chunks(b"x", 1)).await), OUTSIDE);
     assert_eq!(world.paths().await, ["real/file"]);
 }
 
@@ -98,16 +87,10 @@ async fn what_is_no_regular_file_is_no_object() {
         assert_eq!(code(world.get(&strange).await), OUTSIDE, "{strange}");
         assert_eq!(code(world.store.delete(&strange).await), OUTSIDE, "{strange}");
     }
-    assert_eq!(
-        code(world.store.stage(&path("dir/file/x"), PUT, 1, chunks(b"x", 1)).await),
-        OUTSIDE
-    );
+    assert_eq!(code(world.store.stage(&path("dir/file/x"), PUT, 1, chunks(b"x", 1)).await), OUTSIDE);
     let over = path("dir");
     world.stage(&over, PUT, b"x").await;
-    assert_eq!(
-        code(world.store.publish(&over, PUT, Overwrite::Refuse).await),
-        "storage-exists"
-    );
+    assert_eq!(code(world.store.publish(&over, PUT, Overwrite::Refuse).await), "storage-exists");
     assert_eq!(code(world.store.publish(&over, PUT, Overwrite::Replace).await), OUTSIDE);
     world.store.discard(&over, PUT).await.expect("ours");
     let long = path(&"x".repeat(256));
@@ -126,10 +109,7 @@ async fn a_name_that_is_not_text_is_reported_and_the_list_goes_on() {
     let items: Vec<_> = world.store.list().collect().await;
     assert_eq!(items.iter().filter(|item| item.is_ok()).count(), 2);
     let error = items.into_iter().find_map(Result::err).expect("reported");
-    assert_eq!(
-        error.to_string(),
-        "storage failed at `m\u{fffd}`: its name is not UTF-8"
-    );
+    assert_eq!(error.to_string(), "storage failed at `m\u{fffd}`: its name is not UTF-8");
 }
 
 #[tokio::test]
@@ -143,14 +123,8 @@ async fn a_root_may_be_missing_and_come_back() {
             let path = path("a/b");
             assert_eq!(code(store.stat(&path).await), "storage-no-root");
             assert_eq!(code(store.read(&path, None).await), "storage-no-root");
-            assert_eq!(
-                code(store.stage(&path, PUT, 1, chunks(b"x", 1)).await),
-                "storage-no-root"
-            );
-            assert_eq!(
-                code(store.publish(&path, PUT, Overwrite::Refuse).await),
-                "storage-no-root"
-            );
+            assert_eq!(code(store.stage(&path, PUT, 1, chunks(b"x", 1)).await), "storage-no-root");
+            assert_eq!(code(store.publish(&path, PUT, Overwrite::Refuse).await), "storage-no-root");
             assert_eq!(code(store.discard(&path, PUT).await), "storage-no-root");
             assert_eq!(code(store.delete(&path).await), "storage-no-root");
             assert_eq!(code(store.room().await), "storage-no-root");
@@ -171,15 +145,10 @@ async fn a_file_that_shrinks_while_it_is_read_is_never_silently_short() {
     let mut content = world.store.read(&path("a"), None).await.expect("there");
     content.next().await.expect("a chunk").expect("readable");
     let file = std::fs::File::options().write(true).open(world.root().join("a"));
-    file.expect("there")
-        .set_len(5 * CHUNK_BYTES_MAX as u64 + 5)
-        .expect("writable");
+    file.expect("there").set_len(5 * CHUNK_BYTES_MAX as u64 + 5).expect("writable");
     assert_eq!(code(whole(content).await), "storage-wrong-length");
 
-    let copied = world
-        .store
-        .stage_copy(&path("b"), PUT, 8 << 20, &*world.store, &path("a"))
-        .await;
+    let copied = world.store.stage_copy(&path("b"), PUT, 8 << 20, &*world.store, &path("a")).await;
     assert_eq!(code(copied), "storage-wrong-length");
     assert_eq!(world.paths().await, ["a"]);
 }
@@ -190,27 +159,17 @@ async fn a_copy_is_made_by_the_kernel_and_is_another_inode() {
     let content = pattern(70 << 20);
     source.put(&path("a/b"), &content).await;
     let (from, to) = (path("a/b"), path("c/d"));
-    let copied = destination
-        .store
-        .stage_copy(&to, PUT, content.len() as u64, &*source.store, &from)
-        .await;
+    let copied = destination.store.stage_copy(&to, PUT, content.len() as u64, &*source.store, &from).await;
     let staged = copied.expect("both are there").expect("one file system");
     assert_eq!(staged.bytes, content.len() as u64);
-    destination
-        .store
-        .publish(&path("c/d"), PUT, Overwrite::Refuse)
-        .await
-        .expect("free");
+    destination.store.publish(&path("c/d"), PUT, Overwrite::Refuse).await.expect("free");
     assert!(destination.get(&path("c/d")).await.expect("there") == content);
     let inode = |file: PathBuf| std::fs::metadata(file).expect("there");
     let (from, to) = (inode(source.root().join("a/b")), inode(destination.root().join("c/d")));
     assert_ne!((from.dev(), from.ino()), (to.dev(), to.ino()));
     assert_eq!((from.nlink(), to.nlink(), to.mode() & 0o777), (1, 1, 0o644));
 
-    let missing = destination
-        .store
-        .stage_copy(&path("x"), PUT, 1, &*source.store, &path("no"))
-        .await;
+    let missing = destination.store.stage_copy(&path("x"), PUT, 1, &*source.store, &path("no")).await;
     assert_eq!(code(missing), "storage-not-found");
     assert_eq!(destination.paths().await, ["c/d"]);
 }
@@ -225,21 +184,12 @@ async fn between_file_systems_a_copy_is_whole_or_left_to_the_caller() {
     let other = Posix::new(elsewhere.path().to_owned());
     let content = pattern(3_000_000);
     world.put(&path("a"), &content).await;
-    let copied = other
-        .stage_copy(&path("b/c"), PUT, content.len() as u64, &*world.store, &path("a"))
-        .await;
+    let copied = other.stage_copy(&path("b/c"), PUT, content.len() as u64, &*world.store, &path("a")).await;
     match copied.expect("both are there") {
         Some(_) => assert!(
-            whole(other.read_staged(&path("b/c"), PUT).await.expect("staged"))
-                .await
-                .expect("readable")
-                == content
+            whole(other.read_staged(&path("b/c"), PUT).await.expect("staged")).await.expect("readable") == content
         ),
-        None => assert_eq!(
-            std::fs::read_dir(elsewhere.path()).expect("there").count(),
-            0,
-            "nothing is left"
-        ),
+        None => assert_eq!(std::fs::read_dir(elsewhere.path()).expect("there").count(), 0, "nothing is left"),
     }
 }
 
@@ -251,9 +201,7 @@ impl TinyDevice {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let arguments = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
         let mounted = Command::new("mount").args(arguments).arg(scratch.path()).output();
-        mounted
-            .is_ok_and(|output| output.status.success())
-            .then_some(Self(scratch))
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(scratch))
     }
 }
 
@@ -276,16 +224,10 @@ async fn a_full_device_says_so_and_keeps_nothing_of_the_attempt() {
     for bytes in [3 << 20, 1 << 20] {
         let taken = if bytes == 1 << 20 { 600_000 } else { 0 };
         if taken > 0 {
-            store
-                .stage(&path("first"), IntentId(2), taken, chunks(&pattern(600_000), 100_000))
-                .await
-                .expect("fits");
+            store.stage(&path("first"), IntentId(2), taken, chunks(&pattern(600_000), 100_000)).await.expect("fits");
         }
         let content = chunks(&pattern(bytes), 100_000);
-        assert_eq!(
-            code(store.stage(&path("a/b"), PUT, bytes as u64, content).await),
-            "storage-full"
-        );
+        assert_eq!(code(store.stage(&path("a/b"), PUT, bytes as u64, content).await), "storage-full");
         assert!(!device.0.path().join("a").exists());
     }
     store.discard(&path("first"), IntentId(2)).await.expect("mounted");
@@ -336,14 +278,7 @@ async fn assert_denied(root: &Path) {
     assert_eq!(code(store.read(&path("secret"), None).await), DENIED);
     assert_eq!(code(store.delete(&path("secret")).await), DENIED);
     assert_eq!(code(store.stat(&path("closed/file")).await), DENIED);
-    assert_eq!(
-        store
-            .stat(&path("secret"))
-            .await
-            .expect("its length is no secret")
-            .bytes,
-        1
-    );
+    assert_eq!(store.stat(&path("secret")).await.expect("its length is no secret").bytes, 1);
     let items: Vec<_> = store.list().collect().await;
     assert_eq!(items.iter().filter(|item| item.is_ok()).count(), 1);
     let denied: Vec<_> = items.into_iter().filter(Result::is_err).map(code).collect();

@@ -11,15 +11,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::world::{PUT, World, chunks, code, path, pattern};
 
-const LENGTHS: [usize; 7] = [
-    0,
-    1,
-    8_192,
-    CHUNK_BYTES_MAX - 1,
-    CHUNK_BYTES_MAX,
-    CHUNK_BYTES_MAX + 1,
-    5 * CHUNK_BYTES_MAX + 17,
-];
+const LENGTHS: [usize; 7] =
+    [0, 1, 8_192, CHUNK_BYTES_MAX - 1, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX + 1, 5 * CHUNK_BYTES_MAX + 17];
 
 pub(crate) async fn an_object_comes_back_as_it_was_put(world: &World) {
     for length in LENGTHS {
@@ -38,43 +31,21 @@ pub(crate) async fn ranges_give_their_bytes_and_nothing_beyond_the_end(world: &W
     let (path, content) = (path("a/b"), pattern(3 * CHUNK_BYTES_MAX));
     world.put(&path, &content).await;
     let end = content.len();
-    for (start, stop) in [
-        (0, 0),
-        (0, 1),
-        (5, 5),
-        (7, 1_500_000),
-        (end - 1, end),
-        (end, end),
-        (0, end),
-    ] {
-        let range = ByteRange {
-            start: start as u64,
-            end: stop as u64,
-        };
+    for (start, stop) in [(0, 0), (0, 1), (5, 5), (7, 1_500_000), (end - 1, end), (end, end), (0, end)] {
+        let range = ByteRange { start: start as u64, end: stop as u64 };
         let stream = world.store.read(&path, Some(range)).await.expect("within");
         let got = super::world::whole(stream).await.expect("readable");
         assert!(got == content[start..stop], "{start}..{stop}");
     }
     for (start, stop) in [(0, end + 1), (end, end + 1), (end + 5, end + 9), (end + 1, 0)] {
-        let range = ByteRange {
-            start: start as u64,
-            end: stop as u64,
-        };
+        let range = ByteRange { start: start as u64, end: stop as u64 };
         assert_eq!(code(world.store.read(&path, Some(range)).await), "storage-wrong-length");
     }
 }
 
 pub(crate) async fn a_stream_of_another_length_is_refused_and_leaves_nothing(world: &World) {
     let large = 3 * CHUNK_BYTES_MAX;
-    for (announced, sent) in [
-        (1, 0),
-        (0, 1),
-        (10, 9),
-        (10, 11),
-        (large, large - 1),
-        (large, large + 1),
-        (1, large),
-    ] {
+    for (announced, sent) in [(1, 0), (0, 1), (10, 9), (10, 11), (large, large - 1), (large, large + 1), (1, large)] {
         let content = chunks(&pattern(sent), 100_000);
         let outcome = world.store.stage(&path("a/b/c"), PUT, announced as u64, content).await;
         match outcome {
@@ -91,17 +62,11 @@ pub(crate) async fn a_stream_of_another_length_is_refused_and_leaves_nothing(wor
 pub(crate) async fn a_failing_stream_leaves_nothing(world: &World) {
     for good in [0, 1, 4] {
         let chunk = Bytes::from(pattern(CHUNK_BYTES_MAX));
-        let broken = StorageError::Unavailable {
-            path: "source".to_owned(),
-            what: "cut".to_owned(),
-        };
+        let broken = StorageError::Unavailable { path: "source".to_owned(), what: "cut".to_owned() };
         let items = (0..good).map(move |_| Ok(chunk.clone())).chain([Err(broken)]);
         let content = stream::iter(items).boxed();
         let outcome = world.store.stage(&path("a/b"), PUT, 5 << 20, content).await;
-        assert!(
-            outcome.expect_err("it broke").to_string().contains("source"),
-            "its own words"
-        );
+        assert!(outcome.expect_err("it broke").to_string().contains("source"), "its own words");
         world.assert_empty().await;
     }
 }
@@ -112,11 +77,7 @@ pub(crate) async fn nothing_has_the_final_name_before_publishing(world: &World) 
     assert_eq!(code(world.store.stat(&path).await), "storage-not-found");
     assert_eq!(code(world.get(&path).await), "storage-not-found");
     assert_eq!(world.get_staged(&path, PUT).await.expect("staged"), b"content");
-    assert_eq!(
-        world.paths().await,
-        [path.temporary(PUT)],
-        "a list shows what is staged"
-    );
+    assert_eq!(world.paths().await, [path.temporary(PUT)], "a list shows what is staged");
     let published = world.store.publish(&path, PUT, Overwrite::Refuse).await;
     published.expect("free");
     assert_eq!(world.get(&path).await.expect("published"), b"content");
@@ -151,11 +112,7 @@ pub(crate) async fn publishing_what_was_never_staged_is_not_found(world: &World)
 
 pub(crate) async fn discarding_is_repeatable_and_leaves_no_trace(world: &World) {
     let path = path("a/b/c/d");
-    world
-        .store
-        .discard(&path, PUT)
-        .await
-        .expect("nothing there is no error");
+    world.store.discard(&path, PUT).await.expect("nothing there is no error");
     world.stage(&path, PUT, b"content").await;
     for _ in 0..2 {
         world.store.discard(&path, PUT).await.expect("up");
@@ -194,10 +151,7 @@ pub(crate) async fn a_list_has_everything(world: &World) {
         .for_each_concurrent(16, |(number, text)| async move {
             let (path, intent) = (path(text), IntentId(number as u128));
             let content = chunks(text.as_bytes(), 10);
-            store
-                .stage(&path, intent, text.len() as u64, content)
-                .await
-                .expect("room");
+            store.stage(&path, intent, text.len() as u64, content).await.expect("room");
             store.publish(&path, intent, Overwrite::Refuse).await.expect("free");
         })
         .await;
@@ -303,15 +257,9 @@ pub(crate) async fn of_concurrent_publishes_one_wins(world: &World) {
         for intent in &intents {
             world.stage(&path, *intent, intent.to_string().as_bytes()).await;
         }
-        let publishing = intents
-            .iter()
-            .map(|intent| world.store.publish(&path, *intent, Overwrite::Refuse));
+        let publishing = intents.iter().map(|intent| world.store.publish(&path, *intent, Overwrite::Refuse));
         let outcomes = join_all(publishing).await;
-        let won: Vec<_> = intents
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, outcome)| outcome.is_ok())
-            .collect();
+        let won: Vec<_> = intents.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).collect();
         assert_eq!(won.len(), 1, "{outcomes:?}");
         assert_eq!(world.get(&path).await.expect("there"), won[0].0.to_string().as_bytes());
         for outcome in outcomes.into_iter().filter(Result::is_err) {
@@ -335,9 +283,7 @@ pub(crate) async fn many_objects_come_and_go_at_once(world: &World) {
             for round in 0..10 {
                 let content = format!("{number}-{round}");
                 let stream = chunks(content.as_bytes(), 3);
-                store
-                    .stage(&path, IntentId(number), content.len() as u64, stream)
-                    .await?;
+                store.stage(&path, IntentId(number), content.len() as u64, stream).await?;
                 store.publish(&path, IntentId(number), Overwrite::Refuse).await?;
                 assert_eq!(store.stat(&path).await?.bytes, content.len() as u64);
                 store.delete(&path).await?;
@@ -355,10 +301,7 @@ pub(crate) async fn a_copy_within_a_store_equals_its_source(world: &World) {
     for length in LENGTHS {
         let (from, to) = (path("from"), path(&format!("to/{length}")));
         world.put(&from, &pattern(length)).await;
-        let copied = world
-            .store
-            .stage_copy(&to, PUT, length as u64, &*world.store, &from)
-            .await;
+        let copied = world.store.stage_copy(&to, PUT, length as u64, &*world.store, &from).await;
         if copied.expect("both are there").is_some() {
             assert!(world.get_staged(&to, PUT).await.expect("staged") == pattern(length));
             world.store.publish(&to, PUT, Overwrite::Refuse).await.expect("free");
@@ -373,11 +316,7 @@ pub(crate) async fn hashes_taken_in_passing_equal_those_read_back(world: &World)
     let (path, content) = (path("a"), pattern(3_000_000));
     let algorithms = [Algorithm::Adler32, Algorithm::Md5, Algorithm::Sha256];
     let (stream, passing) = hashing(chunks(&content, 70_000), &algorithms);
-    world
-        .store
-        .stage(&path, PUT, content.len() as u64, stream)
-        .await
-        .expect("room");
+    world.store.stage(&path, PUT, content.len() as u64, stream).await.expect("room");
     let staged = world.store.read_staged(&path, PUT).await.expect("staged");
     let read_back = hash_stream(staged, &algorithms).await.expect("readable");
     let sent = passing.finish();

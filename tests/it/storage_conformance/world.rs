@@ -21,26 +21,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn memory() -> Self {
-        Self {
-            store: Arc::new(Memory::new()),
-            scratch: None,
-        }
+        Self { store: Arc::new(Memory::new()), scratch: None }
     }
 
     pub(crate) fn posix() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        Self {
-            store: Arc::new(Posix::new(scratch.path().to_owned())),
-            scratch: Some(scratch),
-        }
+        Self { store: Arc::new(Posix::new(scratch.path().to_owned())), scratch: Some(scratch) }
     }
 
     pub(crate) fn posix_without_openat2() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        Self {
-            store: Arc::new(Posix::without_openat2(scratch.path().to_owned())),
-            scratch: Some(scratch),
-        }
+        Self { store: Arc::new(Posix::without_openat2(scratch.path().to_owned())), scratch: Some(scratch) }
     }
 
     /// The directory of a posix storage.
@@ -49,11 +40,8 @@ impl World {
     }
 
     pub(crate) async fn stage(&self, path: &StoragePath, intent: IntentId, content: &[u8]) {
-        let staged = self
-            .store
-            .stage(path, intent, content.len() as u64, chunks(content, 300_000))
-            .await
-            .expect("it has room");
+        let staged =
+            self.store.stage(path, intent, content.len() as u64, chunks(content, 300_000)).await.expect("it has room");
         assert_eq!(staged.bytes, content.len() as u64);
     }
 

@@ -44,16 +44,12 @@ impl Store for Gated {
 
 fn gated() -> (Arc<Writer>, mpsc::Sender<Result<(), EngineError>>) {
     let (gate, batches) = mpsc::channel();
-    let store = Arc::new(Gated {
-        batches: Mutex::new(batches),
-    });
+    let store = Arc::new(Gated { batches: Mutex::new(batches) });
     (Arc::new(Writer::start(store, Marks::default()).unwrap()), gate)
 }
 
 fn broken() -> EngineError {
-    EngineError::Io {
-        what: "the disk is on fire".to_owned(),
-    }
+    EngineError::Io { what: "the disk is on fire".to_owned() }
 }
 
 /// A transaction that writes, and notes that it ran.
