@@ -3,12 +3,13 @@
 //! still become another file.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Replicas};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn};
+use crate::catalog::{Catalog, Rows, Txn};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::checksum::{Algorithm, Checksum};
@@ -75,19 +76,23 @@ pub enum Answer {
     },
 }
 
+/// Intents whose bytes are being taken by this process.
+pub(super) type Taking = Arc<Mutex<BTreeSet<IntentId>>>;
+
 /// Announces at most a thousand files as one transaction; answers in their order. The same
 /// announcement again gives the same intents.
-pub async fn announce(
+pub(super) async fn announce(
     catalog: &Catalog,
     target: Target,
     files: Vec<Announced>,
+    taking: Taking,
 ) -> Result<Vec<Answer>, MembershipError> {
     let first = catalog.did_ids(files.len() as u64).await?;
     let process = catalog.process();
     let answers = catalog
         .transact(move |txn| {
-            let (target, files) = (target.clone(), files.clone());
-            async move { announce_in(&txn, &target, &files, first, process).await }
+            let (target, files, taking) = (target.clone(), files.clone(), Arc::clone(&taking));
+            async move { announce_in(&txn, &target, &files, first, process, &taking).await }
         })
         .await?;
     catalog.wakes().wake(Topic::Folds);
@@ -101,6 +106,7 @@ async fn announce_in(
     files: &[Announced],
     first: DidId,
     process: ProcessId,
+    taking: &Taking,
 ) -> Result<Vec<Answer>, MembershipError> {
     let scope = target.scope.as_str();
     let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
@@ -116,7 +122,7 @@ async fn announce_in(
         } else if let Some(conflict) = conflict {
             refused("name-conflict", conflict.to_string())
         } else if let Some(known) = known {
-            again(txn, target, file, known.id, process, &mut members).await?
+            again(txn, target, file, known.id, process, taking, &mut members).await?
         } else {
             let id = DidId(first.0 + registered);
             registered += 1;
@@ -170,6 +176,7 @@ async fn again(
     file: &Announced,
     id: DidId,
     process: ProcessId,
+    taking: &Taking,
     members: &mut Vec<Member>,
 ) -> Result<Answer, MembershipError> {
     let Some(record) = txn.get::<Dids>(&(id,)).await? else {
@@ -181,14 +188,7 @@ async fn again(
     let intent = txn.get::<Intents>(&(id, target.endpoint)).await?;
     let same = facts.bytes == file.bytes && facts.checksums.contains(&file.checksum);
     if !same && facts.announced {
-        // No bytes of it were ever there, so it may still become another file. A URL for the old
-        // content must not fit the new, wherever it leads: the intent is a new one.
-        expire_others(txn, target.endpoint, id).await?;
-        if let Some(old) = &intent {
-            txn.delete::<Intents>(&(id, target.endpoint), old);
-        }
-        txn.put::<Dids>(&(id,), &announced_record(txn, target, file));
-        return Ok(expect_bytes(txn, target, id, process, None));
+        return become_another(txn, target, file, id, process, taking, intent).await;
     }
     if !same {
         let detail = if facts.checksums.iter().any(|known| known.algorithm() == Algorithm::Blake3) {
@@ -213,15 +213,41 @@ async fn again(
     }
 }
 
+/// Lets a file that was only announced become another: no bytes of it were ever there. URLs for what
+/// it was to be are refused from now on, as they name other bytes.
+async fn become_another(
+    txn: &Txn,
+    target: &Target,
+    file: &Announced,
+    id: DidId,
+    process: ProcessId,
+    taking: &Taking,
+    intent: Option<IntentRecord>,
+) -> Result<Answer, MembershipError> {
+    let uploads = txn.scan::<Intents>(&(id,), INTENTS_MAX).await?;
+    for (_, upload) in &uploads {
+        let IntentAct::Upload { process: of, .. } = upload.act else { continue };
+        // Bytes of what it was to be may be published at this moment, or were by a process that is
+        // gone and has not been swept up after.
+        let now = taking.lock().expect("nothing panics while holding it").contains(&upload.id);
+        if now || of != process {
+            return Ok(refused("upload-under-way", "other content is being uploaded under this name; try again soon"));
+        }
+    }
+    expire_others(txn, target.endpoint, &uploads);
+    txn.put::<Dids>(&(id,), &announced_record(txn, target, file));
+    // The same intent, so that what is staged under it is written over.
+    Ok(expect_bytes(txn, target, id, process, intent.as_ref()))
+}
+
 /// Ends uploads of what a file was to be elsewhere; the sweep then removes what they have staged.
-async fn expire_others(txn: &Txn, endpoint: EndpointId, file: DidId) -> Result<(), CatalogError> {
-    for (key, old) in txn.scan::<Intents>(&(file,), INTENTS_MAX).await? {
+fn expire_others(txn: &Txn, endpoint: EndpointId, uploads: &Rows<Intents>) {
+    for (key, old) in uploads {
         if let IntentAct::Upload { dataset, process, .. } = old.act
             && key.1 != endpoint
         {
             let act = IntentAct::Upload { dataset, until: txn.now(), process };
-            txn.replace::<Intents>(&key, &old, &IntentRecord { act, ..old.clone() });
+            txn.replace::<Intents>(key, old, &IntentRecord { act, ..old.clone() });
         }
     }
-    Ok(())
 }

@@ -2,8 +2,7 @@
 //! an intent, and joins its dataset in the transaction that makes its replica available. Bytes that
 //! are not the announced ones are never published.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
@@ -19,6 +18,7 @@ use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::id::{DidId, EndpointId, IntentId};
 use crate::model::replica::{ReplicaState, Verification};
+use crate::replicas::announce::{Announced, Answer, Taking, Target, announce};
 use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use crate::storage::hash::{hash_stream, hashing};
 use crate::storage::layout::StoragePath;
@@ -121,13 +121,13 @@ pub struct Sending {
 pub struct Uploads {
     catalog: Catalog,
     stores: Arc<Registry>,
-    under_way: Arc<Mutex<BTreeSet<IntentId>>>,
+    under_way: Taking,
 }
 
 /// Keeps other requests, and the sweep, from an intent while it lives.
 struct UnderWay {
     intent: IntentId,
-    all: Arc<Mutex<BTreeSet<IntentId>>>,
+    all: Taking,
 }
 
 impl Drop for UnderWay {
@@ -140,6 +140,11 @@ impl Uploads {
     /// Uploads into a catalog and its storages.
     pub fn new(catalog: Catalog, stores: Arc<Registry>) -> Self {
         Self { catalog, stores, under_way: Arc::default() }
+    }
+
+    /// Announces at most a thousand files; answers in their order.
+    pub async fn announce(&self, target: Target, files: Vec<Announced>) -> Result<Vec<Answer>, MembershipError> {
+        announce(&self.catalog, target, files, Arc::clone(&self.under_way)).await
     }
 
     fn begin(&self, intent: IntentId) -> Option<UnderWay> {

@@ -7,7 +7,7 @@ use crate::model::did::{Did, DidName};
 use crate::model::id::{DecisionId, GrantId};
 use crate::policy::decision::Action;
 use crate::policy::grant::{Grant, Method, Methods, Target as GrantTarget};
-use crate::replicas::announce::{Announced, Answer, Target, announce};
+use crate::replicas::announce::{Announced, Answer, Target};
 use crate::replicas::upload::Sending;
 use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
@@ -37,7 +37,7 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
     let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
-    let mut answers = announce(ctx.catalog(), target.clone(), good).await?.into_iter();
+    let mut answers = ctx.lake.uploads.announce(target.clone(), good).await?.into_iter();
     let mut items = Vec::with_capacity(read.len());
     for file in read {
         items.push(match file {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dapple::catalog::record::{DidNames, Dids, Endpoints, Intents, Replicas, Rules};
+use dapple::catalog::record::{DidNames, Endpoints, Replicas, Rules};
 use dapple::catalog::{Rows, endpoints};
 use dapple::fault::Fault as _;
 use dapple::model::did::{Did, DidKind};
@@ -15,17 +15,16 @@ use dapple::model::id::{EndpointId, RuleId};
 use dapple::model::replica::ReplicaState;
 use dapple::model::rule::Grouping;
 use dapple::policy::decision::Action;
-use dapple::replicas::announce::{Announced, Answer, Target, announce};
+use dapple::replicas::announce::{Announced, Answer, Target};
 use dapple::replicas::upload::Sending;
 use dapple::service::error::ServiceError;
 use dapple::service::view::{EndpointChange, Members, NewDid, NewRule, RuleChange};
 use dapple::service::{Context, dids, replicas, rules};
 use dapple::storage::backend::ByteStream;
-use dapple::storage::layout::StoragePath;
 use futures::StreamExt as _;
 use futures::stream;
 
-use crate::disk::{Disk, Excuse, blake3_of, fits};
+use crate::disk::{Disk, Excuse, blake3_of};
 use crate::log::Log;
 use crate::random::Random;
 use crate::world::Disks;
@@ -229,35 +228,13 @@ impl Client {
             bytes: content.len() as u64,
             checksum: blake3_of(content),
         });
-        self.excuse_what_was_announced(endpoint.id, &files).await?;
-        let answers = announce(&catalog, target, announced.collect()).await?;
+        let answers = self.ctx.lake.uploads.announce(target, announced.collect()).await?;
         let mut said = format!("uploads to {to} at {}:", endpoint.name);
         for ((file, content), answer) in files.into_iter().zip(answers) {
             let outcome = self.send(endpoint.id, &file, content, answer).await;
             said += &format!(" {}={outcome}", file.name);
         }
         Ok(said)
-    }
-
-    /// A known gap: when a file that has never been anywhere is announced with other content at the
-    /// same endpoint, what was staged of the old stays there.
-    async fn excuse_what_was_announced(&self, at: EndpointId, files: &[(Did, Bytes)]) -> Result<(), ServiceError> {
-        let view = self.ctx.lake.catalog.view().await?;
-        for (did, content) in files {
-            let key = (did.scope.to_string(), did.name.to_string());
-            let Some(name) = view.get::<DidNames>(&key).await? else {
-                continue;
-            };
-            let record = view.get::<Dids>(&(name.id,)).await?;
-            let intent = view.get::<Intents>(&(name.id, at)).await?;
-            let changes = record.as_ref().and_then(|record| record.file());
-            let changes = changes.is_some_and(|facts| facts.announced && !fits(facts, content));
-            if let (true, Some(intent), Some(disk)) = (changes, intent, self.disks.get(at)) {
-                let path = StoragePath::derived(did).temporary(intent.id);
-                disk.excuse(&path, Excuse::Brought);
-            }
-        }
-        Ok(())
     }
 
     async fn send(&mut self, endpoint: EndpointId, file: &Did, content: Bytes, answer: Answer) -> String {
