@@ -1,12 +1,13 @@
 //! Fills units: walks a locked unit's files from a cursor and plans a transfer for each that its
 //! endpoint lacks, no more at a time than the window of the destination has room for.
 
+use crate::catalog::ledger::membership::REPLICAS_MAX;
 use crate::catalog::ledger::transfers::plan;
 use crate::catalog::record::{
     ContentRecord, Contents, Dids, Filling, Heads, Locks, LocksByUnit, Ready, Replicas, WalkPosition,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn};
+use crate::catalog::{Catalog, CatalogError, Rows, Txn};
 use crate::model::id::{DidId, EndpointId};
 use crate::model::replica::ReplicaState;
 use crate::rules::Progress;
@@ -60,9 +61,7 @@ async fn fill_page(catalog: &Catalog, unit: DidId, endpoint: EndpointId) -> Resu
                 return Ok(());
             };
             let (files, next) = next_files(&txn, unit, seq).await?;
-            for (file, bytes) in missing(&txn, &files, endpoint).await? {
-                plan(&txn, file, bytes, endpoint, decision).await?;
-            }
+            plan(&txn, &missing(&txn, &files, endpoint).await?, endpoint, decision).await?;
             match next {
                 Some(next) => txn.put::<Filling>(&(unit, endpoint), &next),
                 None => txn.clear::<Filling>(&(unit, endpoint)),
@@ -86,17 +85,17 @@ async fn next_files(txn: &Txn, unit: DidId, seq: u64) -> Result<(Vec<DidId>, Opt
     Ok((members.collect(), next))
 }
 
-/// Those of some files that have no available replica at an endpoint, with their lengths.
+/// Those of some files that have no available replica at an endpoint, with their lengths. Reads by
+/// runs, as files of a dataset mostly have neighbouring numbers.
 async fn missing(txn: &Txn, files: &[DidId], endpoint: EndpointId) -> Result<Vec<(DidId, u64)>, CatalogError> {
-    let keys: Vec<_> = files.iter().map(|file| (*file, endpoint)).collect();
-    let replicas = txn.get_many::<Replicas>(&keys).await?;
-    let lacking: Vec<_> = files
-        .iter()
-        .zip(replicas)
-        .filter(|(_, replica)| replica.as_ref().is_none_or(|replica| replica.state != ReplicaState::Available))
-        .map(|(file, _)| (*file,))
-        .collect();
-    let records = txn.get_many::<Dids>(&lacking).await?;
+    let keys: Vec<_> = files.iter().map(|file| (*file,)).collect();
+    let replicas = txn.scan_many::<Replicas>(&keys, REPLICAS_MAX).await?;
+    let is_there = |rows: &Rows<Replicas>| {
+        rows.iter().any(|((_, at), replica)| *at == endpoint && replica.state == ReplicaState::Available)
+    };
+    let lacking: Vec<_> =
+        keys.into_iter().zip(replicas).filter(|(_, rows)| !is_there(rows)).map(|(key, _)| key).collect();
+    let records = txn.get_run::<Dids>(&lacking).await?;
     let bytes = records.into_iter().map(|record| record.and_then(|r| r.file().map(|facts| facts.bytes)).unwrap_or(0));
     Ok(lacking.into_iter().map(|(file,)| file).zip(bytes).collect())
 }

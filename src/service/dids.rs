@@ -187,7 +187,7 @@ pub(super) async fn contents_page(
         })
         .collect();
     let ids: Vec<_> = members.iter().map(|(_, id)| (*id,)).collect();
-    let records = view.get_many::<Dids>(&ids).await?;
+    let records = view.get_run::<Dids>(&ids).await?;
     let found = members.into_iter().zip(records).filter_map(|((seq, id), record)| Some((seq, id, record?)));
     Ok((found.collect(), next))
 }

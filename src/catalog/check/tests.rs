@@ -134,7 +134,7 @@ async fn fill(txn: &Txn) -> Result<(), CatalogError> {
 /// A transfer that waits again after it told of trouble, one that runs, one that waits, and an
 /// upload.
 async fn plan_trouble(txn: &Txn) -> Result<(), CatalogError> {
-    let told = plan(txn, FILE, 5, TWO, DECISION).await?.expect("nothing is there");
+    let told = plan(txn, &[(FILE, 5)], TWO, DECISION).await?[0];
     tell_stuck(txn, FILE, TWO, &StuckReason::NoSource).await?;
     let old = txn.get::<Transfers>(&(told,)).await?.expect("just planned");
     txn.put::<Transfers>(&(told,), &TransferRecord { told: true, ..old.clone() });

@@ -1,6 +1,7 @@
 //! Transfers and their intents: how they begin, end, and tell units of trouble. There is at most one
 //! intent for a (file, endpoint), and one transfer serves every rule that wants the file there.
 
+use crate::catalog::ledger::membership::REPLICAS_MAX;
 use crate::catalog::ledger::tally::ask_fold;
 use crate::catalog::record::{
     FoldRecord, IntentAct, IntentRecord, Intents, LocksByUnit, Parents, StuckFiles, TransferRecord, Transfers,
@@ -13,17 +14,21 @@ use crate::model::transfer::{TransferEvent, TransferState};
 /// The most datasets of one file that are told of its trouble.
 const PARENTS_MAX: usize = 1_000;
 
-/// Plans a transfer of a file to an endpoint. Nothing happens while another act has the place.
+/// Plans transfers of files `(file, bytes)` to an endpoint, but for those whose place another act
+/// has. Returns what was planned.
 pub async fn plan(
     txn: &Txn,
-    file: DidId,
-    bytes: u64,
+    files: &[(DidId, u64)],
     destination: EndpointId,
     decision: DecisionId,
-) -> Result<Option<TransferId>, CatalogError> {
-    if txn.get::<Intents>(&(file, destination)).await?.is_some() {
-        return Ok(None);
-    }
+) -> Result<Vec<TransferId>, CatalogError> {
+    let keys: Vec<_> = files.iter().map(|(file, _)| (*file,)).collect();
+    let intents = txn.scan_many::<Intents>(&keys, REPLICAS_MAX).await?;
+    let free = files.iter().zip(intents).filter(|(_, intents)| intents.iter().all(|((_, at), _)| *at != destination));
+    Ok(free.map(|((file, bytes), _)| plan_one(txn, *file, *bytes, destination, decision)).collect())
+}
+
+fn plan_one(txn: &Txn, file: DidId, bytes: u64, destination: EndpointId, decision: DecisionId) -> TransferId {
     let (id, intent) = (TransferId(txn.fresh()), IntentId(txn.fresh()));
     let act = IntentAct::Transfer(id);
     txn.put::<Intents>(&(file, destination), &IntentRecord { id: intent, decision, act });
@@ -38,7 +43,7 @@ pub async fn plan(
         process: None,
     };
     txn.put::<Transfers>(&(id,), &record);
-    Ok(Some(id))
+    id
 }
 
 /// Ends a transfer, landed or cancelled: its intent is gone, and units hear no more of its trouble.
