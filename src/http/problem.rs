@@ -7,8 +7,8 @@ use crate::fault::{Fault, Kind};
 use crate::http::request::current_id;
 use crate::service::view::ProblemView;
 
-/// Where codes are explained.
-const DOCS: &str = "https://dapple.example/docs/errors#";
+/// How a problem's type begins; `docs/errors.md` has a section for each code.
+const TYPE: &str = "urn:dapple:error:";
 
 /// A fault on its way out.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let view = ProblemView {
-            kind: format!("{DOCS}{}", self.code),
+            kind: format!("{TYPE}{}", self.code),
             code: self.code.to_owned(),
             title: self.status.canonical_reason().unwrap_or("Problem").to_owned(),
             status: self.status.as_u16(),

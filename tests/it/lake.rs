@@ -25,7 +25,7 @@ mod restarting;
 mod trouble;
 
 /// How long a lake may take to come to rest. Far more than it needs; a machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A lake with a scope `s` and some endpoints, each with `site=<its name>`.
 pub(crate) struct TestLake {

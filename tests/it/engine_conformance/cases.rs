@@ -207,7 +207,9 @@ pub(super) async fn rows_are_deleted_page_by_page(engine: Arc<dyn Engine>) {
                 return Ok(Verdict::Commit);
             };
             page = page.after(last);
-            rows.into_iter().for_each(|(key, _)| tx.delete(LEFT, key));
+            for (key, _) in rows {
+                tx.delete(LEFT, key);
+            }
         }
         Ok(Verdict::Commit)
     };

@@ -214,7 +214,7 @@ fn write_until_killed(directory: &Path, is_early: bool, pause: Duration) -> u64 
         newest
     });
     if !is_early {
-        begins.recv_timeout(Duration::from_secs(60)).unwrap();
+        begins.recv_timeout(Duration::from_mins(1)).unwrap();
     }
     std::thread::sleep(pause);
     child.kill().unwrap();

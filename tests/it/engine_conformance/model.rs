@@ -138,7 +138,9 @@ async fn clear(engine: &Arc<dyn Engine>) {
     let delete_all = |tx: Tx| async move {
         for table in [LEFT, RIGHT] {
             let rows = tx.scan(table, &Range::prefix(&[], usize::MAX)).await?;
-            rows.into_iter().for_each(|(key, _)| tx.delete(table, key));
+            for (key, _) in rows {
+                tx.delete(table, key);
+            }
         }
         Ok(Verdict::Commit)
     };

@@ -68,7 +68,7 @@ impl Process {
         let client = Client::new(&self.url(), None, SystemClock::shared()).expect("a URL").with_pauses(Vec::new());
         let started = Instant::now();
         while client.health().await.is_err() {
-            assert!(started.elapsed() < Duration::from_secs(60), "the server is not ready after a minute");
+            assert!(started.elapsed() < Duration::from_mins(1), "the server is not ready after a minute");
             pause().await;
         }
     }

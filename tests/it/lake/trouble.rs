@@ -33,7 +33,7 @@ async fn wrong_bytes_at_the_source_are_never_published() {
     let rule = lake.rule("s:d", 1, "site=y").await;
     lake.until_rule(rule, |view| view.files_done == 2).await;
     let explained = explained(&lake, rule, "checksum-mismatch").await;
-    assert_eq!(explained.help, [format!("dapple replica declare-bad 's:d/2' --at x")]);
+    assert_eq!(explained.help, ["dapple replica declare-bad 's:d/2' --at x"]);
     assert_eq!(tree(&lake.root("y")).len(), 2, "neither the wrong bytes nor a trace of them");
     lake.is_well().await;
 }
