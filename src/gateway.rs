@@ -52,7 +52,7 @@ async fn file(State(lake): State<Arc<Lake>>, request: Request) -> Result<Respons
     let (parts, body) = request.into_parts();
     match parts.method {
         Method::OPTIONS => Ok(preflight(FILE_METHODS)),
-        Method::PUT => receive::put(&lake, &parts.uri, &parts.headers, body).await,
+        Method::PUT => receive::put(lake, parts.uri, parts.headers, body).await,
         Method::GET | Method::HEAD => {
             let address = address::file(&parts.uri)?;
             let opened = serve::open(&lake, &address.token, &address.did).await?;

@@ -1,6 +1,7 @@
 //! Use-cases, the only door to the house: authorise, transact, wake, view. Doors hold a
 //! [`Context`], which knows who asks, and call one function here for each request.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
@@ -42,6 +43,8 @@ pub struct Lake {
     pub signer: SigningKey,
     /// Verifies them.
     pub verifier: Verifier,
+    /// Where the lake keeps its catalog and keys, if that is on disk. No endpoint may lie there.
+    pub directory: Option<PathBuf>,
     /// How this server is reached, without a slash at the end; signed URLs begin with it.
     pub public_url: String,
 }

@@ -47,6 +47,7 @@ pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppErr
         catalog,
         stores,
         signer,
+        directory: Some(directory.to_owned()),
         public_url,
     };
     Ok(Opened { lake: Arc::new(lake), admin_key, is_new })

@@ -25,15 +25,21 @@ const REST_BYTES_MAX: usize = 32 << 20;
 /// How long that may take.
 const REST_SPAN_MAX: Duration = Duration::from_secs(10);
 
-/// Answers PUT of a file.
-pub(super) async fn put(lake: &Lake, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
-    let clock = lake.catalog.clock();
+/// Answers PUT of a file. Taking it is a task of its own: when the sender hangs up, this future is
+/// dropped, but what was staged must still be cleared away.
+pub(super) async fn put(lake: Arc<Lake>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let clock = lake.catalog.clock().clone();
     let body = byte_stream(body, "the body".to_owned());
     let body = Arc::new(Mutex::new(impatient(body, clock.clone())));
-    let outcome = take(lake, uri, headers, lend(&body)).await;
+    let (content, waits) = (lend(&body), headers.contains_key(header::EXPECT));
+    let taking = tokio::spawn(async move { take(&lake, &uri, &headers, content).await });
+    let outcome = taking.await.unwrap_or_else(|error| {
+        tracing::error!("taking an upload ended early: {error}");
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the upload ended early"))
+    });
     // Whoever waits for `100 Continue` has sent nothing, and listens.
-    if !headers.contains_key(header::EXPECT) {
-        within(clock, REST_SPAN_MAX, read_rest(lend(&body))).await;
+    if !waits {
+        within(&clock, REST_SPAN_MAX, read_rest(lend(&body))).await;
     }
     outcome
 }

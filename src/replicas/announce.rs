@@ -22,7 +22,7 @@ use crate::replicas::names::{conflicts, look_up};
 use std::time::Duration;
 
 /// How long an announced upload may take to begin.
-pub const UPLOAD_SPAN: Duration = Duration::from_hours(1);
+pub const UPLOAD_SPAN: Duration = Duration::from_mins(15);
 
 /// The most endpoints at which one file is expected.
 const INTENTS_MAX: usize = 1_000;

@@ -3,6 +3,7 @@
 //! are not the announced ones are never published.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
@@ -24,6 +25,8 @@ use crate::storage::hash::{hash_stream, hashing};
 use crate::storage::layout::StoragePath;
 use crate::storage::registry::Registry;
 
+/// How long a place is kept for another try after an upload failed.
+const RETRY_SPAN: Duration = Duration::from_secs(20);
 /// How many intents one sweep looks at together.
 const SWEEP: usize = 500;
 
@@ -153,9 +156,35 @@ impl Uploads {
     }
 
     /// Takes the bytes of an announced file: stages, verifies, publishes, and makes the replica
-    /// available. Sending again what has landed is answered as landed.
+    /// available. Sending again what has landed is answered as landed. After a failure the place is
+    /// kept only for as long as a sender needs to try again.
     pub async fn take(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
         let _mine = self.begin(sending.intent).ok_or(UploadError::UnderWay)?;
+        let outcome = self.take_mine(sending, content).await;
+        if outcome.as_ref().is_err_and(|error| !matches!(error, UploadError::Gone)) {
+            self.expect_briefly(sending).await?;
+        }
+        outcome
+    }
+
+    /// Lets an intent expire soon: rules plan nothing for a place that an upload has.
+    async fn expect_briefly(&self, sending: &Sending) -> Result<(), CatalogError> {
+        let (key, intent) = ((sending.file, sending.endpoint), sending.intent);
+        self.catalog
+            .transact(move |txn| async move {
+                let Some(old) = txn.get::<Intents>(&key).await? else { return Ok(()) };
+                if let IntentAct::Upload { dataset, until, process } = old.act
+                    && old.id == intent
+                {
+                    let act = IntentAct::Upload { dataset, until: until.min(txn.now().after(RETRY_SPAN)), process };
+                    txn.replace::<Intents>(&key, &old, &IntentRecord { act, ..old.clone() });
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn take_mine(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
         let view = self.catalog.view().await?;
         if !is_still(view.get::<Dids>(&(sending.file,)).await?, sending) {
             return Err(UploadError::Gone);

@@ -1,6 +1,6 @@
 //! Endpoints: add, list, change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::catalog::ledger::tally;
@@ -21,7 +21,7 @@ pub async fn add(ctx: &Context, new: NewEndpoint) -> Result<EndpointView, Servic
     }
     let view = ctx.catalog().view().await?;
     let known = endpoints::all(&view).await?;
-    refuse_clash(&new, &known)?;
+    refuse_clash(ctx, &new, &known)?;
     if new.kind == EndpointKind::Posix {
         make_root(&new).await?;
     }
@@ -55,27 +55,49 @@ pub async fn add(ctx: &Context, new: NewEndpoint) -> Result<EndpointView, Servic
     to_view(ctx, &ctx.catalog().view().await?, endpoint).await
 }
 
-/// Two endpoints on one tree would count one copy twice.
-fn refuse_clash(new: &NewEndpoint, known: &[Endpoint]) -> Result<(), ServiceError> {
+/// Two endpoints on one tree would count one copy twice, and one on the lake's own directory would
+/// hand out its keys.
+fn refuse_clash(ctx: &Context, new: &NewEndpoint, known: &[Endpoint]) -> Result<(), ServiceError> {
     if known.iter().any(|endpoint| endpoint.name == new.name) {
         return Err(ServiceError::Exists { what: "endpoint", name: new.name.to_string() });
     }
-    let location = Path::new(&new.location);
-    if new.kind == EndpointKind::Posix && !location.is_absolute() {
+    if new.kind != EndpointKind::Posix {
+        return Ok(());
+    }
+    if !Path::new(&new.location).is_absolute() {
         return Err(ServiceError::invalid("invalid-location", "a posix endpoint needs an absolute path"));
     }
-    let nested = known.iter().find(|endpoint| {
-        let other = Path::new(&endpoint.location);
-        endpoint.kind == new.kind && (location.starts_with(other) || other.starts_with(location))
-    });
-    match nested {
-        None => Ok(()),
-        Some(other) => Err(ServiceError::Conflict {
-            code: "endpoint-overlaps",
-            detail: format!("`{}` and the endpoint {} at `{}` overlap", new.location, other.name, other.location),
-            hint: Some("give each endpoint a tree of its own, or one copy would count as two".to_owned()),
-        }),
+    let others = known.iter().filter(|endpoint| endpoint.kind == new.kind);
+    let others = others.map(|other| (format!("the endpoint {}", other.name), PathBuf::from(&other.location)));
+    let own = ctx.lake.directory.iter().map(|own| ("the lake's own directory".to_owned(), own.clone()));
+    let location = real(Path::new(&new.location));
+    for (what, other) in others.chain(own) {
+        let place = real(&other);
+        if location.starts_with(&place) || place.starts_with(&location) || same_file(&location, &place) {
+            return Err(ServiceError::Conflict {
+                code: "endpoint-overlaps",
+                detail: format!("`{}` and {what} at `{}` overlap", new.location, other.display()),
+                hint: Some("give each endpoint a tree of its own, or one copy would count as two".to_owned()),
+            });
+        }
     }
+    Ok(())
+}
+
+/// A path with its links followed, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match known {
+        Some((above, real)) => real.join(path.strip_prefix(above).unwrap_or(Path::new(""))),
+        None => path.to_owned(),
+    }
+}
+
+/// Tells whether two paths lead to one directory, as bind mounts make them.
+fn same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 async fn make_root(new: &NewEndpoint) -> Result<(), ServiceError> {

@@ -50,8 +50,12 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
 }
 
 fn summary(rule: &RuleView, problems: &[Problem]) -> String {
-    let files = format!("{} of {} file copies are there", rule.files_done, rule.files_wanted);
+    let files = match rule.files_wanted {
+        0 => "nothing is placed yet".to_owned(),
+        wanted => format!("{} of {wanted} file copies are there", rule.files_done),
+    };
     match (rule.state, problems.first()) {
+        (RuleState::Ok, _) if rule.files_wanted == 0 => "satisfied: there are no files yet".to_owned(),
         (RuleState::Ok, _) => format!("satisfied: {files}"),
         (RuleState::Releasing, _) => "ended: its locks are being let go".to_owned(),
         (RuleState::Stuck, Some(problem)) => format!("stuck: {}; {files}", problem.reason),

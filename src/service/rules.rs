@@ -34,6 +34,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceErro
     ctx.permit(Action::AddRule, &new.did)?;
     let expression = Expression::parse(&new.expression)?;
     let copies = check_copies(new.copies)?;
+    check_lifetime(new.lifetime_seconds)?;
     let id = RuleId(ctx.catalog().clock().id());
     let account = ctx.account.clone();
     ctx.catalog()
@@ -68,6 +69,18 @@ fn check_copies(copies: u16) -> Result<u16, ServiceError> {
     match copies {
         1..=COPIES_MAX => Ok(copies),
         _ => Err(ServiceError::invalid("invalid-copies", format!("a rule asks for 1 to {COPIES_MAX} copies"))),
+    }
+}
+
+/// The longest that a rule may be told to last: a hundred years. Longer ones leave it out.
+const LIFETIME_SECONDS_MAX: u64 = 100 * 365 * 86_400;
+
+fn check_lifetime(seconds: Option<u64>) -> Result<(), ServiceError> {
+    match seconds {
+        Some(seconds) if seconds > LIFETIME_SECONDS_MAX => {
+            Err(ServiceError::invalid("invalid-lifetime", "a rule lasts for at most 100 years, or without an end"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -117,6 +130,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Rul
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
     let expression = change.expression.as_deref().map(Expression::parse).transpose()?;
     let copies = change.copies.map(check_copies).transpose()?;
+    check_lifetime(change.lifetime_seconds)?;
     ctx.catalog()
         .transact(move |txn| {
             let expression = expression.clone();

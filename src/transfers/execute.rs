@@ -227,6 +227,10 @@ fn at_source(source: &Source, error: &StorageError) -> Failure {
             Failure::AtSource(StuckReason::SourceMissing { endpoint }, false)
         }
         StorageError::Denied { .. } => Failure::AtSource(StuckReason::EndpointDenies { endpoint }, false),
+        StorageError::WrongLength { expected, found, .. } => {
+            let (expected, found) = (format!("{expected} bytes"), format!("{found} bytes"));
+            Failure::AtSource(StuckReason::ChecksumMismatch { source: endpoint, expected, found }, true)
+        }
         _ => Failure::AtSource(StuckReason::SourceUnreachable { endpoint }, true),
     }
 }

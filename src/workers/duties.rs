@@ -180,7 +180,7 @@ impl Worker for Sweep {
     }
 
     fn period(&self) -> Duration {
-        Duration::from_mins(1)
+        Duration::from_secs(10)
     }
 
     fn is_single(&self) -> bool {

@@ -312,6 +312,7 @@ fn process(engine: &Arc<Memory>, clock: &SharedClock, disks: &Disks) -> Arc<Lake
         catalog,
         stores,
         signer,
+        directory: None,
         public_url: "http://lake.example".to_owned(),
     })
 }

@@ -15,7 +15,8 @@ use crate::model::transfer::{TransferEvent, TransferState};
 const PARENTS_MAX: usize = 1_000;
 
 /// Plans transfers of files `(file, bytes)` to an endpoint, but for those whose place another act
-/// has. Returns what was planned.
+/// has. A transfer there that has failed is tried at once, for whoever wants it now to hear of it.
+/// Returns what was planned.
 pub async fn plan(
     txn: &Txn,
     files: &[(DidId, u64)],
@@ -24,8 +25,17 @@ pub async fn plan(
 ) -> Result<Vec<TransferId>, CatalogError> {
     let keys: Vec<_> = files.iter().map(|(file, _)| (*file,)).collect();
     let intents = txn.scan_many::<Intents>(&keys, REPLICAS_MAX).await?;
-    let free = files.iter().zip(intents).filter(|(_, intents)| intents.iter().all(|((_, at), _)| *at != destination));
-    Ok(free.map(|((file, bytes), _)| plan_one(txn, *file, *bytes, destination, decision)).collect())
+    let mut planned = Vec::new();
+    for ((file, bytes), intents) in files.iter().zip(intents) {
+        match intents.into_iter().find(|((_, at), _)| *at == destination) {
+            None => planned.push(plan_one(txn, *file, *bytes, destination, decision)),
+            Some((_, IntentRecord { act: IntentAct::Transfer(id), .. })) => {
+                revive_one(txn, id).await?;
+            }
+            Some((_, IntentRecord { act: IntentAct::Upload { .. }, .. })) => {}
+        }
+    }
+    Ok(planned)
 }
 
 fn plan_one(txn: &Txn, file: DidId, bytes: u64, destination: EndpointId, decision: DecisionId) -> TransferId {

@@ -96,6 +96,7 @@ impl World {
         let lake = Arc::new(Lake {
             uploads: Uploads::new(catalog.clone(), stores.clone()),
             verifier: Verifier::new([signer.public_key()]),
+            directory: None,
             public_url: format!("http://{address}"),
             catalog,
             stores,

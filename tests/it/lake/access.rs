@@ -1,5 +1,7 @@
 //! Nothing is served to strangers.
 
+use dapple::model::endpoint::EndpointKind;
+use dapple::service::view::{NewEndpoint, RuleChange};
 use reqwest::{Method, StatusCode};
 
 use super::TestLake;
@@ -74,4 +76,36 @@ async fn bad_requests_are_answered_with_what_is_wrong() {
     let missing = lake.client.did(&super::did("s:nothing")).await.expect_err("there is none").problem();
     assert_eq!((missing.code.as_str(), missing.status), ("not-found", 404));
     assert_eq!(missing.request_id.len(), 26);
+}
+
+#[tokio::test]
+async fn an_endpoint_cannot_lie_where_another_or_the_lake_itself_does() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    let link = lake.root("link");
+    std::os::unix::fs::symlink(lake.root("x"), &link).expect("a link");
+    let sites = lake.root("x").parent().expect("above it").to_owned();
+    let own = sites.parent().expect("above them").join("lake/catalog");
+    for location in [lake.root("x"), lake.root("x").join("below"), link, sites, own] {
+        let new = NewEndpoint {
+            name: super::name("another"),
+            kind: EndpointKind::Posix,
+            location: location.display().to_string(),
+            attributes: [].into(),
+            create: true,
+        };
+        let problem = lake.client.add_endpoint(&new).await.expect_err("they overlap").problem();
+        assert_eq!(problem.code, "endpoint-overlaps", "{}", location.display());
+    }
+}
+
+#[tokio::test]
+async fn a_lifetime_beyond_all_calendars_is_refused() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    lake.put_numbered("s:d", "x", 0..1).await;
+    let change = RuleChange { copies: None, expression: None, lifetime_seconds: Some(u64::MAX / 1_000) };
+    let rule = lake.rule("s:d", 1, "*").await;
+    let problem = lake.client.change_rule(rule, &change).await.expect_err("too long").problem();
+    assert_eq!(problem.code, "invalid-lifetime");
+    let listed = lake.client.rules(None).page(10, None).await.expect("the list is well");
+    assert_eq!(listed.items.len(), 1);
 }

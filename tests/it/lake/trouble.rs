@@ -5,9 +5,9 @@ use std::fs;
 
 use dapple::model::replica::ReplicaState;
 use dapple::model::rule::RuleState;
-use dapple::service::view::BadReplica;
+use dapple::service::view::{BadReplica, NewUpload, NewUploads, UploadView};
 
-use super::{TestLake, did, name, numbered, tree};
+use super::{TestLake, blake3_of, did, name, numbered, tree};
 
 #[tokio::test]
 async fn a_rule_heals_after_a_replica_is_declared_bad() {
@@ -108,4 +108,23 @@ async fn explained(lake: &TestLake, rule: dapple::model::id::RuleId, code: &str)
         super::pause().await;
     }
     panic!("the rule is never explained by {code}: {:#?}", lake.client.explain_rule(rule).await);
+}
+
+#[tokio::test]
+async fn an_upload_that_failed_does_not_keep_rules_from_its_place() {
+    let lake = TestLake::with_endpoints(&["x", "y"]).await;
+    let announced = NewUploads {
+        to: did("s:d"),
+        endpoint: name("y"),
+        files: vec![NewUpload { name: "d/0".to_owned(), bytes: 5, checksum: blake3_of(b"right") }],
+    };
+    let answer = lake.client.announce(&announced).await.expect("announced").items.remove(0);
+    let UploadView::Put { url, .. } = answer else { panic!("the bytes are wanted: {answer:?}") };
+    let refused = reqwest::Client::new().put(url).body("wrong").send().await.expect("an answer");
+    assert_eq!(refused.status(), reqwest::StatusCode::BAD_REQUEST);
+    lake.put("s:d", "x", &[("d/0", b"right")]).await;
+    let rule = lake.rule("s:d", 1, "site=y").await;
+    lake.until(rule, RuleState::Ok).await;
+    assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
+    lake.is_well().await;
 }
