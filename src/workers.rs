@@ -15,16 +15,23 @@ pub mod duties;
 pub mod fault;
 pub mod runner;
 
+/// What a worker is and when it works.
+#[derive(Debug, Clone, Copy)]
+pub struct Duty {
+    /// Its name, as `dapple worker list` shows it.
+    pub name: &'static str,
+    /// What wakes it.
+    pub topic: Option<Topic>,
+    /// How long it waits for a wake before it looks by itself.
+    pub period: Duration,
+    /// Whether only one process does it at a time.
+    pub single: bool,
+}
+
 /// Something that is done in the background, again and again.
 pub trait Worker: Send {
-    /// Its name, as `dapple worker list` shows it.
-    fn name(&self) -> &'static str;
-    /// What wakes it.
-    fn topic(&self) -> Option<Topic>;
-    /// How long it waits for a wake before it looks by itself.
-    fn period(&self) -> Duration;
-    /// Whether only one process does it at a time.
-    fn is_single(&self) -> bool;
+    /// What it is and when it works. Always the same.
+    fn duty(&self) -> Duty;
     /// Does one bounded piece of work, judged from the catalog alone. If only one process does it at
     /// a time, the catalog takes writes only as long as this one is it.
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>>;

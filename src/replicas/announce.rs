@@ -10,14 +10,13 @@ use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Replicas};
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, Rows, Txn};
-use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::{DidKind, DidName};
-use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId};
+use crate::model::id::{DidId, EndpointId, IntentId, ProcessId};
 use crate::model::replica::ReplicaState;
-use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
+use crate::replicas::Target;
 use crate::replicas::names::{conflicts, look_up};
 use std::time::Duration;
 
@@ -36,21 +35,6 @@ pub struct Announced {
     pub bytes: u64,
     /// Its BLAKE3.
     pub checksum: Checksum,
-}
-
-/// Where uploads go.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The scope.
-    pub scope: Scope,
-    /// The dataset that the files join.
-    pub dataset: DidId,
-    /// The endpoint that takes the bytes.
-    pub endpoint: EndpointId,
-    /// Who uploads.
-    pub account: AccountName,
-    /// The recorded decision that allows it.
-    pub decision: DecisionId,
 }
 
 /// What to do about an announced file.

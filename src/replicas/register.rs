@@ -7,13 +7,12 @@ use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, Found, land, register};
 use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, Intents, NameRecord, Paths};
 use crate::catalog::{Catalog, CatalogError, Txn};
-use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind, DidName};
-use crate::model::id::{DecisionId, DidId, EndpointId};
+use crate::model::id::DidId;
 use crate::model::replica::Verification;
-use crate::model::scope::Scope;
+use crate::replicas::Target;
 use crate::replicas::names::{conflicts, look_up};
 use crate::storage::layout::StoragePath;
 
@@ -28,21 +27,6 @@ pub struct Stated {
     pub checksum: Checksum,
     /// Its path below the root, if stated.
     pub path: Option<StoragePath>,
-}
-
-/// Where a batch of files goes.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The scope.
-    pub scope: Scope,
-    /// The dataset that the files join.
-    pub dataset: DidId,
-    /// The endpoint they lie at.
-    pub endpoint: EndpointId,
-    /// Who registers them.
-    pub account: AccountName,
-    /// The recorded decision that allows it.
-    pub decision: DecisionId,
 }
 
 /// What became of one file.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::catalog::ledger::tally;
 use crate::catalog::ledger::transfers::revive_one;
+use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
-    Backlog, CountsRecord, DidContent, Dids, Heads, IntentAct, Intents, Locks, Replicas, RuleCountsTable, RuleRecord,
-    RuleWork, Rules, RulesByDid, StuckFiles,
+    CountsRecord, DidContent, Dids, Heads, IntentAct, Intents, Locks, Replicas, RuleCountsTable, RuleRecord, Rules,
+    RulesByDid, StuckFiles,
 };
 use crate::catalog::wake::Topic;
 use crate::catalog::{Txn, View};
@@ -16,7 +16,7 @@ use crate::model::expression::Expression;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
 use crate::model::replica::ReplicaState;
-use crate::model::rule::{COPIES_MAX, RuleCounts, state};
+use crate::model::rule::{COPIES_MAX, state};
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::rules::{evaluate, expire};
@@ -221,15 +221,7 @@ async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result
 }
 
 pub(super) async fn to_view(view: &View, id: RuleId, rule: RuleRecord) -> Result<RuleView, ServiceError> {
-    let counts = view.get::<RuleCountsTable>(&(id,)).await?.unwrap_or_default();
-    let natural = |count: i64| u64::try_from(count).unwrap_or(0);
-    let counts = RuleCounts {
-        locks_ok: natural(counts.ok),
-        locks_replicating: natural(counts.replicating),
-        locks_stuck: natural(counts.stuck),
-        units_unplaced: natural(counts.unplaced),
-        open_work: view.get::<RuleWork>(&(id,)).await?.is_some() || view.any::<Backlog>(&(rule.did,)).await?,
-    };
+    let counts = locks::counts(view, id, rule.did).await?;
     let did = view.get::<Dids>(&(rule.did,)).await?.ok_or_else(|| ServiceError::not_found("rule", id))?;
     let (mut files_done, mut files_wanted) = (0, 0);
     for ((_, unit, endpoint), _) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {

@@ -15,8 +15,8 @@ use crate::service::Lake;
 use crate::service::check::check_catalog;
 use crate::transfers::claim::{Cursors, reap};
 use crate::transfers::mover::drain;
-use crate::workers::Worker;
 use crate::workers::fault::WorkFault;
+use crate::workers::{Duty, Worker};
 
 /// Names of the workers that move files; each has its own jobs in flight.
 const MOVERS: [&str; 2] = ["mover-1", "mover-2"];
@@ -47,20 +47,8 @@ struct Evaluate {
 }
 
 impl Worker for Evaluate {
-    fn name(&self) -> &'static str {
-        "evaluate"
-    }
-
-    fn topic(&self) -> Option<Topic> {
-        Some(Topic::Rules)
-    }
-
-    fn period(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn is_single(&self) -> bool {
-        true
+    fn duty(&self) -> Duty {
+        Duty { name: "evaluate", topic: Some(Topic::Rules), period: Duration::from_secs(5), single: true }
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
@@ -85,20 +73,8 @@ struct Fill {
 }
 
 impl Worker for Fill {
-    fn name(&self) -> &'static str {
-        "fill"
-    }
-
-    fn topic(&self) -> Option<Topic> {
-        Some(Topic::Filling)
-    }
-
-    fn period(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn is_single(&self) -> bool {
-        true
+    fn duty(&self) -> Duty {
+        Duty { name: "fill", topic: Some(Topic::Filling), period: Duration::from_secs(5), single: true }
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
@@ -112,20 +88,8 @@ struct Fold {
 }
 
 impl Worker for Fold {
-    fn name(&self) -> &'static str {
-        "fold"
-    }
-
-    fn topic(&self) -> Option<Topic> {
-        Some(Topic::Folds)
-    }
-
-    fn period(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
-    fn is_single(&self) -> bool {
-        true
+    fn duty(&self) -> Duty {
+        Duty { name: "fold", topic: Some(Topic::Folds), period: Duration::from_secs(1), single: true }
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
@@ -137,20 +101,8 @@ impl Worker for Fold {
 struct Reap;
 
 impl Worker for Reap {
-    fn name(&self) -> &'static str {
-        "reap"
-    }
-
-    fn topic(&self) -> Option<Topic> {
-        None
-    }
-
-    fn period(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn is_single(&self) -> bool {
-        true
+    fn duty(&self) -> Duty {
+        Duty { name: "reap", topic: None, period: Duration::from_secs(5), single: true }
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
@@ -171,20 +123,8 @@ struct Sweep {
 }
 
 impl Worker for Sweep {
-    fn name(&self) -> &'static str {
-        "sweep"
-    }
-
-    fn topic(&self) -> Option<Topic> {
-        None
-    }
-
-    fn period(&self) -> Duration {
-        Duration::from_secs(10)
-    }
-
-    fn is_single(&self) -> bool {
-        true
+    fn duty(&self) -> Duty {
+        Duty { name: "sweep", topic: None, period: Duration::from_secs(10), single: true }
     }
 
     fn work<'a>(&'a mut self, _: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
@@ -197,20 +137,8 @@ impl Worker for Sweep {
 struct Check;
 
 impl Worker for Check {
-    fn name(&self) -> &'static str {
-        "check"
-    }
-
-    fn topic(&self) -> Option<Topic> {
-        None
-    }
-
-    fn period(&self) -> Duration {
-        Duration::from_hours(1)
-    }
-
-    fn is_single(&self) -> bool {
-        true
+    fn duty(&self) -> Duty {
+        Duty { name: "check", topic: None, period: Duration::from_hours(1), single: true }
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
@@ -256,20 +184,8 @@ struct Move {
 }
 
 impl Worker for Move {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn topic(&self) -> Option<Topic> {
-        Some(Topic::Transfers)
-    }
-
-    fn period(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
-    fn is_single(&self) -> bool {
-        false
+    fn duty(&self) -> Duty {
+        Duty { name: self.name, topic: Some(Topic::Transfers), period: Duration::from_secs(1), single: false }
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {

@@ -29,7 +29,7 @@ pub fn start(catalog: &Catalog, board: &Board, workers: Vec<Box<dyn Worker>>) ->
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     for worker in workers {
-        let paused = board.add(worker.name());
+        let paused = board.add(worker.duty().name);
         let runner = Runner {
             catalog: catalog.clone(),
             board: board.clone(),
@@ -69,8 +69,8 @@ impl Runner {
         let wakes = Arc::clone(self.catalog.wakes_shared());
         loop {
             // Asked for before looking for work, so that nothing in between is missed.
-            let wake = self.worker.topic().map(|topic| wakes.waiting(topic));
-            let mut rest = self.worker.period();
+            let wake = self.worker.duty().topic.map(|topic| wakes.waiting(topic));
+            let mut rest = self.worker.duty().period;
             if !*self.paused.borrow_and_update() && !self.work_until_idle().await {
                 rest = REST;
             }
@@ -94,13 +94,13 @@ impl Runner {
 
     /// Works until there is nothing to do. Returns whether all went well.
     async fn work_until_idle(&mut self) -> bool {
-        let name = self.worker.name();
+        let name = self.worker.duty().name;
         loop {
             if *self.stopped.borrow() || *self.paused.borrow() {
                 return true;
             }
             let mut catalog = self.catalog.clone();
-            if self.worker.is_single() {
+            if self.worker.duty().single {
                 match self.catalog.lease(&format!("worker/{name}"), self.lease.take()).await {
                     Ok(Some(lease)) => {
                         catalog = catalog.under(lease.clone());
@@ -134,7 +134,7 @@ impl Runner {
     }
 
     fn fault(&self, fault: &str) -> bool {
-        let name = self.worker.name();
+        let name = self.worker.duty().name;
         tracing::warn!(worker = name, "worker {name} failed and will look again: {fault}");
         self.board.note(name, |status| status.last_fault = Some(fault.to_owned()));
         false

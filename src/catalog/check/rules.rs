@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::catalog::check::{Pages, Report, all};
 use crate::catalog::ledger::ancestors::upward;
+use crate::catalog::ledger::locks::counts;
 use crate::catalog::record::{
-    Backlog, ContentRecord, Contents, Dids, Locks, PlacementRecord, Placements, Replicas, RuleCountsTable, RuleRecord,
-    RuleWork, Rules,
+    Backlog, ContentRecord, Contents, Dids, Locks, PlacementRecord, Placements, Replicas, RuleRecord, RuleWork, Rules,
 };
 use crate::catalog::{CatalogError, View};
 use crate::model::did::DidKind;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::replica::ReplicaState;
-use crate::model::rule::{Grouping, RuleCounts, RuleState, state};
+use crate::model::rule::{Grouping, RuleState, state};
 
 /// The most locks of one rule on one unit: one for each copy.
 const LOCKS_MAX: usize = 1_000;
@@ -121,24 +121,11 @@ pub(super) async fn copies(view: &View, report: &mut Report<'_>) -> Result<(), C
             return Ok(());
         }
         for ((id,), rule) in rows {
-            if shown(view, id, &rule).await? == RuleState::Ok {
+            if state(rule.releasing, counts(view, id, rule.did).await?) == RuleState::Ok {
                 files_have_copies(view, report, id, &rule).await?;
             }
         }
     }
-}
-
-async fn shown(view: &View, id: RuleId, rule: &RuleRecord) -> Result<RuleState, CatalogError> {
-    let counts = view.get::<RuleCountsTable>(&(id,)).await?.unwrap_or_default();
-    let natural = |count: i64| u64::try_from(count).unwrap_or(0);
-    let counts = RuleCounts {
-        locks_ok: natural(counts.ok),
-        locks_replicating: natural(counts.replicating),
-        locks_stuck: natural(counts.stuck),
-        units_unplaced: natural(counts.unplaced),
-        open_work: view.get::<RuleWork>(&(id,)).await?.is_some() || view.any::<Backlog>(&(rule.did,)).await?,
-    };
-    Ok(state(rule.releasing, counts))
 }
 
 async fn files_have_copies(

@@ -5,13 +5,15 @@
 
 use crate::catalog::ledger::tally::fold_coverage;
 use crate::catalog::record::{
-    CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Parents, Replicas, RuleCountsTable, StuckFiles,
+    Backlog, CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Parents, Replicas, RuleCountsTable,
+    RuleWork, StuckFiles,
 };
-use crate::catalog::{CatalogError, Txn};
+use crate::catalog::{CatalogError, Txn, View};
 use crate::model::change::Change;
 use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
 use crate::model::replica::ReplicaState;
+use crate::model::rule::RuleCounts;
 
 /// The most rules that hold one unit at one endpoint.
 const RULES_MAX: usize = 1_000;
@@ -118,6 +120,19 @@ async fn is_complete(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<boo
             Ok(replica.is_some_and(|replica| replica.state == ReplicaState::Available))
         }
     }
+}
+
+/// What a rule's state is derived from, read in one snapshot.
+pub async fn counts(view: &View, rule: RuleId, did: DidId) -> Result<RuleCounts, CatalogError> {
+    let stored = view.get::<RuleCountsTable>(&(rule,)).await?.unwrap_or_default();
+    let natural = |count: i64| u64::try_from(count).unwrap_or(0);
+    Ok(RuleCounts {
+        locks_ok: natural(stored.ok),
+        locks_replicating: natural(stored.replicating),
+        locks_stuck: natural(stored.stuck),
+        units_unplaced: natural(stored.unplaced),
+        open_work: view.get::<RuleWork>(&(rule,)).await?.is_some() || view.any::<Backlog>(&(did,)).await?,
+    })
 }
 
 /// Changes how many groups of a rule have no place.
