@@ -5,10 +5,12 @@
 
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::catalog::engine::{Engine, EngineError, Range, Read, Snapshot, Tx, Urgency, Verdict};
+use crate::catalog::engine::{
+    Engine, EngineError, Range, Read, Snapshot, TRANSACTION_KEYS_MAX, Table, Tx, Urgency, Verdict,
+};
 use crate::catalog::table::{DecodeError, Parts, Typed, Value};
 use crate::clock::SharedClock;
 use crate::fault::{Fault, Kind};
@@ -170,7 +172,8 @@ impl Catalog {
                 urgency,
                 Box::new(move |tx| {
                     let read: Snapshot = Arc::clone(&tx) as Arc<dyn Read>;
-                    let txn = Txn { view: View { read }, tx, now, base, made: Arc::default() };
+                    let (made, written) = (Arc::default(), Arc::default());
+                    let txn = Txn { view: View { read }, tx, now, base, made, written };
                     let (lease, running) = (lease.clone(), body(txn.clone()));
                     let slot = Arc::clone(&slot);
                     Box::pin(async move {
@@ -297,6 +300,7 @@ pub struct Txn {
     now: Timestamp,
     base: u128,
     made: Arc<AtomicU32>,
+    written: Arc<AtomicUsize>,
 }
 
 impl Deref for Txn {
@@ -318,11 +322,27 @@ impl Txn {
         self.base.wrapping_add(u128::from(self.made.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// How many keys the transaction can still write. Work whose size is not known beforehand stops
+    /// in time, and goes on in another transaction.
+    pub fn room(&self) -> usize {
+        TRANSACTION_KEYS_MAX.saturating_sub(self.written.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, table: Table, key: bytes::Bytes, value: bytes::Bytes) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+        self.tx.put(table, key, value);
+    }
+
+    fn unset(&self, table: Table, key: bytes::Bytes) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+        self.tx.delete(table, key);
+    }
+
     /// Writes a row that is new, or whose index rows cannot differ from those it had.
     pub fn put<T: Typed>(&self, key: &T::Key, value: &T::Value) {
-        self.tx.put(T::TABLE, key.encode(), value.encode());
+        self.set(T::TABLE, key.encode(), value.encode());
         for (table, row) in T::indexes(key, value) {
-            self.tx.put(table, row, bytes::Bytes::new());
+            self.set(table, row, bytes::Bytes::new());
         }
     }
 
@@ -331,7 +351,7 @@ impl Txn {
         let rows = T::indexes(key, new);
         for (table, row) in T::indexes(key, old) {
             if !rows.contains(&(table, row.clone())) {
-                self.tx.delete(table, row);
+                self.unset(table, row);
             }
         }
         self.put::<T>(key, new);
@@ -339,19 +359,20 @@ impl Txn {
 
     /// Removes a row with its index rows.
     pub fn delete<T: Typed>(&self, key: &T::Key, old: &T::Value) {
-        self.tx.delete(T::TABLE, key.encode());
+        self.unset(T::TABLE, key.encode());
         for (table, row) in T::indexes(key, old) {
-            self.tx.delete(table, row);
+            self.unset(table, row);
         }
     }
 
     /// Removes a row that has no index rows, whether it is there or not.
     pub fn clear<T: Typed>(&self, key: &T::Key) {
-        self.tx.delete(T::TABLE, key.encode());
+        self.unset(T::TABLE, key.encode());
     }
 
     /// Tells followers of the change feed.
     pub fn emit(&self, change: &Change) {
+        self.written.fetch_add(1, Ordering::Relaxed);
         self.tx.emit(feed::encode(change));
     }
 }

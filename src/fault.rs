@@ -26,13 +26,6 @@ pub enum Kind {
     Internal,
 }
 
-impl Kind {
-    /// Tells whether the same request may succeed later without anybody changing anything.
-    pub fn is_transient(self) -> bool {
-        matches!(self, Kind::Unavailable)
-    }
-}
-
 /// What every error of the house can say about itself.
 pub trait Fault: std::error::Error {
     /// What the caller may do.

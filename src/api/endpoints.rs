@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
 use crate::http::request::{Asking, WantedPage};
-use crate::model::endpoint::EndpointName;
+use crate::model::endpoint::{EndpointKind, EndpointName};
 use crate::service::endpoints;
 use crate::service::error::ServiceError;
 use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, Page};
@@ -23,6 +23,10 @@ pub(super) async fn add(
     Asking(ctx): Asking,
     JsonBody(new): JsonBody<NewEndpoint>,
 ) -> Result<(StatusCode, Json<EndpointView>), Problem> {
+    if new.kind == EndpointKind::Memory {
+        let detail = "a memory endpoint forgets its bytes with the process: it is for tests and simulation";
+        return Err(ServiceError::invalid("invalid-kind", detail).into());
+    }
     Ok((StatusCode::CREATED, Json(endpoints::add(&ctx, new).await?)))
 }
 

@@ -440,6 +440,13 @@ pub struct TransferRecord {
     pub process: Option<ProcessId>,
 }
 
+impl TransferRecord {
+    /// Whether it was given up for now.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state, TransferState::Failed { .. })
+    }
+}
+
 fn transfer_indexes(key: &(TransferId,), transfer: &TransferRecord) -> Vec<IndexRow> {
     vec![match &transfer.state {
         TransferState::Waiting { not_before, .. } => {

@@ -43,8 +43,8 @@ fn pieces(mut chunk: Bytes) -> impl Stream<Item = Result<Bytes, StorageError>> {
     }))
 }
 
-/// The lines of a body, up to `count` at a time; empty lines are passed over but counted. Each group
-/// comes with the number of its first line, counted from 1.
+/// The lines of a body, up to `count` at a time, empty ones included. Each group comes with the number
+/// of its first line, counted from 1.
 pub fn line_groups(body: Body, count: usize) -> impl Stream<Item = Result<(u64, Vec<String>), Problem>> {
     let state = (Box::pin(body.into_data_stream()), BytesMut::new(), 1, false);
     futures::stream::try_unfold(state, move |(mut chunks, mut rest, mut line, mut ended)| async move {

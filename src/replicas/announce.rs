@@ -7,17 +7,22 @@ use std::sync::{Arc, Mutex};
 
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::put_did;
-use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Replicas};
+use crate::catalog::ledger::transfers::end;
+use crate::catalog::record::{
+    DidContent, DidRecord, Dids, FileFacts, IntentAct, IntentRecord, Intents, Paths, Replicas, TransferRecord,
+    Transfers,
+};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, Rows, Txn};
+use crate::catalog::{Catalog, CatalogError, Rows, Txn};
 use crate::model::change::Change;
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::{DidKind, DidName};
-use crate::model::id::{DidId, EndpointId, IntentId, ProcessId};
+use crate::model::id::{DidId, EndpointId, IntentId, ProcessId, TransferId};
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
+use crate::model::transfer::TransferState;
 use crate::replicas::Target;
-use crate::replicas::names::{conflicts, look_up};
+use crate::replicas::names::{conflicts, look_up, states_path};
 use std::time::Duration;
 
 /// How long an announced upload may take to begin.
@@ -99,12 +104,15 @@ async fn announce_in(
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
     let (mut registered, mut seen) = (0, BTreeSet::new());
+    let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
     for (file, known) in files.iter().zip(known) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             refused("name-twice", format!("`{}` was announced twice", file.name))
         } else if let Some(conflict) = conflict {
             refused("name-conflict", conflict.to_string())
+        } else if names_stated && states_path(txn, target, &file.name).await? {
+            refused("path-taken", format!("another file is registered where `{}` would lie", file.name))
         } else if let Some(known) = known {
             again(txn, target, file, known.id, process, taking, &mut members).await?
         } else {
@@ -184,16 +192,29 @@ async fn again(
     }
     let replica = txn.get::<Replicas>(&(id, target.endpoint)).await?;
     let there = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
-    match intent {
-        Some(intent) if matches!(intent.act, IntentAct::Upload { .. }) && !there => {
-            Ok(expect_bytes(txn, target, id, process, Some(&intent)))
+    if there {
+        members.push(Member { id, kind: DidKind::File, bytes: file.bytes });
+        return Ok(Answer::Done);
+    }
+    if let Some(IntentRecord { act: IntentAct::Transfer(transfer), .. }) = intent
+        && !give_way(txn, transfer).await?
+    {
+        return Ok(refused("place-busy", "a transfer is bringing this file at this moment; try again soon"));
+    }
+    // The same intent, so that what is staged under it is written over.
+    Ok(expect_bytes(txn, target, id, process, intent.as_ref()))
+}
+
+/// Ends a transfer that only waits: whoever has the bytes in hand is the better source. Tells whether
+/// the place is free.
+async fn give_way(txn: &Txn, transfer: TransferId) -> Result<bool, CatalogError> {
+    match txn.get::<Transfers>(&(transfer,)).await? {
+        Some(TransferRecord { state: TransferState::Running { .. }, .. }) => Ok(false),
+        Some(waiting) => {
+            end(txn, transfer, &waiting).await?;
+            Ok(true)
         }
-        None if !there => Ok(expect_bytes(txn, target, id, process, None)),
-        // Available, or a transfer is bringing it.
-        _ => {
-            members.push(Member { id, kind: DidKind::File, bytes: file.bytes });
-            Ok(Answer::Done)
-        }
+        None => Ok(true),
     }
 }
 

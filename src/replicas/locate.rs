@@ -1,6 +1,6 @@
 //! Locates a copy to read: which available replica of a file to serve, and where it lies.
 
-use crate::catalog::record::{Dids, Replicas};
+use crate::catalog::record::Replicas;
 use crate::catalog::{CatalogError, View, endpoints};
 use crate::model::did::Did;
 use crate::model::endpoint::{Endpoint, EndpointKind};
@@ -37,10 +37,4 @@ pub async fn locate(view: &View, file: DidId, did: &Did) -> Result<Vec<Located>,
     }
     located.sort_by_key(|one| one.endpoint.kind != EndpointKind::Posix);
     Ok(located)
-}
-
-/// Whether a file is known, with its length; for doors that need no more.
-pub async fn length(view: &View, file: DidId) -> Result<Option<u64>, CatalogError> {
-    let record = view.get::<Dids>(&(file,)).await?;
-    Ok(record.and_then(|record| record.file().map(|facts| facts.bytes)))
 }

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 
 use crate::catalog::engine::Range;
 use crate::catalog::key::Key;
-use crate::catalog::record::{DidNames, NameRecord};
+use crate::catalog::record::{DidNames, NameRecord, Paths};
 use crate::catalog::{CatalogError, View};
-use crate::model::did::DidKind;
+use crate::model::did::{Did, DidKind, DidName};
+use crate::model::id::DidId;
+use crate::replicas::Target;
+use crate::storage::layout::StoragePath;
 
 /// How many names below a new one are looked at together for a file among them.
 const PAGE: usize = 64;
@@ -84,6 +87,21 @@ async fn file_below(view: &View, scope: &str, name: &str) -> Result<Option<Strin
         let key = Key::new().text(&scope).text(&last);
         range = Range { limit: PAGE, ..range.after(key.as_slice()) };
     }
+}
+
+/// Tells whether a file was registered, by a stated path, where a name's own path leads.
+pub async fn states_path(view: &View, target: &Target, name: &DidName) -> Result<bool, CatalogError> {
+    let derived = StoragePath::derived(&Did { scope: target.scope.clone(), name: name.clone() });
+    let holder = view.get::<Paths>(&(target.endpoint, derived.to_string())).await?;
+    let own = view.get::<DidNames>(&(target.scope.to_string(), name.to_string())).await?;
+    Ok(holder.is_some_and(|holder| own.is_none_or(|own| own.id.0 != holder)))
+}
+
+/// The file whose own path this is, if there is one.
+pub async fn owner_of(view: &View, path: &StoragePath) -> Result<Option<DidId>, CatalogError> {
+    let Some(did) = path.did() else { return Ok(None) };
+    let name = view.get::<DidNames>(&(did.scope.to_string(), did.name.to_string())).await?;
+    Ok(name.filter(|name| name.kind == DidKind::File).map(|name| name.id))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::model::did::{Did, DidKind, DidName};
 use crate::model::id::DidId;
 use crate::model::replica::Verification;
 use crate::replicas::Target;
-use crate::replicas::names::{conflicts, look_up};
+use crate::replicas::names::{conflicts, look_up, owner_of, states_path};
 use crate::storage::layout::StoragePath;
 
 /// A file as a registration states it.
@@ -80,6 +80,7 @@ async fn register_in(
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut fresh, mut arrivals) = (Vec::with_capacity(files.len()), Vec::new(), Vec::new());
     let (mut seen, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
     for (file, known) in files.iter().zip(&known) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
@@ -87,7 +88,7 @@ async fn register_in(
         } else if let Some(conflict) = conflict {
             Registered::refused("name-conflict", conflict.to_string())
         } else {
-            let path = path_for(txn, target, file, known.map(|known| known.id)).await?;
+            let path = path_for(txn, target, file, known.map(|known| known.id), names_stated).await?;
             match (path, known) {
                 (Err(refused), _) => refused,
                 (Ok(Some(path)), _) if !paths.insert(path.clone()) => {
@@ -140,11 +141,18 @@ async fn path_for(
     target: &Target,
     file: &Stated,
     id: Option<DidId>,
+    names_stated: bool,
 ) -> Result<Result<Option<String>, Registered>, CatalogError> {
-    let Some(path) = &file.path else { return Ok(Ok(None)) };
     let derived = StoragePath::derived(&Did { scope: target.scope.clone(), name: file.name.clone() });
-    if *path == derived {
-        return Ok(Ok(None));
+    let Some(path) = file.path.as_ref().filter(|path| **path != derived) else {
+        let taken = names_stated && states_path(txn, target, &file.name).await?;
+        let detail = || format!("another file is registered where `{}` would lie", file.name);
+        return Ok(if taken { Err(Registered::refused("path-taken", detail())) } else { Ok(None) });
+    };
+    if let Some(owner) = owner_of(txn, path).await?
+        && Some(owner) != id
+    {
+        return Ok(Err(Registered::refused("path-taken", format!("`{path}` is where another file lies by its name"))));
     }
     // An upload or a transfer is about to put the bytes where they belong by name.
     if let Some(id) = id

@@ -163,7 +163,8 @@ impl Uploads {
         let _mine = self.begin(sending.intent).ok_or(UploadError::UnderWay)?;
         let outcome = self.take_mine(sending, content).await;
         if outcome.as_ref().is_err_and(|error| !matches!(error, UploadError::Gone)) {
-            self.expect_briefly(sending).await?;
+            // Its own failure would say less than that of the upload; the intent then lasts longer.
+            let _ = self.expect_briefly(sending).await;
         }
         outcome
     }
@@ -186,17 +187,24 @@ impl Uploads {
     }
 
     async fn take_mine(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
-        let view = self.catalog.view().await?;
-        if !is_still(view.get::<Dids>(&(sending.file,)).await?, sending) {
+        let (file, key) = (sending.file, (sending.file, sending.endpoint));
+        // Read in a transaction, which comes behind any that let the file become another before it
+        // could see that its bytes are being taken.
+        let read = self.catalog.transact(move |txn| async move {
+            let record = txn.get::<Dids>(&(file,)).await?;
+            let endpoint = endpoints::by_id(&txn, key.1).await?;
+            let (replica, intent) = (txn.get::<Replicas>(&key).await?, txn.get::<Intents>(&key).await?);
+            Ok::<_, CatalogError>((record, replica, intent, endpoint))
+        });
+        let (record, replica, intent, endpoint) = read.await?;
+        if !is_still(record, sending) {
             return Err(UploadError::Gone);
         }
-        let replica = view.get::<Replicas>(&(sending.file, sending.endpoint)).await?;
-        let intent = view.get::<Intents>(&(sending.file, sending.endpoint)).await?;
         if intent.is_none_or(|intent| intent.id != sending.intent) {
             let landed = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
             return if landed { Ok(()) } else { Err(UploadError::Gone) };
         }
-        let endpoint = endpoints::by_id(&view, sending.endpoint).await?.ok_or(UploadError::Gone)?;
+        let endpoint = endpoint.ok_or(UploadError::Gone)?;
         let backend = self.stores.get(&endpoint)?;
         let path = path_at(&sending.did, replica.as_ref());
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };

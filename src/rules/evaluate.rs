@@ -10,17 +10,18 @@ use crate::catalog::record::{
 };
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Txn, View, decisions, endpoints};
-use crate::model::did::DidKind;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
 use crate::model::rule::Grouping;
 use crate::policy::decision::{self, Action, Request};
-use crate::rules::Progress;
 use crate::rules::place::{Candidate, Choice, place};
 use crate::rules::walk::{Level, Stretch, beginning, walk};
+use crate::rules::{Progress, expire, reconsider};
 
-/// How many entries of a walk one page looks at. A unit costs about ten keys per copy.
+/// How many entries of a walk one page looks at.
 const PAGE: usize = 100;
+/// How many copies of units one page places; each costs about a dozen keys, when it moves.
+const COPIES: usize = 300;
 /// How many rules one step takes on.
 const RULES: usize = 20;
 
@@ -28,21 +29,29 @@ const RULES: usize = 20;
 pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
     let work = catalog.view().await?.scan::<RuleWork>(&(), RULES).await?;
     let mut progress = Progress::Nothing;
+    let mut failed = None;
     for ((rule,), work) in work {
         progress = Progress::Made;
-        if work.release {
-            crate::rules::expire::release_page(catalog, rule).await?;
-        } else if let Some(positions) = &work.place {
-            place_page(catalog, rule, &work, positions).await?;
-        } else {
-            crate::rules::reconsider::sweep_page(catalog, rule, &work).await?;
+        // A rule that cannot be worked on keeps none of the others waiting.
+        if let Err(error) = work_on(catalog, rule, &work).await {
+            failed.get_or_insert(error);
         }
     }
     if progress == Progress::Made {
         catalog.wakes().wake(Topic::Filling);
         catalog.wakes().wake(Topic::Rules);
     }
-    Ok(progress)
+    failed.map_or(Ok(progress), Err)
+}
+
+async fn work_on(catalog: &Catalog, rule: RuleId, work: &RuleWorkRecord) -> Result<(), CatalogError> {
+    if work.release {
+        expire::release_page(catalog, rule).await
+    } else if let Some(positions) = &work.place {
+        place_page(catalog, rule, work, positions).await
+    } else {
+        reconsider::sweep_page(catalog, rule, work).await
+    }
 }
 
 /// Sets a rule's placing to begin afresh, over everything it is on.
@@ -106,7 +115,8 @@ async fn place_page(
         return forget(catalog, id).await;
     };
     let level = if rule.grouping == Grouping::None { Level::Files } else { Level::Datasets };
-    let Stretch { units, rest } = walk(&view, positions, level, PAGE).await?;
+    let Stretch { units, rest } =
+        walk(&view, positions, level, (COPIES / usize::from(rule.copies)).clamp(1, PAGE)).await?;
     let plan = plan(&view, id, &rule, &units).await?;
     let next = RuleWorkRecord { place: (!rest.is_empty()).then_some(rest), ..work.clone() };
     let expected = work.clone();
@@ -285,9 +295,4 @@ async fn decide_once(
     let allowed = decision.allows().then_some(id);
     decided.insert(endpoint, allowed);
     Ok(allowed)
-}
-
-/// The kind of unit that a rule on a DID of `kind` locks.
-pub fn locks_files(kind: DidKind, grouping: Grouping) -> bool {
-    kind == DidKind::File || grouping == Grouping::None
 }

@@ -19,20 +19,22 @@ pub async fn authenticate(lake: &Arc<Lake>, key: &str) -> Result<Context, Servic
     Ok(Context { lake: Arc::clone(lake), account: key.account })
 }
 
-/// Makes the root account if the lake is new, with the key given. Returns whether it was new.
+/// Makes the root account if the lake is new, and lets the key given ask for it: whoever can write the
+/// lake's directory can replace a key that was lost. Returns whether the lake was new.
 pub async fn first_start(catalog: &Catalog, key: &str) -> Result<bool, CatalogError> {
     let fingerprint = fingerprint(key);
     catalog
         .transact(move |txn| {
             let fingerprint = fingerprint.clone();
             async move {
-                let root = AccountName::root();
+                let (root, created_at) = (AccountName::root(), txn.now());
+                if txn.get::<ApiKeys>(&(fingerprint.clone(),)).await?.is_none() {
+                    txn.put::<ApiKeys>(&(fingerprint,), &ApiKeyRecord { account: root.clone(), created_at });
+                }
                 if txn.get::<Accounts>(&(root.to_string(),)).await?.is_some() {
                     return Ok(false);
                 }
-                let created_at = txn.now();
                 txn.put::<Accounts>(&(root.to_string(),), &AccountRecord { admin: true, created_at });
-                txn.put::<ApiKeys>(&(fingerprint,), &ApiKeyRecord { account: root.clone(), created_at });
                 txn.emit(&Change::AccountAdded { account: root.to_string() });
                 Ok(true)
             }

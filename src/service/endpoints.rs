@@ -39,13 +39,17 @@ pub async fn add(ctx: &Context, new: NewEndpoint) -> Result<EndpointView, Servic
         detail: format!("`{}` cannot be used as an endpoint: {error}", endpoint.location),
         hint: Some("dapple needs a directory that it can write; `--create` makes a missing one".to_owned()),
     })?;
-    let stored = endpoint.clone();
+    let (stored, seen) = (endpoint.clone(), endpoints::revision(&view).await?);
     ctx.catalog()
         .transact(move |txn| {
             let stored = stored.clone();
             async move {
-                if endpoints::by_name(&txn, &stored.name).await?.is_some() {
-                    return Err(ServiceError::Exists { what: "endpoint", name: stored.name.to_string() });
+                if endpoints::revision(&txn).await? != seen {
+                    return Err(ServiceError::Conflict {
+                        code: "endpoints-changed",
+                        detail: "endpoints were added or changed at the same time".to_owned(),
+                        hint: Some("try again".to_owned()),
+                    });
                 }
                 Ok(endpoints::put(&txn, &stored).await?)
             }

@@ -99,7 +99,7 @@ impl Registration {
     pub async fn chunk(&self, line: u64, lines: &[String]) -> Result<RegisteredChunk, ServiceError> {
         let mut answer = RegisteredChunk { line, registered: 0, known: 0, refused: Vec::new() };
         let (mut files, mut numbers) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
-        for (number, text) in (line..).zip(lines) {
+        for (number, text) in (line..).zip(lines).filter(|(_, text)| !text.is_empty()) {
             match read_line(text) {
                 Ok(file) => {
                     files.push(file);

@@ -6,8 +6,11 @@
 
 use std::fmt;
 
-use crate::model::did::Did;
+use percent_encoding::percent_decode_str;
+
+use crate::model::did::{Did, DidName};
 use crate::model::id::IntentId;
+use crate::model::scope::Scope;
 
 /// How names of staged bytes begin. No derived path has a segment that begins so.
 pub(in crate::storage) const TEMPORARY_PREFIX: &str = ".dapple-";
@@ -33,6 +36,14 @@ impl StoragePath {
             path.push_str(&encode(segment));
         }
         Self(path)
+    }
+
+    /// The DID whose derived path this is; `None` if it is none's.
+    pub fn did(&self) -> Option<Did> {
+        let (scope, rest) = self.0.split_once('/')?;
+        let segments: Option<Vec<String>> = rest.split('/').map(decode).collect();
+        let did = Did { scope: Scope::parse(scope).ok()?, name: DidName::parse(&segments?.join("/")).ok()? };
+        (Self::derived(&did) == *self).then_some(did)
     }
 
     /// Accepts a relative path as a registration may state it.
@@ -73,6 +84,13 @@ impl fmt::Display for StoragePath {
     }
 }
 
+fn decode(segment: &str) -> Option<String> {
+    if segment == "%" {
+        return Some(String::new());
+    }
+    percent_decode_str(segment).decode_utf8().ok().map(Into::into)
+}
+
 fn encode(segment: &str) -> String {
     match segment {
         "" => "%".to_owned(),
@@ -110,6 +128,8 @@ mod tests {
         ];
         for (name, path) in table {
             assert_eq!(derived(name), path);
+            let back = StoragePath::parse(path).expect("it can be stored").did();
+            assert_eq!(back.expect("it is derived").to_string(), format!("s:{name}"));
             assert!(StoragePath::parse(path).is_ok(), "{path}");
         }
     }

@@ -20,9 +20,9 @@ use crate::storage::layout::StoragePath;
 use crate::transfers::job::{Job, Source};
 
 /// How many transfers one claim takes.
-pub const CLAIM_MAX: usize = 64;
+pub const CLAIM_MAX: usize = 32;
 /// How many a destination gives to one claim, so that a long queue leaves room for others.
-const PER_DESTINATION: usize = 32;
+const PER_DESTINATION: usize = 16;
 /// The shortest lease of an attempt.
 const LEASE_MIN: Duration = Duration::from_mins(10);
 /// What the slowest store may take for one MiB: FTS allows as much.

@@ -28,6 +28,11 @@ enum Failure {
 /// Carries out a job within its lease. Never fails itself: the outcome says what happened.
 pub async fn execute(job: Job, stores: Arc<Registry>, clock: SharedClock) -> Outcome {
     let left = job.deadline.saturating_sub(clock.monotonic());
+    if left.is_zero() {
+        // It waited for its turn until its lease was over: somebody else may have it by now.
+        let result = failed(unreachable(&job.destination.name), true);
+        return Outcome { job, result };
+    }
     let result = {
         let work = Box::pin(attempt(&job, &stores, &clock));
         match futures::future::select(work, clock.sleep(left)).await {

@@ -18,7 +18,10 @@ const IN_FLIGHT: usize = 32;
 /// How many settling transactions may be under way while more jobs go on.
 const SETTLING: usize = 4;
 
-/// Moves files until nothing is ready. Returns how many jobs were done.
+/// How many jobs are claimed before a mover looks up, to see whether it is to pause or stop.
+const JOBS_MAX: usize = 1_000;
+
+/// Moves files until nothing is ready, or enough was done for one go. Returns how many jobs were done.
 pub async fn drain(
     catalog: &Catalog,
     stores: &Arc<Registry>,
@@ -36,10 +39,17 @@ pub async fn drain(
         .map(|chunk| {
             let catalog = catalog.clone();
             async move {
-                let outcomes = chunk.into_iter().collect::<Result<Vec<_>, CatalogError>>()?;
+                // What was done is settled even if no more could be claimed.
+                let (mut outcomes, mut failed) = (Vec::with_capacity(chunk.len()), None);
+                for outcome in chunk {
+                    match outcome {
+                        Ok(outcome) => outcomes.push(outcome),
+                        Err(error) => failed = Some(error),
+                    }
+                }
                 let count = outcomes.len();
                 settle(&catalog, outcomes).await?;
-                Ok(count)
+                failed.map_or(Ok(count), Err)
             }
         })
         .buffer_unordered(SETTLING)
@@ -49,7 +59,10 @@ pub async fn drain(
 
 /// Jobs as they are claimed, until a claim comes back empty.
 fn claimed(catalog: Catalog, cursors: Arc<Mutex<Cursors>>) -> BoxStream<'static, Result<Job, CatalogError>> {
-    stream::try_unfold((catalog, cursors), |(catalog, shared)| async move {
+    stream::try_unfold((catalog, cursors, 0), |(catalog, shared, count)| async move {
+        if count >= JOBS_MAX {
+            return Ok(None);
+        }
         let mut cursors = std::mem::take(&mut *shared.lock().expect("nothing panics while holding it"));
         let jobs = claim(&catalog, &mut cursors).await;
         *shared.lock().expect("nothing panics while holding it") = cursors;
@@ -57,7 +70,8 @@ fn claimed(catalog: Catalog, cursors: Arc<Mutex<Cursors>>) -> BoxStream<'static,
         if jobs.is_empty() {
             return Ok::<_, CatalogError>(None);
         }
-        Ok(Some((stream::iter(jobs.into_iter().map(Ok::<_, CatalogError>)), (catalog, shared))))
+        let count = count + jobs.len();
+        Ok(Some((stream::iter(jobs.into_iter().map(Ok::<_, CatalogError>)), (catalog, shared, count))))
     })
     .try_flatten()
     .boxed()

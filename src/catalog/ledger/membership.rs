@@ -106,12 +106,8 @@ pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
     let first = add_places(txn, parent.id, &new).await?;
     if parent.kind == DidKind::Dataset {
         cover(txn, parent.id, &new, false).await?;
-        tell_rules(txn, parent.id, attached(first)).await?;
-    } else {
-        for member in &new {
-            tell_rules(txn, member.id, attached(0)).await?;
-        }
     }
+    tell_rules(txn, parent.id, attached(first)).await?;
     txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
     Ok(new.len())
 }

@@ -11,6 +11,12 @@ use crate::model::id::{DidId, EndpointId};
 
 /// The most deltas that one fold takes; each costs a deletion within the transaction's limit.
 const FOLD_MAX: usize = 2_000;
+/// Keys that a fold leaves to what else its transaction has to write.
+const KEYS_LEFT: usize = 4_000;
+
+fn fold_max(txn: &Txn) -> usize {
+    FOLD_MAX.min(txn.room().saturating_sub(KEYS_LEFT) / 2)
+}
 /// The most deltas that a reader adds up. A folder is never so far behind that there are more.
 const READ_MAX: usize = 100_000;
 
@@ -94,12 +100,13 @@ pub fn ask_fold(txn: &Txn, fold: FoldRecord) {
 /// Sums deltas of coverage into the base and returns what a reader would see.
 pub(super) async fn fold_coverage(txn: &Txn, dataset: DidId, endpoint: EndpointId) -> Result<Tally, CatalogError> {
     let mut base = txn.get::<Coverage>(&(dataset, endpoint)).await?.unwrap_or_default();
-    let deltas = txn.scan::<CoverageDeltas>(&(dataset, endpoint), FOLD_MAX).await?;
+    let most = fold_max(txn);
+    let deltas = txn.scan::<CoverageDeltas>(&(dataset, endpoint), most + 1).await?;
     if deltas.is_empty() {
         return Ok(base);
     }
-    let complete = deltas.len() < FOLD_MAX;
-    for (key, delta) in deltas {
+    let complete = deltas.len() <= most;
+    for (key, delta) in deltas.into_iter().take(most) {
         base += delta;
         txn.clear::<CoverageDeltas>(&key);
     }
@@ -114,11 +121,12 @@ pub(super) async fn fold_coverage(txn: &Txn, dataset: DidId, endpoint: EndpointI
 /// Sums deltas of usage into the base.
 pub async fn fold_usage(txn: &Txn, endpoint: EndpointId) -> Result<(), CatalogError> {
     let mut base = txn.get::<Usage>(&(endpoint,)).await?.unwrap_or_default();
-    let deltas = txn.scan::<UsageDeltas>(&(endpoint,), FOLD_MAX).await?;
-    if deltas.len() == FOLD_MAX {
+    let most = fold_max(txn);
+    let deltas = txn.scan::<UsageDeltas>(&(endpoint,), most + 1).await?;
+    if deltas.len() > most {
         ask_fold(txn, FoldRecord::Usage(endpoint));
     }
-    for (key, delta) in deltas {
+    for (key, delta) in deltas.into_iter().take(most) {
         base += delta;
         txn.clear::<UsageDeltas>(&key);
     }

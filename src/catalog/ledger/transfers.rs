@@ -11,6 +11,8 @@ use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, TransferId};
 use crate::model::stuck::StuckReason;
 use crate::model::transfer::{TransferEvent, TransferState};
 
+/// Keys that reviving transfers leaves to what else its transaction has to write.
+const KEYS_LEFT: usize = 2_000;
 /// The most datasets of one file that are told of its trouble.
 const PARENTS_MAX: usize = 1_000;
 
@@ -30,7 +32,9 @@ pub async fn plan(
         match intents.into_iter().find(|((_, at), _)| *at == destination) {
             None => planned.push(plan_one(txn, *file, *bytes, destination, decision)),
             Some((_, IntentRecord { act: IntentAct::Transfer(id), .. })) => {
-                revive_one(txn, id).await?;
+                if txn.get::<Transfers>(&(id,)).await?.is_some_and(|there| there.has_failed()) {
+                    revive_one(txn, id).await?;
+                }
             }
             Some((_, IntentRecord { act: IntentAct::Upload { .. }, .. })) => {}
         }
@@ -74,7 +78,10 @@ pub(super) async fn revive(txn: &Txn, files: &[DidId]) -> Result<(), CatalogErro
     let prefixes: Vec<_> = files.iter().map(|file| (*file,)).collect();
     for intents in txn.scan_many::<Intents>(&prefixes, PARENTS_MAX).await? {
         for (_, intent) in intents {
-            if let IntentAct::Transfer(id) = intent.act {
+            // They go on by themselves later, if there is no room for all.
+            if let IntentAct::Transfer(id) = intent.act
+                && txn.room() > KEYS_LEFT
+            {
                 revive_one(txn, id).await?;
             }
         }

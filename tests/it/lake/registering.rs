@@ -49,6 +49,15 @@ async fn lines_that_contradict_what_is_known_are_refused_one_by_one() {
     let expected =
         ["1: name-taken", "2: name-conflict", "3: name-conflict", "5: name-twice", "6: name-taken", "7: invalid-line"];
     assert_eq!(refused, expected);
+    // Each path belongs to one file, whether by its name or because somebody said so.
+    let elsewhere = |name: &str, path: &str| NewReplica { path: Some(path.to_owned()), ..line(name, b"7") };
+    let by_name = [elsewhere("g", "s/a"), elsewhere("g", "s/later"), line("later", b"8")];
+    let (registered, _, refused) = lake.register("s:d", "x", &by_name).await;
+    assert_eq!((registered, refused), (1, vec!["1: path-taken".to_owned(), "2: name-twice".to_owned()]));
+    let (registered, _, refused) = lake.register("s:d", "x", &[elsewhere("h", "s/soon")]).await;
+    assert_eq!((registered, refused), (1, vec![]));
+    let (_, _, refused) = lake.register("s:d", "x", &[line("soon", b"9")]).await;
+    assert_eq!(refused, ["1: path-taken"]);
     let answer = lake.raw_register("s:d", "x", "{\"name\": \"f\"}\nnot json\n".to_owned()).await;
     assert!(answer.contains("\"line\":1") && answer.contains("\"line\":2"), "{answer}");
     lake.is_well().await;

@@ -128,3 +128,18 @@ async fn an_upload_that_failed_does_not_keep_rules_from_its_place() {
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));
     lake.is_well().await;
 }
+
+#[tokio::test]
+async fn a_put_brings_what_a_transfer_waits_for() {
+    let lake = TestLake::with_endpoints(&["x", "y"]).await;
+    lake.put_numbered("s:d", "x", 0..1).await;
+    let bad = BadReplica { did: did("s:d/0"), endpoint: name("x") };
+    lake.client.declare_bad(&bad).await.expect("declared");
+    let rule = lake.rule("s:d", 1, "site=y").await;
+    explained(&lake, rule, "no-source").await;
+    // The transfer to y has the place; whoever has the bytes comes first.
+    lake.put_numbered("s:d", "y", 0..1).await;
+    lake.until(rule, RuleState::Ok).await;
+    assert_eq!(tree(&lake.root("y"))["s/d/0"], numbered("s:d", 0));
+    lake.is_well().await;
+}
