@@ -141,7 +141,9 @@ impl Client {
             unreadable += u32::from(failed.error.is_unreadable());
             match pauses.next() {
                 Some(pause) if unreadable <= UNREADABLE_REPEATS_MAX && may_repeat(again, &failed.error) => {
-                    let pause = failed.pause.map_or(*pause, |asked| asked.min(RETRY_AFTER_MAX));
+                    // A pause that is asked for a file's sake is for people: a program has others to go on with.
+                    let asked = failed.pause.filter(|_| !failed.error.is_unreadable());
+                    let pause = asked.map_or(*pause, |asked| asked.min(RETRY_AFTER_MAX));
                     tracing::debug!("{}; trying again in {pause:?}", failed.error);
                     self.clock.sleep(pause).await;
                 }
