@@ -11,7 +11,7 @@ use clap::Parser as _;
 
 use crate::app::serve::{self, ServeArgs, Server};
 use crate::cli::failure::Failure;
-use crate::cli::screen::{Format, Screen};
+use crate::cli::screen::{Format, Screen, quoted};
 use crate::cli::{Cli, Session, dispatch};
 use crate::client::Client;
 use crate::clock::{SharedClock, SystemClock};
@@ -222,7 +222,7 @@ impl Tour {
 
     /// Shows a command and carries it out.
     async fn act(&mut self, words: &[&str]) -> Result<(), Failure> {
-        println!("$ dapple {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
+        println!("$ dapple {}", words.iter().map(|word| shown(word)).collect::<Vec<_>>().join(" "));
         let cli = Cli::try_parse_from(std::iter::once("dapple").chain(words.iter().copied()));
         let cli = cli.map_err(|error| Failure::Unmet(error.to_string()))?;
         Box::pin(dispatch(cli.command, &mut self.session)).await?;
@@ -235,8 +235,8 @@ fn say(text: &str) {
     println!("# {text}");
 }
 
-/// A word as a shell would need it.
-fn quoted(word: &str) -> String {
+/// A word as a person would type it.
+fn shown(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { quoted(word) }
 }

@@ -39,15 +39,16 @@ pub(crate) enum EndpointCommand {
         name: EndpointName,
     },
     /// Set and unset attributes
+    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
     Set {
         /// Its name
         #[arg(value_parser = parse::endpoint)]
         name: EndpointName,
         /// An attribute to set; may be given many times
-        #[arg(long = "attr", value_name = "KEY=VALUE", value_parser = parse::attribute, required_unless_present = "unset")]
+        #[arg(long = "attr", value_name = "KEY=VALUE", value_parser = parse::attribute, group = "change")]
         attributes: Vec<(String, String)>,
         /// An attribute to remove; may be given many times
-        #[arg(long, value_name = "KEY")]
+        #[arg(long, value_name = "KEY", group = "change")]
         unset: Vec<String>,
     },
 }
@@ -76,6 +77,12 @@ pub(crate) async fn run(session: &mut Session, command: EndpointCommand) -> Resu
             session.client.add_endpoint(&new).await?
         }
         EndpointCommand::Set { name, attributes, unset } => {
+            if let Some((key, _)) = attributes.iter().find(|(key, _)| unset.contains(key)) {
+                return Err(Failure::Usage {
+                    detail: format!("`{key}` cannot be set and unset at once"),
+                    hint: Some("leave out --attr or --unset for it".to_owned()),
+                });
+            }
             let removed = unset.into_iter().map(|key| (key, None));
             let set = attributes.into_iter().map(|(key, value)| (key, Some(value)));
             let attributes: BTreeMap<_, _> = removed.chain(set).collect();

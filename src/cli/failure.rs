@@ -62,8 +62,9 @@ impl Failure {
             | Failure::Io { .. }
             | Failure::Print(_)
             | Failure::Unmet(_)
-            | Failure::Unwell { .. } => 1,
-            Failure::Server(error) => code_of(error.kind()),
+            | Failure::Unwell { .. }
+            // The other codes are about what was asked of a server; here there is none.
+            | Failure::Server(_) => 1,
         }
     }
 
@@ -159,6 +160,7 @@ mod tests {
             (partly(2, 2), 1),
             (Failure::Stuck { hint: String::new() }, 9),
             (Failure::TimedOut { wanted: "ok", waited: String::new() }, 8),
+            (Failure::Server(AppError::file(Path::new("/x"))(io::ErrorKind::NotFound.into())), 1),
             (io(io::ErrorKind::BrokenPipe), 0),
             (io(io::ErrorKind::StorageFull), 1),
         ];

@@ -123,6 +123,12 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
 
 async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Failure> {
     let tree = std::fs::metadata(&args.tree).map_err(|source| Failure::io("read", &args.tree, source))?;
+    if !tree.is_dir() && !tree.is_file() {
+        return Err(Failure::Usage {
+            detail: format!("{} is neither a directory nor a regular file", args.tree.display()),
+            hint: None,
+        });
+    }
     let prefix = args.prefix.unwrap_or_else(|| args.to.name.as_str().to_owned());
     // Dropped on the way out, this ends the stages too.
     let mut stages = JoinSet::new();

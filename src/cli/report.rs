@@ -44,7 +44,7 @@ pub(crate) fn explanation(of: &RuleExplanation, style: Style) -> String {
     for problem in &of.problems {
         text += &one_problem(problem, style);
     }
-    clean(&text)
+    text.lines().map(|line| clean(line) + "\n").collect()
 }
 
 fn names(endpoints: &[EndpointName]) -> String {
@@ -73,13 +73,18 @@ fn locks(locks: &[LockExplanation]) -> String {
             lock.did.to_string(),
             lock.endpoint.to_string(),
             files(lock),
-            lock.chosen
+            why(&lock.chosen)
         );
     }
     if locks.len() > shown.len() {
         text += &format!("  and {} more\n", locks.len() - shown.len());
     }
     text
+}
+
+/// Why an endpoint was chosen, unless the words say so themselves.
+fn why(chosen: &str) -> String {
+    if chosen.contains("chosen") { chosen.to_owned() } else { format!("chosen because: {chosen}") }
 }
 
 fn one_problem(problem: &Problem, style: Style) -> String {

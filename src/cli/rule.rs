@@ -27,7 +27,7 @@ pub(crate) enum RuleCommand {
         #[arg(long, value_enum, default_value = "dataset")]
         grouping: GroupingWord,
         /// After how long the rule ends by itself, such as 30d [default: never]
-        #[arg(long, value_name = "SPAN", value_parser = parse::span)]
+        #[arg(long, value_name = "SPAN", value_parser = parse::lifetime)]
         lifetime: Option<Duration>,
     },
     /// List rules

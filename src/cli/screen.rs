@@ -146,11 +146,14 @@ impl Screen {
 
     async fn list_page<T: Row>(&mut self, items: impl Stream<Item = Result<T, ClientError>>) -> Result<(), Failure> {
         let mut items = pin!(items);
+        // A list that is refused prints no beginning of one.
+        let mut next = items.try_next().await?;
         self.print("{\"items\":[")?;
         let mut mark = "\n";
-        while let Some(item) = items.try_next().await? {
+        while let Some(item) = next {
             self.print(&format!("{mark}{}", compact(&item)))?;
             mark = ",\n";
+            next = items.try_next().await?;
         }
         self.print("]}\n")
     }
@@ -263,9 +266,15 @@ fn compact(item: &impl Serialize) -> String {
     serde_json::to_string(item).expect("views have text keys only")
 }
 
-/// Text from elsewhere may hold what steers a terminal; shown, it is harmless.
+/// Text from elsewhere may hold what steers a terminal, or lines that look like our own; shown as one
+/// line, it is harmless.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// A word as a shell needs it.
+pub(crate) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl Style {
@@ -339,6 +348,7 @@ mod tests {
 
     #[test]
     fn strangers_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\x1b[2Jb\tc\n"), "a\u{FFFD}[2Jb\u{FFFD}c\n");
+        assert_eq!(clean("a\x1b[2Jb\tc\nd"), "a\u{FFFD}[2Jb\u{FFFD}c\u{FFFD}d");
+        assert_eq!(quoted("it's $x"), r"'it'\''s $x'");
     }
 }

@@ -65,6 +65,7 @@ fn command_lines_are_read_or_refused() {
         "dapple endpoint add site-a --kind posix --path /data --attr tier=1 --attr country=DE --create",
         "dapple endpoint add mem --kind memory",
         "dapple endpoint set a --unset tier",
+        "dapple endpoint set a --attr tier=2 --unset country",
         "dapple scope add climate:",
         "dapple did create climate:era5 --kind dataset",
         "dapple did list climate --prefix a/b",
@@ -96,6 +97,7 @@ fn command_lines_are_read_or_refused() {
         "dapple did attach climate:x",
         "dapple put tree --to climate:era5 --endpoint a --parallel 0",
         "dapple rule add climate:x --on a --lifetime 30",
+        "dapple rule add climate:x --on a --lifetime 0s",
         "dapple rule show 7",
         "dapple rule update 01J00000000000000000000000",
         "dapple url climate:x --expires soon",
@@ -259,6 +261,8 @@ async fn a_get_keeps_no_wrong_bytes_and_writes_nothing_outside() {
         .map(|f| (f["path"].as_str().expect("text").into(), f["code"].as_str().expect("text").into()))
         .collect();
     codes.sort();
+    let detail = printed.json()["failed"].to_string();
+    assert!(detail.contains("`dapple replica declare-bad 'climate:d/wrong' --at ENDPOINT`"), "{detail}");
     let expected = [
         ("climate:d/long", "checksum-mismatch"),
         ("climate:d/short", "checksum-mismatch"),
@@ -268,6 +272,73 @@ async fn a_get_keeps_no_wrong_bytes_and_writes_nothing_outside() {
     assert_eq!(codes, expected.map(|(path, code)| (path.to_owned(), code.to_owned())));
     let kept: Vec<String> = read(scratch.path()).into_keys().collect();
     assert_eq!(kept, ["a/b/out/%/root", "a/b/out/%2E%2E/%2E%2E/up", "a/b/out/ok", "a/b/out/same"]);
+}
+
+#[tokio::test]
+async fn a_get_goes_on_past_a_file_that_cannot_be_read() {
+    let lake = Lake::default();
+    for number in 0..30 {
+        lake.inside().files.insert(format!("d/{number}"), Bytes::from(number.to_string()));
+    }
+    lake.inside().unreadable.insert("d/2".to_owned());
+    let (session, printed) = lake.session(Format::Json).await;
+    let out = tempfile::tempdir().expect("a scratch directory");
+    let get = ["get", "climate:d", "--to", out.path().to_str().expect("text"), "--parallel", "2"];
+    let failure = run(&session, &printed, Format::Json, &get).await.expect_err("one failed");
+    assert_eq!(failure.exit_code(), 3);
+    let report = printed.json();
+    assert_eq!((&report["downloaded"], &report["failed_count"]), (&json!(29), &json!(1)));
+    assert_eq!(
+        (&report["failed"][0]["path"], &report["failed"][0]["code"]),
+        (&json!("climate:d/2"), &json!("unreadable"))
+    );
+    assert_eq!(lake.inside().ranges.len(), 31, "asked for once more");
+}
+
+#[tokio::test]
+async fn a_put_announces_what_is_gone_again_and_makes_empty_datasets() {
+    let lake = Lake::default();
+    lake.inside().conflicts = 1;
+    lake.inside().gone = 1;
+    let (session, printed) = lake.session(Format::Json).await;
+    let tree = tempfile::tempdir().expect("a scratch directory");
+    let path = tree.path().to_str().expect("text");
+    let put = |path| ["put", path, "--to", "climate:d", "--endpoint", "x"];
+    let empty = Printed::default();
+    run(&session, &empty, Format::Json, &put(path)).await.expect("nothing to send");
+    assert_eq!((empty.json()["files"].clone(), lake.inside().announced.clone()), (json!(0), vec![0]));
+
+    write(tree.path(), &[("x", b"1")]);
+    run(&session, &printed, Format::Json, &put(path)).await.expect("sent in the end");
+    assert_eq!((printed.json()["uploaded"].clone(), lake.inside().announced.clone()), (json!(1), vec![0, 1, 1, 1]));
+    lake.inside().files.clear();
+    lake.inside().gone = 2;
+    let failure = run(&session, &Printed::default(), Format::Json, &put(path)).await.expect_err("gone twice");
+    assert_eq!(failure.exit_code(), 1, "{failure}");
+
+    let endless = run(&session, &printed, Format::Json, &put("/dev/zero")).await.expect_err("no file");
+    assert_eq!(endless.exit_code(), 2);
+}
+
+#[tokio::test]
+async fn what_is_refused_prints_no_data() {
+    let lake = Lake::default();
+    let (session, printed) = lake.session(Format::Json).await;
+    for format in [Format::Table, Format::Json, Format::Ndjson] {
+        let failure = run(&session, &printed, format, &["ls", "climate:nowhere"]).await.expect_err("not there");
+        assert_eq!((failure.exit_code(), printed.text().as_str()), (4, ""));
+    }
+    let line = ["endpoint", "set", "a", "--attr", "tier=1", "--unset", "tier"];
+    let failure = run(&session, &printed, Format::Json, &line).await.expect_err("both");
+    assert_eq!(failure.exit_code(), 2);
+}
+
+#[test]
+fn a_usage_line_names_no_option_that_a_variable_gives() {
+    let error = parse("dapple ls --no-progress").expect_err("no DID").to_string();
+    assert!(!error.contains("--url"), "{error}");
+    let error = parse("dapple endpoint set a").expect_err("no change").to_string();
+    assert!(error.contains("<--attr <KEY=VALUE>|--unset <KEY>>"), "{error}");
 }
 
 #[tokio::test]

@@ -105,8 +105,14 @@ fn judge(
 
 /// How far a rule is, in words.
 pub(crate) fn progress(rule: &RuleView) -> String {
-    let locks = rule.locks_ok + rule.locks_replicating + rule.locks_stuck;
-    format!("{} of {locks} locks ok, {} of {} files", rule.locks_ok, rule.files_done, rule.files_wanted)
+    let locks = match rule.locks_ok + rule.locks_replicating + rule.locks_stuck {
+        0 => "no locks".to_owned(),
+        locks => format!("{} of {locks} locks ok", rule.locks_ok),
+    };
+    match rule.files_wanted {
+        0 => locks,
+        wanted => format!("{locks}, {} of {wanted} files", rule.files_done),
+    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,11 @@ impl ClientError {
         }
     }
 
+    /// Tells whether the server is well and only this file is not: none of its replicas can be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, ClientError::Problem(problem) if problem.code == "unreadable")
+    }
+
     /// Tells whether the connection came about at all; if not, the server has seen nothing.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, ClientError::Unreachable { source, .. } if source.is_connect())

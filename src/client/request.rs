@@ -17,6 +17,8 @@ use crate::service::view::ProblemView;
 const CALL_DEADLINE: Duration = Duration::from_mins(1);
 /// The longest pause a server may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+/// How often a file that cannot be read is asked for again: its storage is what is ill, not the server.
+const UNREADABLE_REPEATS_MAX: u32 = 1;
 /// A problem document is small; more than this is something else.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
@@ -130,19 +132,33 @@ impl Client {
         mut attempt: impl FnMut() -> A,
     ) -> Result<T, ClientError> {
         let mut pauses = self.pauses.iter();
+        let mut unreadable = 0;
         loop {
             let failed = match attempt().await {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
             };
+            unreadable += u32::from(failed.error.is_unreadable());
             match pauses.next() {
-                Some(pause) if may_repeat(again, &failed.error) => {
-                    let pause = failed.pause.map_or(*pause, |asked| asked.min(RETRY_AFTER_MAX));
+                Some(pause) if unreadable <= UNREADABLE_REPEATS_MAX && may_repeat(again, &failed.error) => {
+                    // A pause that is asked for a file's sake is for people: a program has others to go on with.
+                    let asked = failed.pause.filter(|_| !failed.error.is_unreadable());
+                    let pause = asked.map_or(*pause, |asked| asked.min(RETRY_AFTER_MAX));
                     tracing::debug!("{}; trying again in {pause:?}", failed.error);
                     self.clock.sleep(pause).await;
                 }
                 _ => return Err(failed.error),
             }
+        }
+    }
+
+    /// Tells whether a failure is that of the server as a whole, so that others would meet it too. A
+    /// server that hangs up in the middle of a body may have failed over that body alone; if it still
+    /// answers, others may go on.
+    pub(crate) async fn is_gone_after(&self, error: &ClientError) -> bool {
+        match error {
+            ClientError::Unreachable { .. } => self.health().await.is_err(),
+            _ => error.kind() == Kind::Unavailable && !error.is_unreadable(),
         }
     }
 

@@ -73,6 +73,16 @@ async fn passing_failures_are_tried_again_and_refusals_are_not() {
     }
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
+    let unreadable = async move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        problem(503, "unreadable")
+    };
+    let client = serve(Router::new().route("/o/x", get(unreadable))).await;
+    assert!(client.download("/o/x", 0, None).await.is_err());
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "a file without replicas is asked for once more");
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
     let refuse = async move || {
         counter.fetch_add(1, Ordering::SeqCst);
         problem(404, "not-found")

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::cli::get::{Run, failed};
+use crate::cli::screen::quoted;
 use crate::cli::table::FailedFile;
 use crate::client::ClientError;
 use crate::fault::{Fault as _, Kind};
@@ -69,11 +70,19 @@ pub(crate) async fn fetch(run: Run, wanted: Wanted) -> Result<Fetched, ClientErr
     };
     match try_fetch(&run, &wanted).await {
         Ok(fetched) => Ok(fetched),
-        Err(Trouble::Client(error)) if error.kind() == Kind::Unavailable => Err(error),
+        Err(Trouble::Client(error)) if run.client.is_gone_after(&error).await => Err(error),
         Err(Trouble::Client(error)) => Ok(Fetched::Failed(failed(&wanted.did, &error))),
         Err(Trouble::Local(error)) => told("local-io", format!("{}: {error}", wanted.path.display())),
-        Err(Trouble::Differs(detail)) => told("checksum-mismatch", detail),
+        Err(Trouble::Differs(detail)) => told("checksum-mismatch", detail + &what_helps(&wanted.did)),
     }
+}
+
+/// What a person can do about a replica whose bytes are wrong.
+fn what_helps(did: &Did) -> String {
+    let did = quoted(&did.to_string());
+    format!(
+        "; `dapple replica list {did}` shows where it is, `dapple replica declare-bad {did} --at ENDPOINT` replaces it"
+    )
 }
 
 async fn try_fetch(run: &Run, wanted: &Wanted) -> Result<Fetched, Trouble> {

@@ -29,7 +29,8 @@ pub(crate) struct Upload {
     pub(crate) url: String,
 }
 
-/// The third stage. It ends with the first announcement that fails as a whole.
+/// The third stage. It ends with the first announcement that fails as a whole. If there is nothing to
+/// announce it announces just that, so that the dataset is there afterwards.
 pub(crate) async fn announce_all(
     client: Client,
     target: Target,
@@ -38,6 +39,7 @@ pub(crate) async fn announce_all(
 ) {
     let mut batch = Vec::new();
     let mut bytes = 0;
+    let mut is_announced = false;
     loop {
         let next = hashed.recv().await;
         let ended = next.is_none();
@@ -57,8 +59,9 @@ pub(crate) async fn announce_all(
             return;
         }
         let full = batch.len() >= BATCH_FILES_MAX || bytes >= BATCH_BYTES_MAX;
-        if !batch.is_empty() && (full || ended) {
+        if full || (ended && !(batch.is_empty() && is_announced)) {
             bytes = 0;
+            is_announced = true;
             if !pass_on(&client, &target, std::mem::take(&mut batch), &ready).await {
                 return;
             }

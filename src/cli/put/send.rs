@@ -29,6 +29,8 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// How often a file is announced again because of a conflict, with pauses that double.
 const CONFLICT_ROUNDS_MAX: u32 = 4;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
+/// The code of an upload that the server no longer waits for; announced again, it does.
+const UPLOAD_GONE: &str = "upload-gone";
 
 /// What every upload of a run needs.
 #[derive(Clone)]
@@ -50,18 +52,17 @@ pub(crate) enum Sent {
 /// Sends a file. An error is one that stops the whole put: the server, or the endpoint, is gone.
 pub(crate) async fn send(run: Run, mut upload: Upload) -> Result<Sent, ClientError> {
     let file = upload.file.clone();
-    let mut round = 0;
+    let mut tried = Tried::default();
     loop {
         let error = match attempt(&run.client, &upload, &run.bar).await {
             Attempt::Ended(sent) => return Ok(sent),
             Attempt::Error(error) => error,
         };
-        let stops = stops(&run.client, &error).await;
-        match pause(&error, round) {
+        let stops = run.client.is_gone_after(&error).await;
+        match tried.pause(&error) {
             Some(pause) if !stops => run.clock.sleep(pause).await,
             _ => return explain(&file, error, stops).await,
         }
-        round += 1;
         let again = announce(&run.client, &run.target, vec![upload.file]).await?.pop();
         upload = match again.expect("one file was announced, so one answer came") {
             Ready::AlreadyThere(bytes) => return Ok(Sent::AlreadyThere(bytes)),
@@ -72,25 +73,30 @@ pub(crate) async fn send(run: Run, mut upload: Upload) -> Result<Sent, ClientErr
     }
 }
 
-/// How long to wait before the file is announced again, if that may help at all.
-fn pause(error: &ClientError, round: u32) -> Option<Duration> {
-    match error.kind() {
-        // An attempt whose connection broke may still be at work on the server's side.
-        Kind::Conflict => (round < CONFLICT_ROUNDS_MAX).then(|| CONFLICT_PAUSE * (1 << round)),
-        // The URL may have expired, or what is wrong was lost when the server hung up.
-        Kind::Denied | Kind::Unauthenticated | Kind::NotFound | Kind::Unavailable => {
-            (round == 0).then_some(Duration::ZERO)
-        }
-        Kind::Invalid | Kind::Exhausted | Kind::Corrupt | Kind::Internal => None,
-    }
+/// What a file was announced again for.
+#[derive(Default)]
+struct Tried {
+    conflicts: u32,
+    is_renewed: bool,
 }
 
-/// Tells whether a failure is that of the server as a whole. A server that hangs up in the middle
-/// of a body has refused it, and its words were lost; if it still answers, others may go on.
-async fn stops(client: &Client, error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } => client.health().await.is_err(),
-        _ => error.kind() == Kind::Unavailable,
+impl Tried {
+    /// How long to wait before the file is announced again, if that may help at all.
+    fn pause(&mut self, error: &ClientError) -> Option<Duration> {
+        match error.kind() {
+            // An attempt whose connection broke may still be at work on the server's side.
+            Kind::Conflict if error.problem().code != UPLOAD_GONE => {
+                let round = self.conflicts;
+                self.conflicts += 1;
+                (round < CONFLICT_ROUNDS_MAX).then(|| CONFLICT_PAUSE * (1 << round))
+            }
+            // The URL may have expired, the server may have let go of the upload, or what is wrong was
+            // lost when it hung up.
+            Kind::Conflict | Kind::Denied | Kind::Unauthenticated | Kind::NotFound | Kind::Unavailable => {
+                (!std::mem::replace(&mut self.is_renewed, true)).then_some(Duration::ZERO)
+            }
+            Kind::Invalid | Kind::Exhausted | Kind::Corrupt | Kind::Internal => None,
+        }
     }
 }
 

@@ -39,6 +39,10 @@ pub(crate) struct Inside {
     pub(crate) put_fails_every: Option<usize>,
     /// So many PUTs meet another that is under way.
     pub(crate) conflicts: usize,
+    /// So many PUTs come when the lake no longer waits for them.
+    pub(crate) gone: usize,
+    /// Names of which no replica can be read.
+    pub(crate) unreadable: BTreeSet<String>,
     /// Downloads break off after so many bytes.
     pub(crate) breaks_after: Option<usize>,
     /// PUT URLs are good only if they carry this many announcements or more.
@@ -163,6 +167,10 @@ async fn upload(
         lake.conflicts -= 1;
         return problem(StatusCode::CONFLICT, "upload-under-way");
     }
+    if lake.gone > 0 {
+        lake.gone -= 1;
+        return problem(StatusCode::NOT_FOUND, "upload-gone");
+    }
     if turn < lake.stale_until {
         return problem(StatusCode::FORBIDDEN, "url-expired");
     }
@@ -191,9 +199,12 @@ async fn did(State(lake): State<Lake>, Path((scope, name)): Path<(String, String
 /// Two files a page.
 async fn contents(
     State(lake): State<Lake>,
-    Path((scope, _)): Path<(String, String)>,
+    Path((scope, name)): Path<(String, String)>,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Json<Value> {
+) -> Response {
+    if name == "nowhere" {
+        return problem(StatusCode::NOT_FOUND, "did-not-found");
+    }
     let lake = lake.inside();
     let begin: usize = query.get("after").map_or(0, |after| after.parse().expect("our cursor"));
     let item = |(name, bytes): (&String, &Bytes)| {
@@ -203,7 +214,7 @@ async fn contents(
     };
     let items: Vec<Value> = lake.files.iter().skip(begin).take(2).map(item).collect();
     let next = (begin + 2 < lake.files.len()).then(|| (begin + 2).to_string());
-    Json(json!({"items": items, "next": next}))
+    Json(json!({"items": items, "next": next})).into_response()
 }
 
 async fn mint(State(lake): State<Lake>, Json(new): Json<Value>) -> Json<Value> {
@@ -219,6 +230,9 @@ async fn download(State(lake): State<Lake>, Path(name): Path<String>, headers: H
     let mut lake = lake.inside();
     let range = headers.get("range").map(|range| range.to_str().expect("text").to_owned());
     lake.ranges.push(range.clone());
+    if lake.unreadable.contains(&name) {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "unreadable");
+    }
     let Some(bytes) = lake.corrupt.get(&name).or(lake.files.get(&name)).cloned() else {
         return problem(StatusCode::NOT_FOUND, "file-not-found");
     };

@@ -5,6 +5,13 @@ use std::path::Path;
 use clap::{Command, CommandFactory as _};
 
 use crate::cli::Cli;
+use crate::cli::get::GetReport;
+use crate::cli::put::PutReport;
+use crate::cli::register::Sum;
+use crate::cli::screen::Row as _;
+use crate::service::view::{
+    ContentView, DidView, EndpointView, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
+};
 
 const HEAD: &str = "\
 # The command line
@@ -15,14 +22,20 @@ This page is made from the program's own `--help` by a test. To bring it up to d
 ## What goes where
 
 stdout is for data, stderr for everything else. On a terminal, data is a table with a header and
-human units. In a pipe the same columns are separated by tabs, without a header, with exact numbers
-of bytes and RFC 3339 times. `-o json` prints what the API answers; a list is one page
-`{\"items\": [...]}` with all entries. `-o ndjson` prints one entry per line, as it comes.
+human units. In a pipe the same columns, in the order below, are separated by tabs, without a
+header, with exact numbers of bytes and RFC 3339 times. `-o json` prints what the API answers; a
+list is one page `{\"items\": [...]}` with all entries. `-o ndjson` prints one entry per line, as it
+comes.
 
 With `-o json` and `-o ndjson`, an error is one problem object on stderr. Otherwise it is
 `error: ...`, then `hint: ...` if there is one, and `request ...`, which names the request in the
-server's log.
+server's log. An option or argument that cannot be read is told as plain text in any format, as the
+format itself is not known by then; the exit code is 2.
 
+## Columns
+";
+
+const MIDDLE: &str = "
 ## Exit codes
 
 | code | meaning |
@@ -55,7 +68,7 @@ server's log.
 fn the_reference_page_is_what_the_program_says() {
     let mut root = Cli::command().term_width(100).disable_help_subcommand(true);
     root.build();
-    let mut page = HEAD.to_owned();
+    let mut page = HEAD.to_owned() + &columns() + MIDDLE;
     describe(&root, &mut page);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -63,6 +76,25 @@ fn the_reference_page_is_what_the_program_says() {
     }
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(stored == page, "docs/cli.md differs from --help: run `UPDATE_DOCS=1 cargo test --lib reference`");
+}
+
+/// The columns of each table, as they follow each other in a pipe.
+fn columns() -> String {
+    let tables = [
+        ("`put`", PutReport::HEADERS),
+        ("`get`", GetReport::HEADERS),
+        ("`ls` of a dataset or container", ContentView::HEADERS),
+        ("`ls` of a scope, `did create`, `show`, `list`, `attach`, `detach`", DidView::HEADERS),
+        ("`endpoint add`, `list`, `show`, `set`", EndpointView::HEADERS),
+        ("`scope add`, `list`", ScopeView::HEADERS),
+        ("`replica list`, `declare-bad`", ReplicaView::HEADERS),
+        ("`replica register`", Sum::HEADERS),
+        ("`rule add`, `list`, `show`, `update`, `wait`, `retry`", RuleView::HEADERS),
+        ("`transfer list`", TransferView::HEADERS),
+        ("`worker list`, `pause`, `resume`", WorkerView::HEADERS),
+    ];
+    let rows = tables.map(|(commands, headers)| format!("| {commands} | {} |\n", headers.join(", ")));
+    format!("\n| command | columns |\n|---|---|\n{}", rows.concat())
 }
 
 /// Global options are told once, with the program itself.
