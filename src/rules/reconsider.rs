@@ -18,6 +18,8 @@ use crate::rules::walk::beginning;
 const PAGE: usize = 50;
 /// The most rules on one DID.
 const RULES_MAX: usize = 1_000;
+/// How many positions of a walk news may add before it begins afresh: the record has to stay small.
+const POSITIONS_MAX: usize = 1_000;
 /// How many locks of a rule one page of a sweep looks at.
 const SWEEP: usize = 200;
 
@@ -89,8 +91,8 @@ async fn reconsider(
     }
 }
 
-/// Adds a position to a rule's placing. If placing is under way already it begins afresh, as the
-/// position could lie behind it.
+/// Adds a position to a rule's placing, below what is under way: news never sends a long walk back to
+/// its beginning, or a rule whose data keeps growing would never be placed.
 async fn add_work(
     txn: &Txn,
     id: RuleId,
@@ -99,7 +101,13 @@ async fn add_work(
     detached: bool,
 ) -> Result<(), CatalogError> {
     let work = txn.get::<RuleWork>(&(id,)).await?.unwrap_or_default();
-    let place = if work.place.is_some() { beginning(rule.did) } else { vec![position] };
+    let mut place = work.place.clone().unwrap_or_default();
+    let there = place.iter().position(|known| known.parent == position.parent);
+    match there {
+        Some(at) => place[at].seq = place[at].seq.min(position.seq),
+        None if place.len() < POSITIONS_MAX => place.insert(0, position),
+        None => place = beginning(rule.did),
+    }
     let sweep = if detached { Some((DidId(0), EndpointId(0))) } else { work.sweep };
     txn.put::<RuleWork>(&(id,), &RuleWorkRecord { place: Some(place), sweep, ..work });
     Ok(())
