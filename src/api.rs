@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use crate::service::Lake;
 use crate::workers::board::Board;
 
+mod changes;
 mod check;
 mod dids;
 mod endpoints;
@@ -61,6 +62,7 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .route("/rules/{id}/retry", post(rules::retry))
         .route("/transfers", get(transfers::list))
         .route("/urls", post(urls::mint))
+        .route("/changes", get(changes::list))
         .route("/check", get(check::check))
         .route("/workers", get(workers::list))
         .route("/workers/{name}/pause", post(workers::pause))

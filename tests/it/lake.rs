@@ -191,6 +191,15 @@ impl TestLake {
         sums
     }
 
+    /// A page of the change feed.
+    pub(crate) async fn changes(&self, after: u64, limit: usize) -> serde_json::Value {
+        let url = format!("{}/api/v1/changes?after={after}&limit={limit}", self.url());
+        let key = &self.server.as_ref().expect("it is up").admin_key;
+        let answer = reqwest::Client::new().get(url).bearer_auth(key).send().await.expect("an answer");
+        let text = answer.text().await.expect("a body");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
     pub(crate) async fn raw_register(&self, to: &str, endpoint: &str, body: String) -> String {
         let key = &self.server.as_ref().expect("it is up").admin_key;
         let answer = reqwest::Client::new()

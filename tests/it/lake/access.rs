@@ -39,6 +39,8 @@ async fn every_route_but_health_needs_a_key() {
         (Method::GET, "transfers".to_owned()),
         (Method::POST, "urls".to_owned()),
         (Method::GET, "workers".to_owned()),
+        (Method::GET, "check".to_owned()),
+        (Method::GET, "changes".to_owned()),
         (Method::POST, "workers/fold/pause".to_owned()),
         (Method::POST, "workers/fold/resume".to_owned()),
     ];

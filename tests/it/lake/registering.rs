@@ -83,3 +83,23 @@ async fn a_long_registration_is_answered_chunk_by_chunk_and_listed_page_by_page(
     assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
     lake.is_well().await;
 }
+
+#[tokio::test]
+async fn every_change_is_told_once_and_in_order() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    let lines: Vec<_> = (0..5).map(|number| line(&format!("f/{number}"), b"same")).collect();
+    assert_eq!(lake.register("s:d", "x", &lines).await.0, 5);
+    let (mut told, mut after) = (Vec::new(), 0);
+    loop {
+        let page = lake.changes(after, 2).await;
+        told.extend(page["items"].as_array().expect("a list").clone());
+        match page["next"].as_str() {
+            Some(next) => after = next.parse().expect("a number"),
+            None => break,
+        }
+    }
+    let numbers: Vec<_> = told.iter().map(|change| change["seq"].as_u64().expect("a number")).collect();
+    assert_eq!(numbers, (1..=told.len() as u64).collect::<Vec<_>>(), "without gaps");
+    let registered = told.iter().find(|change| change["replicas_changed"]["count"] == 5);
+    assert!(registered.is_some(), "{told:#?}");
+}
