@@ -13,6 +13,7 @@ pub mod model;
 
 // storey 2: seams to the world
 pub mod clock;
+pub mod net;
 pub mod telemetry;
 
 // storey 3: what is kept, where bytes are, who may

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod expression;
 pub mod id;
 pub mod lock;
+pub mod probe;
 pub mod replica;
 pub mod rule;
 pub mod scope;

@@ -8,3 +8,6 @@ pub mod layout;
 pub mod memory;
 pub mod posix;
 pub mod registry;
+pub mod s3;
+pub mod secret;
+pub mod webdav;

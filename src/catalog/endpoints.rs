@@ -41,6 +41,9 @@ pub async fn put(txn: &Txn, endpoint: &Endpoint) -> Result<(), CatalogError> {
         location: endpoint.location.clone(),
         attributes: endpoint.attributes.clone(),
         created_at: endpoint.created_at,
+        settings: endpoint.settings.clone(),
+        secret: endpoint.secret.clone(),
+        probe: endpoint.probe.clone(),
     };
     txn.put::<EndpointNames>(&(endpoint.name.to_string(),), &u64::from(endpoint.id.0));
     txn.put::<Endpoints>(&(endpoint.id,), &record);
@@ -62,5 +65,8 @@ fn to_model(id: EndpointId, record: EndpointRecord) -> Endpoint {
         location: record.location,
         attributes: record.attributes,
         created_at: record.created_at,
+        settings: record.settings,
+        secret: record.secret,
+        probe: record.probe,
     }
 }

@@ -4,15 +4,19 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::table::{IndexRow, Parts, Typed, stored_v1, tables};
+use crate::catalog::table::{
+    DecodeError, IndexRow, Parts, Typed, Value, decode_version, encode_version, stored_v1, tables,
+};
 use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind, DidName};
-use crate::model::endpoint::EndpointKind;
+use crate::model::endpoint::{EndpointKind, EndpointName, SealedSecret, Settings};
 use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId, RuleId, TransferId};
 use crate::model::lock::LockState;
+use crate::model::probe::Probe;
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::Grouping;
 use crate::model::scope::Scope;
@@ -223,7 +227,7 @@ pub enum ContentRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointRecord {
     /// Its name.
-    pub name: crate::model::endpoint::EndpointName,
+    pub name: EndpointName,
     /// The protocol it speaks.
     pub kind: EndpointKind,
     /// Where it is.
@@ -232,6 +236,50 @@ pub struct EndpointRecord {
     pub attributes: BTreeMap<String, String>,
     /// When it was added.
     pub created_at: Timestamp,
+    /// How it is spoken to.
+    pub settings: Settings,
+    /// What lets dapple in, sealed.
+    pub secret: Option<SealedSecret>,
+    /// What it was last seen to do.
+    pub probe: Option<Probe>,
+}
+
+/// An endpoint as version 1 had it: without anything that only remote storage needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct EndpointRecordV1 {
+    name: EndpointName,
+    kind: EndpointKind,
+    location: String,
+    attributes: BTreeMap<String, String>,
+    created_at: Timestamp,
+}
+
+impl From<EndpointRecordV1> for EndpointRecord {
+    fn from(old: EndpointRecordV1) -> Self {
+        Self {
+            name: old.name,
+            kind: old.kind,
+            location: old.location,
+            attributes: old.attributes,
+            created_at: old.created_at,
+            settings: Settings::default(),
+            secret: None,
+            probe: None,
+        }
+    }
+}
+
+impl Value for EndpointRecord {
+    fn encode(&self) -> Bytes {
+        encode_version(2, self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match bytes.first() {
+            Some(1) => decode_version::<EndpointRecordV1>(1, bytes).map(Self::from),
+            _ => decode_version(2, bytes),
+        }
+    }
 }
 
 /// A replica.
@@ -496,7 +544,7 @@ pub struct DecisionRecord {
     /// On what.
     pub resource: String,
     /// Where, if that mattered.
-    pub endpoint: Option<crate::model::endpoint::EndpointName>,
+    pub endpoint: Option<EndpointName>,
     /// Whether it was allowed.
     pub allowed: bool,
     /// The policies that determined it.
@@ -510,7 +558,6 @@ stored_v1!(NameRecord);
 stored_v1!(DidRecord);
 stored_v1!(HeadRecord);
 stored_v1!(ContentRecord);
-stored_v1!(EndpointRecord);
 stored_v1!(ReplicaRecord);
 stored_v1!(Tally);
 stored_v1!(FoldRecord);

@@ -288,7 +288,8 @@ fn strongest(checksums: &[Checksum]) -> Option<&Checksum> {
         Algorithm::Blake3 => 0,
         Algorithm::Sha256 => 1,
         Algorithm::Md5 => 2,
-        Algorithm::Adler32 => 3,
+        Algorithm::Crc32c => 3,
+        Algorithm::Adler32 => 4,
     })
 }
 

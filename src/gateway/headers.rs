@@ -95,6 +95,8 @@ fn digest(checksums: &[&Checksum]) -> String {
         Algorithm::Sha256 => format!("sha-256={}", base64(checksum.bytes())),
         Algorithm::Md5 => format!("md5={}", base64(checksum.bytes())),
         Algorithm::Adler32 => format!("adler32={}", checksum.hex()),
+        // XRootD, which is asked for it most, gives it in base64.
+        Algorithm::Crc32c => format!("crc32c={}", base64(checksum.bytes())),
     };
     checksums.iter().map(one).collect::<Vec<_>>().join(",")
 }
@@ -104,7 +106,7 @@ fn repr_digest(checksums: &[&Checksum]) -> String {
     let one = |checksum: &&Checksum| match checksum.algorithm() {
         Algorithm::Blake3 => Some(format!("blake3=:{}:", base64(checksum.bytes()))),
         Algorithm::Sha256 => Some(format!("sha-256=:{}:", base64(checksum.bytes()))),
-        Algorithm::Md5 | Algorithm::Adler32 => None,
+        Algorithm::Md5 | Algorithm::Adler32 | Algorithm::Crc32c => None,
     };
     checksums.iter().filter_map(one).collect::<Vec<_>>().join(", ")
 }

@@ -17,6 +17,8 @@ pub enum Algorithm {
     Md5,
     /// 4 bytes, big-endian; likewise.
     Adler32,
+    /// 4 bytes, big-endian (Castagnoli); what object stores and XRootD compute cheaply.
+    Crc32c,
 }
 
 impl Algorithm {
@@ -27,6 +29,7 @@ impl Algorithm {
             Algorithm::Sha256 => "sha256",
             Algorithm::Md5 => "md5",
             Algorithm::Adler32 => "adler32",
+            Algorithm::Crc32c => "crc32c",
         }
     }
 
@@ -34,7 +37,7 @@ impl Algorithm {
         match self {
             Algorithm::Blake3 | Algorithm::Sha256 => 32,
             Algorithm::Md5 => 16,
-            Algorithm::Adler32 => 4,
+            Algorithm::Adler32 | Algorithm::Crc32c => 4,
         }
     }
 }
@@ -48,7 +51,7 @@ pub struct Checksum {
 
 /// The text is not a checksum.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("`{text}` is not a checksum: write `algorithm:hex` with blake3, sha256, md5 or adler32")]
+#[error("`{text}` is not a checksum: write `algorithm:hex` with blake3, sha256, md5, adler32 or crc32c")]
 pub struct InvalidChecksum {
     text: String,
 }
@@ -97,6 +100,7 @@ impl FromStr for Checksum {
             "sha256" | "sha-256" => Algorithm::Sha256,
             "md5" => Algorithm::Md5,
             "adler32" => Algorithm::Adler32,
+            "crc32c" => Algorithm::Crc32c,
             _ => return Err(invalid()),
         };
         // Some servers drop leading zeros of Adler-32 (xrootd#1483).

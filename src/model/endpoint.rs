@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::EndpointId;
+use crate::model::probe::Probe;
 use crate::model::time::Timestamp;
 
 /// The most bytes an endpoint's name may have.
@@ -73,6 +74,10 @@ pub enum EndpointKind {
     Posix,
     /// Bytes in this process's memory: for tests and simulation.
     Memory,
+    /// A bucket, or a prefix in one, of an S3 object store.
+    S3,
+    /// A collection of a WebDAV server.
+    Webdav,
 }
 
 impl EndpointKind {
@@ -81,7 +86,55 @@ impl EndpointKind {
         match self {
             EndpointKind::Posix => "posix",
             EndpointKind::Memory => "memory",
+            EndpointKind::S3 => "s3",
+            EndpointKind::Webdav => "webdav",
         }
+    }
+}
+
+/// Where an S3 store expects the bucket's name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Addressing {
+    /// As the first segment of the path: what most stores but Amazon's want.
+    #[default]
+    Path,
+    /// As the first label of the host's name.
+    VirtualHost,
+}
+
+/// How a storage is spoken to, beyond where it is. What a kind has no use for stays unset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The region that S3 requests are signed for; `us-east-1` if unset.
+    pub region: Option<String>,
+    /// Where an S3 store expects the bucket's name.
+    pub addressing: Addressing,
+    /// Certificates (PEM) of authorities that are trusted for this storage, besides the system's.
+    pub ca: Option<String>,
+    /// Whether readers may be sent to the store itself by a URL that it signs.
+    pub redirect: bool,
+}
+
+/// A storage's secret, sealed: only a keyring that has the instance key opens it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedSecret(Vec<u8>);
+
+impl SealedSecret {
+    /// Bytes as a keyring sealed them.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for a keyring to open.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SealedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealedSecret")
     }
 }
 
@@ -97,8 +150,15 @@ pub struct Endpoint {
     pub name: EndpointName,
     /// How it is spoken to.
     pub kind: EndpointKind,
-    /// Where it is: for posix, the absolute path of its root.
+    /// Where it is: for posix, the absolute path of its root; for s3, `URL/BUCKET` or
+    /// `URL/BUCKET/PREFIX`; for webdav, the URL of its root collection.
     pub location: String,
+    /// How it is spoken to.
+    pub settings: Settings,
+    /// What lets dapple in, where the storage asks for it.
+    pub secret: Option<SealedSecret>,
+    /// What it was last seen to do.
+    pub probe: Option<Probe>,
     /// What a person said of it, for expressions and policies.
     pub attributes: BTreeMap<String, String>,
     /// When it was added.

@@ -65,6 +65,13 @@ pub enum StuckReason {
         /// The endpoint.
         endpoint: EndpointName,
     },
+    /// The endpoint answers, but does not do what it is asked for.
+    EndpointFaulty {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// What it did.
+        said: String,
+    },
 }
 
 impl StuckReason {
@@ -82,6 +89,7 @@ impl StuckReason {
             StuckReason::PathOccupied { .. } => "path-occupied",
             StuckReason::DeniedByPolicy => "denied-by-policy",
             StuckReason::SourceMissing { .. } => "source-missing",
+            StuckReason::EndpointFaulty { .. } => "endpoint-faulty",
         }
     }
 }
@@ -104,6 +112,9 @@ impl fmt::Display for StuckReason {
             StuckReason::PathOccupied { endpoint } => write!(f, "other bytes lie under the file's name at {endpoint}"),
             StuckReason::DeniedByPolicy => f.write_str("policy does not let the data be placed there"),
             StuckReason::SourceMissing { endpoint } => write!(f, "the replica at {endpoint} is not there any more"),
+            StuckReason::EndpointFaulty { endpoint, said } => {
+                write!(f, "{endpoint} answers, but does not do as it is asked: {said}")
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::catalog::ledger::tally;
 use crate::catalog::wake::Topic;
 use crate::catalog::{View, endpoints};
-use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, parse_attribute};
+use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings, parse_attribute};
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
@@ -30,6 +30,9 @@ pub async fn add(ctx: &Context, new: NewEndpoint) -> Result<EndpointView, Servic
         name: new.name,
         kind: new.kind,
         location: new.location,
+        settings: Settings::default(),
+        secret: None,
+        probe: None,
         attributes: new.attributes,
         created_at: ctx.catalog().clock().now(),
     };

@@ -225,7 +225,7 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             "dapple put TREE --to DATASET --endpoint NAME    # with the file".to_owned(),
         ],
         StuckReason::SourceUnreachable { endpoint } | StuckReason::EndpointUnreachable { endpoint } => {
-            vec![format!("dapple endpoint show {endpoint}    # is it mounted and reachable?"), retry]
+            vec![format!("dapple endpoint probe {endpoint}    # is it mounted, up and reachable?"), retry]
         }
         StuckReason::EndpointFull { endpoint } => vec![
             format!("dapple endpoint show {endpoint}    # make room there, then retry"),
@@ -233,13 +233,20 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             format!("dapple rule update {id} --on '({on})\\{endpoint}'"),
         ],
         StuckReason::EndpointDenies { endpoint } => {
-            vec![format!("dapple endpoint show {endpoint}    # let the server read and write its root"), retry]
+            vec![
+                format!("dapple endpoint probe {endpoint}    # is its secret right? may it read and write there?"),
+                format!("dapple endpoint set {endpoint} --secret-file FILE    # if the secret has changed"),
+                retry,
+            ]
         }
         StuckReason::ChecksumMismatch { source, .. } | StuckReason::SourceMissing { endpoint: source } => {
             vec![format!("dapple replica declare-bad '{file}' --at {source}")]
         }
         StuckReason::PathOccupied { endpoint } => {
             vec![format!("dapple endpoint show {endpoint}    # move what lies under the name of {file}"), retry]
+        }
+        StuckReason::EndpointFaulty { endpoint, .. } => {
+            vec![format!("dapple endpoint probe {endpoint}    # what does it do, and what not?"), retry]
         }
         StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
     }

@@ -1,15 +1,24 @@
 //! The backend trait: what a storage must do for dapple, and the errors it must tell apart.
 //!
-//! Bytes are written under a temporary name that belongs to an intent and appear under their final
-//! name only by [`Backend::publish`], complete and synced. A temporary name lies beside the final
-//! one, so that publishing never crosses a file system.
+//! Bytes are staged for an intent and appear under their final name only by [`Backend::publish`],
+//! complete and durable. Where a store has names that can be moved, staged bytes lie under a
+//! temporary name beside the final one; where it has not, as S3, they are parts of an unfinished
+//! upload. A small object may wait in memory: what is staged need not survive this process.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::fault::{Fault, Kind};
+use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::id::IntentId;
+use crate::model::probe::Finding;
+use crate::model::replica::Verification;
 use crate::storage::layout::StoragePath;
+use crate::storage::posix::Posix;
+use crate::storage::s3::S3;
+use crate::storage::webdav::Webdav;
 
 /// A future that can move between threads.
 pub type BoxFuture<'a, T> = futures::future::BoxFuture<'a, T>;
@@ -41,6 +50,9 @@ impl ByteRange {
 pub struct ObjectInfo {
     /// Its length.
     pub bytes: u64,
+    /// Checksums of its whole content that the store computed itself and gives without reading it
+    /// anew; empty where it has none.
+    pub checksums: Vec<Checksum>,
 }
 
 /// An object found by listing.
@@ -130,6 +142,21 @@ pub enum StorageError {
         /// What it said.
         what: String,
     },
+    /// The store answered, but not by what it was asked for: an effect is missing, bytes are wrong,
+    /// or the answer makes no sense.
+    #[error("the store did not do as it was asked with `{path}`: {what}")]
+    Faulty {
+        /// The name.
+        path: String,
+        /// What it did.
+        what: String,
+    },
+    /// The endpoint's secret cannot be used.
+    #[error("the endpoint's secret cannot be used: {why}")]
+    Locked {
+        /// Why not.
+        why: String,
+    },
 }
 
 impl Fault for StorageError {
@@ -137,12 +164,13 @@ impl Fault for StorageError {
         match self {
             StorageError::NotFound { .. } => Kind::NotFound,
             StorageError::Exists { .. } => Kind::Conflict,
-            StorageError::Denied { .. } => Kind::Denied,
+            StorageError::Denied { .. } | StorageError::Locked { .. } => Kind::Denied,
             StorageError::Full { .. } => Kind::Exhausted,
             StorageError::Outside { .. } => Kind::Invalid,
-            StorageError::NoRoot { .. } | StorageError::WrongLength { .. } | StorageError::Unavailable { .. } => {
-                Kind::Unavailable
-            }
+            StorageError::NoRoot { .. }
+            | StorageError::WrongLength { .. }
+            | StorageError::Unavailable { .. }
+            | StorageError::Faulty { .. } => Kind::Unavailable,
         }
     }
 
@@ -156,15 +184,39 @@ impl Fault for StorageError {
             StorageError::NoRoot { .. } => "storage-no-root",
             StorageError::WrongLength { .. } => "storage-wrong-length",
             StorageError::Unavailable { .. } => "storage-unavailable",
+            StorageError::Faulty { .. } => "storage-faulty",
+            StorageError::Locked { .. } => "storage-locked",
         }
     }
 }
 
-/// Bytes that have been written under a temporary name and synced, not yet published.
+/// Bytes that have been staged and not yet published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
     /// How many.
     pub bytes: u64,
+    /// Checksums of them that the store computed itself, where it shows them before publishing.
+    pub checksums: Vec<Checksum>,
+}
+
+/// Staged bytes to be hashed, and what their being right would prove.
+pub struct Evidence {
+    /// The staged bytes themselves; where the store shows nothing before publishing, those of the
+    /// very version of the source that it copied.
+    pub content: ByteStream,
+    /// How far a replica is to be relied on once they are found to be right.
+    pub proves: Verification,
+}
+
+/// What a signed URL of a store's own is to be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed {
+    /// GET, of the whole or of ranges.
+    Get,
+    /// HEAD.
+    Head,
+    /// PUT of the whole.
+    Put,
 }
 
 /// A storage that holds replicas below one root. Methods return when their effect is durable.
@@ -179,10 +231,10 @@ pub trait Backend: Send + Sync {
         range: Option<ByteRange>,
     ) -> BoxFuture<'a, Result<ByteStream, StorageError>>;
 
-    /// Writes a stream of exactly `bytes` bytes under the intent's temporary name beside `path`,
-    /// beginning afresh if something lies there, in constant memory. On an error nothing of it is
-    /// left, if the store still answers. A dropped future may leave a part; [`Backend::discard`]
-    /// removes it.
+    /// Writes a stream of exactly `bytes` bytes for the intent, in constant memory. What an attempt
+    /// before this one left of the same intent is replaced, or gone on with where the store proves
+    /// that it is the same. On an error nothing of it is left that the intent could not go on with,
+    /// if the store still answers. A dropped future may leave a part; [`Backend::discard`] removes it.
     fn stage<'a>(
         &'a self,
         path: &'a StoragePath,
@@ -191,9 +243,9 @@ pub trait Backend: Send + Sync {
         content: ByteStream,
     ) -> BoxFuture<'a, Result<Staged, StorageError>>;
 
-    /// Copies an object of another backend under the intent's temporary name without its bytes
-    /// passing through this process, where the two stores can do that between them; `None` where
-    /// they cannot, and the caller relays. Never a hard link: one inode is not two copies.
+    /// Stages a copy of an object of another backend without its bytes passing through this process,
+    /// where the two stores can do that between them; `None` where they cannot, and the caller
+    /// relays. Never a hard link: one inode is not two copies.
     fn stage_copy<'a>(
         &'a self,
         path: &'a StoragePath,
@@ -203,12 +255,13 @@ pub trait Backend: Send + Sync {
         source_path: &'a StoragePath,
     ) -> BoxFuture<'a, Result<Option<Staged>, StorageError>>;
 
-    /// Reads back what is staged, for verification.
+    /// Reads back what is staged, for verification. A store that shows nothing before publishing
+    /// can do so for copies and for objects that wait in memory.
     fn read_staged<'a>(
         &'a self,
         path: &'a StoragePath,
         intent: IntentId,
-    ) -> BoxFuture<'a, Result<ByteStream, StorageError>>;
+    ) -> BoxFuture<'a, Result<Evidence, StorageError>>;
 
     /// Gives what is staged its final name, atomically.
     fn publish<'a>(
@@ -224,17 +277,56 @@ pub trait Backend: Send + Sync {
     /// Removes an object, and directories that are empty for it.
     fn delete<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<(), StorageError>>;
 
-    /// Lists all objects below the root, staged ones included, in no particular order.
+    /// Lists all objects below the root, those under temporary names included, in no particular
+    /// order.
     fn list(&self) -> BoxStream<'_, Result<Listed, StorageError>>;
 
     /// How much room there is, where the store can say.
     fn room(&self) -> BoxFuture<'_, Result<Option<Room>, StorageError>>;
 
-    /// Checks that the root is there and may be written, leaving nothing behind.
-    fn probe(&self) -> BoxFuture<'_, Result<(), StorageError>>;
+    /// Makes the root if it is missing: a directory, a bucket, a collection.
+    fn create_root(&self) -> BoxFuture<'_, Result<(), StorageError>>;
+
+    /// Checks that the root is there and may be read and written, and tries what the store can do,
+    /// leaving nothing behind. What it finds is kept with the endpoint and given to the backend
+    /// when it is opened the next time.
+    fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>>;
+
+    /// Makes a URL by which anybody can do one thing to an object without dapple for so long;
+    /// `None` where the store has no such URLs.
+    fn sign<'a>(
+        &'a self,
+        _path: &'a StoragePath,
+        _what: Signed,
+        _span: Duration,
+    ) -> BoxFuture<'a, Result<Option<String>, StorageError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// The length of ranges in which a large object is best read, several at once; `None` where
+    /// one stream is as fast.
+    fn range_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Checksums that the store computes itself and that [`Backend::stat`] or [`Backend::stage`]
+    /// give: worth computing on the way, to compare.
+    fn tells(&self) -> Vec<Algorithm> {
+        Vec::new()
+    }
 
     /// The POSIX root behind this backend, for copies within one file system.
-    fn as_posix(&self) -> Option<&crate::storage::posix::Posix> {
+    fn as_posix(&self) -> Option<&Posix> {
+        None
+    }
+
+    /// The S3 bucket behind this backend, for copies within one store.
+    fn as_s3(&self) -> Option<&S3> {
+        None
+    }
+
+    /// The WebDAV collection behind this backend, for copies within one server.
+    fn as_webdav(&self) -> Option<&Webdav> {
         None
     }
 }

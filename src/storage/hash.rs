@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
+use crc_fast::CrcAlgorithm;
 use futures::{StreamExt, TryStreamExt};
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -43,6 +44,7 @@ pub struct Hasher {
     sha256: Option<Sha256>,
     md5: Option<Md5>,
     adler32: Option<adler2::Adler32>,
+    crc32c: Option<crc_fast::Digest>,
 }
 
 impl Hasher {
@@ -53,6 +55,7 @@ impl Hasher {
             sha256: algorithms.contains(&Algorithm::Sha256).then(Sha256::new),
             md5: algorithms.contains(&Algorithm::Md5).then(Md5::new),
             adler32: algorithms.contains(&Algorithm::Adler32).then(adler2::Adler32::new),
+            crc32c: algorithms.contains(&Algorithm::Crc32c).then(|| crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)),
         }
     }
 
@@ -70,6 +73,7 @@ impl Hasher {
             self.sha256.map(|hash| (Algorithm::Sha256, hash.finalize().to_vec())),
             self.md5.map(|hash| (Algorithm::Md5, hash.finalize().to_vec())),
             self.adler32.map(|hash| (Algorithm::Adler32, hash.checksum().to_be_bytes().to_vec())),
+            self.crc32c.map(|hash| (Algorithm::Crc32c, crc32c_bytes(&hash).to_vec())),
         ];
         let checksums = found
             .into_iter()
@@ -89,7 +93,14 @@ impl Hasher {
         if let Some(adler32) = &mut self.adler32 {
             adler32.write_slice(bytes);
         }
+        if let Some(crc32c) = &mut self.crc32c {
+            crc32c.update(bytes);
+        }
     }
+}
+
+fn crc32c_bytes(hash: &crc_fast::Digest) -> [u8; 4] {
+    u32::try_from(hash.finalize()).expect("a CRC-32 has 32 bits").to_be_bytes()
 }
 
 /// What a stream given out by [`hashing`] has seen so far.
@@ -165,7 +176,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Algorithm; 4] = [Algorithm::Blake3, Algorithm::Sha256, Algorithm::Md5, Algorithm::Adler32];
+    const ALL: [Algorithm; 5] =
+        [Algorithm::Blake3, Algorithm::Sha256, Algorithm::Md5, Algorithm::Adler32, Algorithm::Crc32c];
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         future.now_or_never().expect("nothing in it waits")
@@ -189,6 +201,7 @@ mod tests {
                 "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
                 "md5:900150983cd24fb0d6963f7d28e17f72",
                 "adler32:024d0127",
+                "crc32c:364b3fb7",
             ]
         );
     }

@@ -16,8 +16,10 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 
 use crate::model::id::IntentId;
+use crate::model::probe::Finding;
+use crate::model::replica::Verification;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
+    Backend, BoxFuture, ByteRange, ByteStream, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
 };
 use crate::storage::layout::StoragePath;
 
@@ -183,7 +185,7 @@ impl Memory {
         if written < bytes {
             return Err(wrong_length(written));
         }
-        Ok(Staged { bytes })
+        Ok(Staged { bytes, checksums: Vec::new() })
     }
 }
 
@@ -235,7 +237,7 @@ impl fmt::Debug for Memory {
 impl Backend for Memory {
     fn stat<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
         self.operate(path.as_str(), |store| match store.objects.get(path.as_str()) {
-            Some(content) => Ok(ObjectInfo { bytes: content.len() as u64 }),
+            Some(content) => Ok(ObjectInfo { bytes: content.len() as u64, checksums: Vec::new() }),
             None => Err(not_found(path.as_str())),
         })
         .boxed()
@@ -275,13 +277,12 @@ impl Backend for Memory {
         &'a self,
         path: &'a StoragePath,
         intent: IntentId,
-    ) -> BoxFuture<'a, Result<ByteStream, StorageError>> {
+    ) -> BoxFuture<'a, Result<Evidence, StorageError>> {
         async move {
             let temporary = path.temporary(intent);
-            self.read_from(&temporary, None, |store| {
-                store.staged.get(&temporary).map(|part| Bytes::copy_from_slice(part))
-            })
-            .await
+            let find = |store: &Store| store.staged.get(&temporary).map(|part| Bytes::copy_from_slice(part));
+            let content = self.read_from(&temporary, None, find).await?;
+            Ok(Evidence { content, proves: Verification::ReadBack })
         }
         .boxed()
     }
@@ -338,8 +339,12 @@ impl Backend for Memory {
         .boxed()
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.operate("", |_| self.faults.writable("")).boxed()
+    fn create_root(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.operate("", |_| Ok(())).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
+        self.operate("", |_| self.faults.writable("").map(|()| Vec::new())).boxed()
     }
 }
 

@@ -28,8 +28,10 @@ use futures::future::ready;
 use futures::stream::BoxStream;
 
 use crate::model::id::IntentId;
+use crate::model::probe::Finding;
+use crate::model::replica::Verification;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
+    Backend, BoxFuture, ByteRange, ByteStream, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
 };
 use crate::storage::layout::StoragePath;
 use crate::storage::posix::beneath::{Links, Root};
@@ -124,9 +126,12 @@ impl Backend for Posix {
         &'a self,
         path: &'a StoragePath,
         intent: IntentId,
-    ) -> BoxFuture<'a, Result<ByteStream, StorageError>> {
+    ) -> BoxFuture<'a, Result<Evidence, StorageError>> {
         let temporary = path.temporary(intent);
-        self.hop(move |root| read::open_stream(root, temporary, None, Links::Refused))
+        self.hop(move |root| {
+            let content = read::open_stream(root, temporary, None, Links::Refused)?;
+            Ok(Evidence { content, proves: Verification::ReadBack })
+        })
     }
 
     fn publish<'a>(
@@ -157,7 +162,13 @@ impl Backend for Posix {
         self.hop(|root| root.room().map(Some))
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+    fn create_root(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.hop(|root| {
+            root.create().map_err(|error| StorageError::Unavailable { path: root.name(), what: error.to_string() })
+        })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
         self.hop(stage::probe)
     }
 

@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::model::endpoint::{Endpoint, EndpointKind};
+use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
+use crate::model::probe::Probe;
 use crate::storage::backend::{Backend, StorageError};
 use crate::storage::memory::Memory;
 use crate::storage::posix::Posix;
+use crate::storage::s3::S3;
+use crate::storage::secret::{Keyring, Secret};
+use crate::storage::webdav::Webdav;
 
 /// The backends of one process.
 #[derive(Default)]
 pub struct Registry {
+    keyring: Option<Keyring>,
     rooms: Mutex<Rooms>,
 }
 
@@ -26,20 +31,52 @@ struct Rooms {
 
 struct Open {
     /// What it was opened for; `None` if it was put here and serves whatever the endpoint says.
-    made_for: Option<(EndpointKind, String)>,
+    made_for: Option<Means>,
     backend: Arc<dyn Backend>,
+}
+
+/// All of an endpoint that matters to its backend: with another of these it is another backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Means {
+    kind: EndpointKind,
+    location: String,
+    settings: Settings,
+    secret: Option<SealedSecret>,
+    probe: Option<Probe>,
+}
+
+impl Means {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            kind: endpoint.kind,
+            location: endpoint.location.clone(),
+            settings: endpoint.settings.clone(),
+            secret: endpoint.secret.clone(),
+            probe: endpoint.probe.clone(),
+        }
+    }
 }
 
 impl Open {
     fn serves(&self, endpoint: &Endpoint) -> bool {
-        self.made_for.as_ref().is_none_or(|(kind, location)| *kind == endpoint.kind && *location == endpoint.location)
+        self.made_for.as_ref().is_none_or(|means| *means == Means::of(endpoint))
     }
 }
 
 impl Registry {
-    /// A registry that has opened nothing.
+    /// A registry that has opened nothing and can open no endpoint that has a secret.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A registry that opens secrets with a keyring.
+    pub fn with_keyring(keyring: Keyring) -> Self {
+        Self { keyring: Some(keyring), rooms: Mutex::default() }
+    }
+
+    /// The keyring, for sealing what it is to open.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_ref()
     }
 
     /// The backend of an endpoint.
@@ -57,11 +94,19 @@ impl Registry {
                 });
             }
             EndpointKind::Posix => Arc::new(Posix::new(location.clone().into())),
-            EndpointKind::Memory => Arc::new(rooms.memories.entry(location.clone()).or_default().clone()),
+            EndpointKind::Memory => Arc::new(rooms.memories.entry(location).or_default().clone()),
+            EndpointKind::S3 => Arc::new(S3::open(endpoint, self.secret(endpoint)?)?),
+            EndpointKind::Webdav => Arc::new(Webdav::open(endpoint, self.secret(endpoint)?)?),
         };
-        let open = Open { made_for: Some((endpoint.kind, location)), backend: backend.clone() };
+        let open = Open { made_for: Some(Means::of(endpoint)), backend: backend.clone() };
         rooms.open.insert(endpoint.id, open);
         Ok(backend)
+    }
+
+    fn secret(&self, endpoint: &Endpoint) -> Result<Option<Secret>, StorageError> {
+        let Some(sealed) = &endpoint.secret else { return Ok(None) };
+        let no_key = || StorageError::Locked { why: "this process has no instance key".to_owned() };
+        self.keyring.as_ref().ok_or_else(no_key)?.open(&endpoint.name, sealed).map(Some)
     }
 
     /// Serves an endpoint by a given backend from now on, wherever it says it is.
@@ -73,8 +118,8 @@ impl Registry {
     /// Serves memory endpoints at `location` by a given store from now on.
     pub fn insert_memory(&self, location: &str, memory: Memory) {
         let mut rooms = self.lock();
-        let stale = (EndpointKind::Memory, location.to_owned());
-        rooms.open.retain(|_, open| open.made_for.as_ref() != Some(&stale));
+        let stale = |means: &Means| means.kind == EndpointKind::Memory && means.location == location;
+        rooms.open.retain(|_, open| !open.made_for.as_ref().is_some_and(stale));
         rooms.memories.insert(location.to_owned(), memory);
     }
 
@@ -104,6 +149,9 @@ mod tests {
             name: EndpointName::parse("x").expect("valid"),
             kind,
             location: location.to_owned(),
+            settings: Settings::default(),
+            secret: None,
+            probe: None,
             attributes: BTreeMap::new(),
             created_at: Timestamp::from_millis(0),
         }

@@ -109,8 +109,9 @@ async fn from_source(
     let verification = match copied {
         Ok(Some(_)) => {
             let back = destination.read_staged(&job.path, job.intent).await;
-            verify(job, source, back.map_err(|error| destination_failure(job, &error))?).await?;
-            Verification::ReadBack
+            let evidence = back.map_err(|error| destination_failure(job, &error))?;
+            verify(job, source, evidence.content).await?;
+            evidence.proves
         }
         Ok(None) => {
             relay(job, source, origin.as_ref(), destination).await?;

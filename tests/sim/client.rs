@@ -10,7 +10,7 @@ use dapple::catalog::record::{DidNames, Endpoints, Replicas, Rules};
 use dapple::catalog::{Rows, endpoints};
 use dapple::fault::Fault as _;
 use dapple::model::did::{Did, DidKind};
-use dapple::model::endpoint::{Endpoint, EndpointKind, EndpointName};
+use dapple::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
 use dapple::model::id::{EndpointId, RuleId};
 use dapple::model::replica::ReplicaState;
 use dapple::model::rule::Grouping;
@@ -113,6 +113,9 @@ impl Client {
             name: EndpointName::parse(&format!("e{id}")).expect("a valid name"),
             kind: EndpointKind::Memory,
             location: format!("disk-{id}"),
+            settings: Settings::default(),
+            secret: None,
+            probe: None,
             attributes: std::collections::BTreeMap::new(),
             created_at: self.ctx.lake.catalog.clock().now(),
         };

@@ -9,8 +9,9 @@ use dapple::catalog::record::{DidNames, Dids, FileFacts, Paths};
 use dapple::catalog::{Catalog, View};
 use dapple::model::checksum::{Algorithm, Checksum};
 use dapple::model::id::{DidId, EndpointId, IntentId};
+use dapple::model::probe::Finding;
 use dapple::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
+    Backend, BoxFuture, ByteRange, ByteStream, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
 };
 use dapple::storage::layout::StoragePath;
 use dapple::storage::memory::Memory;
@@ -162,7 +163,7 @@ impl Backend for Watched {
         &'a self,
         path: &'a StoragePath,
         intent: IntentId,
-    ) -> BoxFuture<'a, Result<ByteStream, StorageError>> {
+    ) -> BoxFuture<'a, Result<Evidence, StorageError>> {
         self.disk.memory.read_staged(path, intent)
     }
 
@@ -199,7 +200,11 @@ impl Backend for Watched {
         self.disk.memory.room()
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+    fn create_root(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.disk.memory.create_root()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
         self.disk.memory.probe()
     }
 }

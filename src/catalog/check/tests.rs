@@ -22,7 +22,7 @@ use crate::clock::SystemClock;
 use crate::model::account::AccountName;
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::DidKind;
-use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName};
+use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
 use crate::model::expression::Expression;
 use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId, RuleId, TransferId};
 use crate::model::lock::LockState;
@@ -107,6 +107,9 @@ async fn fill(txn: &Txn) -> Result<(), CatalogError> {
             name: EndpointName::parse(name).expect("valid"),
             kind: EndpointKind::Memory,
             location: name.to_owned(),
+            settings: Settings::default(),
+            secret: None,
+            probe: None,
             attributes: std::collections::BTreeMap::new(),
             created_at: txn.now(),
         };

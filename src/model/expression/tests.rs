@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::endpoint::EndpointKind;
+use crate::model::endpoint::{EndpointKind, Settings};
 use crate::model::id::EndpointId;
 use crate::model::time::Timestamp;
 
@@ -15,6 +15,9 @@ fn endpoint(number: u32, name: &str, attributes: &[(&str, &str)]) -> Endpoint {
         name: EndpointName::parse(name).expect("valid"),
         kind: if number == 0 { EndpointKind::Memory } else { EndpointKind::Posix },
         location: String::new(),
+        settings: Settings::default(),
+        secret: None,
+        probe: None,
         attributes: attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         created_at: Timestamp::default(),
     }

@@ -36,6 +36,11 @@ impl Root {
         Self { path, by_segment, syncs: Syncs::default() }
     }
 
+    /// Makes the directory, and those above it.
+    pub(super) fn create(&self) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.path)
+    }
+
     /// The root as people know it.
     pub(super) fn name(&self) -> String {
         self.path.display().to_string()

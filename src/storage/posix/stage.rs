@@ -11,6 +11,7 @@ use futures::future::{Either, select};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::model::probe::{Feature, Finding};
 use crate::storage::backend::{ByteStream, CHUNK_BYTES_MAX, Staged, StorageError};
 use crate::storage::layout::TEMPORARY_PREFIX;
 use crate::storage::posix::beneath::{Links, Root, split};
@@ -48,7 +49,7 @@ pub(super) async fn stage(
         is_last = batch.is_last;
         hop = Hop::start(&part.path.clone(), move || part.take(batch));
     }
-    hop.await.map(|part| Staged { bytes: part.written })
+    hop.await.map(|part| Staged { bytes: part.written, checksums: Vec::new() })
 }
 
 /// Copies a file beneath another root by the kernel alone; `None` where it cannot.
@@ -76,7 +77,7 @@ pub(super) async fn stage_copy(
 }
 
 /// Checks that the root is there and takes new files, leaving nothing behind.
-pub(super) fn probe(root: &Root) -> Result<(), StorageError> {
+pub(super) fn probe(root: &Root) -> Result<Vec<Finding>, StorageError> {
     static PROBES: AtomicU64 = AtomicU64::new(0);
     let process = rustix::process::getpid();
     let number = PROBES.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +85,10 @@ pub(super) fn probe(root: &Root) -> Result<(), StorageError> {
     let fault = |errno| fault(&name, errno);
     let directory = root.open()?.directory("").map_err(fault)?;
     create_anew(&directory, &name).map_err(fault)?;
-    rustix::fs::unlinkat(&directory, &name, AtFlags::empty()).map_err(fault)
+    rustix::fs::unlinkat(&directory, &name, AtFlags::empty()).map_err(fault)?;
+    let room = root.room()?;
+    let seen = format!("{} of {} bytes are free", room.free_bytes, room.total_bytes);
+    Ok(vec![Finding { feature: Feature::Room, holds: true, seen }])
 }
 
 /// Chunks of a stream, written in one hop.
@@ -192,7 +196,7 @@ impl Part {
         match self.copy(&source) {
             Ok(()) if self.written < self.expected => Ok(Copying::More(self, source)),
             Ok(()) => match self.finish() {
-                Ok(()) => Ok(Copying::Done(Staged { bytes: self.written })),
+                Ok(()) => Ok(Copying::Done(Staged { bytes: self.written, checksums: Vec::new() })),
                 Err(error) => Err(self.fail(error)),
             },
             // What kernels answer for two file systems, or for one that cannot.

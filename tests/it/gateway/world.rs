@@ -123,7 +123,7 @@ impl World {
     pub(super) async fn add_endpoint(&self, name: &str, kind: EndpointKind) {
         let location = match kind {
             EndpointKind::Posix => self.root(name).to_string_lossy().into_owned(),
-            EndpointKind::Memory => name.to_owned(),
+            _ => name.to_owned(),
         };
         let new = NewEndpoint {
             name: EndpointName::parse(name).expect("a name"),

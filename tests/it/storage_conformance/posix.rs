@@ -187,7 +187,8 @@ async fn between_file_systems_a_copy_is_whole_or_left_to_the_caller() {
     let copied = other.stage_copy(&path("b/c"), PUT, content.len() as u64, &*world.store, &path("a")).await;
     match copied.expect("both are there") {
         Some(_) => assert!(
-            whole(other.read_staged(&path("b/c"), PUT).await.expect("staged")).await.expect("readable") == content
+            whole(other.read_staged(&path("b/c"), PUT).await.expect("staged").content).await.expect("readable")
+                == content
         ),
         None => assert_eq!(std::fs::read_dir(elsewhere.path()).expect("there").count(), 0, "nothing is left"),
     }

@@ -56,7 +56,7 @@ impl World {
     }
 
     pub(crate) async fn get_staged(&self, path: &StoragePath, intent: IntentId) -> Result<Vec<u8>, StorageError> {
-        whole(self.store.read_staged(path, intent).await?).await
+        whole(self.store.read_staged(path, intent).await?.content).await
     }
 
     /// All paths there are, in order.

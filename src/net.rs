@@ -1,0 +1,115 @@
+//! HTTP clients for storage: one way to trust, to wait and to stay out of trouble.
+//!
+//! Promises that a client never follows a redirect, goes through no proxy, and gives up on what
+//! does not connect or stops answering. Never sends a secret by itself: callers add what they need.
+
+use std::time::Duration;
+
+use reqwest::tls::{Certificate, Identity};
+use reqwest::{Client, ClientBuilder, redirect};
+
+/// How long a connection may take to come about.
+const CONNECT_SPAN_MAX: Duration = Duration::from_secs(10);
+/// How long a server may leave sent bytes unacknowledged.
+const UNACKNOWLEDGED_SPAN_MAX: Duration = Duration::from_mins(1);
+/// How long a server may keep a reader waiting for the next bytes of an answer.
+const SILENCE_SPAN_MAX: Duration = Duration::from_mins(1);
+/// How long an unused connection is kept. Servers drop theirs after 15 to 75 seconds.
+const IDLE_SPAN: Duration = Duration::from_secs(10);
+
+/// What a client has to be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Requests with short bodies: a silent server is given up.
+    Reading,
+    /// Requests that may send long bodies, during which no answer comes: their senders set limits.
+    Writing,
+}
+
+/// Whom to trust and who to be.
+#[derive(Clone, Default)]
+pub struct Trust {
+    /// Certificates (PEM) of authorities that are trusted besides the system's.
+    pub ca: Option<String>,
+    /// A client certificate with its key (PEM).
+    pub identity: Option<String>,
+}
+
+/// Why there is no client.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NetError {
+    /// The certificates of authorities cannot be read.
+    #[error("the CA certificates cannot be read: {0}")]
+    Ca(String),
+    /// The client certificate or its key cannot be read.
+    #[error("the client certificate cannot be read: {0}")]
+    Identity(String),
+    /// TLS could not be set up.
+    #[error("no HTTP client could be made: {0}")]
+    Client(String),
+}
+
+/// Makes a client that speaks HTTP/1.1 and TLS.
+pub fn client(purpose: Use, trust: &Trust) -> Result<Client, NetError> {
+    let mut builder = base();
+    if purpose == Use::Reading {
+        builder = builder.read_timeout(SILENCE_SPAN_MAX);
+    }
+    if let Some(pem) = &trust.ca {
+        let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| NetError::Ca(told(&error)))?;
+        if certificates.is_empty() {
+            return Err(NetError::Ca("no certificate is in it".to_owned()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    if let Some(pem) = &trust.identity {
+        let identity = Identity::from_pem(pem.as_bytes()).map_err(|error| NetError::Identity(told(&error)))?;
+        builder = builder.identity(identity);
+    }
+    builder.build().map_err(|error| NetError::Client(told(&error)))
+}
+
+fn base() -> ClientBuilder {
+    // Another part may have been quicker; there is only this one provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .user_agent(concat!("dapple/", env!("CARGO_PKG_VERSION")))
+        // XRootD before 5.7 reads header names case-sensitively; every other server does not care.
+        .http1_title_case_headers()
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_SPAN_MAX)
+        .tcp_user_timeout(UNACKNOWLEDGED_SPAN_MAX)
+        .tcp_nodelay(true)
+        .pool_idle_timeout(IDLE_SPAN)
+}
+
+/// An error with what is behind it, without the URL, which may carry a signature.
+pub fn told(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        source = error.source();
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_said_to_be_none() {
+        let trust = Trust { ca: Some("no certificate".to_owned()), identity: None };
+        let error = client(Use::Reading, &trust).expect_err("nothing is in it");
+        assert_eq!(error.to_string(), "the CA certificates cannot be read: no certificate is in it");
+        let trust = Trust { ca: None, identity: Some("no key".to_owned()) };
+        let error = client(Use::Writing, &trust).expect_err("nothing is in it");
+        assert!(error.to_string().starts_with("the client certificate cannot be read"), "{error}");
+    }
+}
