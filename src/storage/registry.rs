@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::Semaphore;
+
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
 use crate::model::probe::Probe;
 use crate::storage::backend::{Backend, StorageError};
+use crate::storage::health::Health;
 use crate::storage::memory::Memory;
 use crate::storage::posix::Posix;
 use crate::storage::s3::S3;
@@ -19,7 +22,21 @@ use crate::storage::webdav::Webdav;
 #[derive(Default)]
 pub struct Registry {
     keyring: Option<Keyring>,
+    health: Health,
+    lanes: Lanes,
     rooms: Mutex<Rooms>,
+}
+
+/// How many large objects may be on their way through this process at once.
+const LANES: usize = 8;
+
+/// Room for large objects, each of which takes tens of MiB of memory on its way.
+struct Lanes(Semaphore);
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self(Semaphore::new(LANES))
+    }
 }
 
 #[derive(Default)]
@@ -71,12 +88,22 @@ impl Registry {
 
     /// A registry that opens secrets with a keyring.
     pub fn with_keyring(keyring: Keyring) -> Self {
-        Self { keyring: Some(keyring), rooms: Mutex::default() }
+        Self { keyring: Some(keyring), ..Self::default() }
     }
 
     /// The keyring, for sealing what it is to open.
     pub fn keyring(&self) -> Option<&Keyring> {
         self.keyring.as_ref()
+    }
+
+    /// How the endpoints are doing.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What a large object has to hold while it passes through this process.
+    pub fn lanes(&self) -> &Semaphore {
+        &self.lanes.0
     }
 
     /// The backend of an endpoint.
