@@ -420,6 +420,9 @@ fn an_explanation_is_one_screen() {
             "code": "no-source", "reason": "no endpoint has a copy", "count": 1, "example": "climate:era5/t2m.nc",
             "help": ["dapple replica list climate:era5/t2m.nc", "dapple put tree --to climate:era5 --endpoint a"],
             "next_attempt_at": "2026-01-02T00:06:00Z",
+        }, {
+            "code": "endpoint-unreachable", "reason": "site-b could not be reached", "count": 1,
+            "said": "storage failed at `climate/x`: connection refused", "help": ["dapple endpoint probe site-b"],
         }],
     }))
     .expect("the wire shape");

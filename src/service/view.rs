@@ -397,6 +397,9 @@ pub struct Problem {
     pub code: String,
     /// The reason in words.
     pub reason: String,
+    /// What the endpoint said last, if the reason is about one that still ails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// Files, or units, that it keeps back (counted up to 1,000).
     pub count: u64,
     /// One of them.

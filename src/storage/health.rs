@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::id::EndpointId;
+use crate::model::stuck::StuckReason;
 use crate::model::time::Timestamp;
 
 /// After how many failures in a row an endpoint is left alone.
@@ -26,6 +27,8 @@ pub struct Ailment {
     pub last: Timestamp,
     /// How often in a row.
     pub failures: u32,
+    /// What transfers are told of it.
+    pub reason: StuckReason,
     /// What it said last.
     pub said: String,
     rests_until: Duration,
@@ -45,18 +48,19 @@ impl Health {
     }
 
     /// Notes that an endpoint failed, and what it said.
-    pub fn failed(&self, endpoint: EndpointId, said: String, clock: &dyn Clock) {
+    pub fn failed(&self, endpoint: EndpointId, reason: StuckReason, said: String, clock: &dyn Clock) {
         let (now, monotonic) = (clock.now(), clock.monotonic());
         let mut ailments = self.lock();
         let ailment = ailments.entry(endpoint).or_insert_with(|| Ailment {
             since: now,
             last: now,
             failures: 0,
+            reason: reason.clone(),
             said: String::new(),
             rests_until: Duration::ZERO,
             rests: 0,
         });
-        (ailment.last, ailment.said) = (now, said);
+        (ailment.last, ailment.reason, ailment.said) = (now, reason, said);
         ailment.failures = ailment.failures.saturating_add(1);
         // What was under way when a rest began fails into it, and does not make it longer.
         if ailment.failures >= FAILURES_MAX && ailment.rests_until <= monotonic {
@@ -90,6 +94,7 @@ mod tests {
     use std::pin::Pin;
 
     use super::*;
+    use crate::model::endpoint::EndpointName;
 
     /// A clock that stands at a second.
     struct At(u64);
@@ -115,20 +120,22 @@ mod tests {
     #[test]
     fn an_endpoint_that_goes_on_failing_is_left_alone_for_longer_and_longer() {
         let (health, endpoint) = (Health::default(), EndpointId(1));
+        let reason = StuckReason::EndpointUnreachable { endpoint: EndpointName::parse("x").expect("valid") };
+        let fails = |said: &str, second| health.failed(endpoint, reason.clone(), said.to_owned(), &At(second));
         let rests = |second| health.rests(endpoint, Duration::from_secs(second));
         for _ in 1..FAILURES_MAX {
-            health.failed(endpoint, "down".to_owned(), &At(100));
+            fails("down", 100);
         }
         assert!(!rests(100));
         // Those under way fail all at once; they are one rest.
         for _ in 0..50 {
-            health.failed(endpoint, "still down".to_owned(), &At(101));
+            fails("still down", 101);
         }
         assert!(rests(101) && rests(115) && !rests(116));
-        health.failed(endpoint, "down again".to_owned(), &At(120));
+        fails("down again", 120);
         assert!(rests(149) && !rests(150));
         for second in [200, 400, 1_000, 2_000] {
-            health.failed(endpoint, "down".to_owned(), &At(second));
+            fails("down", second);
         }
         assert!(rests(2_200) && !rests(2_300), "no longer than five minutes");
         let ailment = health.ailment(endpoint).expect("it fails");
@@ -136,7 +143,7 @@ mod tests {
 
         health.well(endpoint);
         assert!(!rests(2_000) && health.ailing().is_empty());
-        health.failed(endpoint, "once".to_owned(), &At(2_001));
+        fails("once", 2_001);
         assert!(!rests(2_001), "its past is forgiven");
     }
 }

@@ -63,18 +63,26 @@ pub(super) fn at_source(source: &Source, error: &StorageError) -> Failure {
 
 /// The destination failed.
 pub(super) fn at_destination(destination: &Endpoint, error: &StorageError) -> Failure {
-    let endpoint = destination.name.clone();
+    let reason = reason(destination, error);
     Failure::AtDestination(match error {
-        StorageError::Denied { .. } | StorageError::Locked { .. } => {
-            Trouble::of_endpoint(StuckReason::EndpointDenies { endpoint }, false, error)
+        StorageError::Outside { .. } => Trouble::of_file(reason, false),
+        StorageError::Denied { .. } | StorageError::Locked { .. } | StorageError::Full { .. } => {
+            Trouble::of_endpoint(reason, false, error)
         }
-        StorageError::Full { .. } => Trouble::of_endpoint(StuckReason::EndpointFull { endpoint }, false, error),
-        StorageError::Outside { .. } => Trouble::of_file(StuckReason::PathOccupied { endpoint }, false),
-        StorageError::Faulty { what, .. } => {
-            Trouble::of_endpoint(StuckReason::EndpointFaulty { endpoint, said: what.clone() }, true, error)
-        }
-        _ => Trouble::of_endpoint(StuckReason::EndpointUnreachable { endpoint }, true, error),
+        _ => Trouble::of_endpoint(reason, true, error),
     })
+}
+
+/// Why an endpoint that failed so gets no files.
+pub(super) fn reason(destination: &Endpoint, error: &StorageError) -> StuckReason {
+    let endpoint = destination.name.clone();
+    match error {
+        StorageError::Denied { .. } | StorageError::Locked { .. } => StuckReason::EndpointDenies { endpoint },
+        StorageError::Full { .. } => StuckReason::EndpointFull { endpoint },
+        StorageError::Outside { .. } => StuckReason::PathOccupied { endpoint },
+        StorageError::Faulty { what, .. } => StuckReason::EndpointFaulty { endpoint, said: what.clone() },
+        _ => StuckReason::EndpointUnreachable { endpoint },
+    }
 }
 
 /// Other bytes than those that were registered came from a source.

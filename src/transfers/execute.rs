@@ -35,7 +35,7 @@ impl Tools {
     /// Takes note of an endpoint that ails.
     fn ended_by(&self, trouble: Trouble, endpoint: EndpointId) -> Ending {
         if let Some(said) = trouble.ailing {
-            self.stores.health().failed(endpoint, said, self.clock.as_ref());
+            self.stores.health().failed(endpoint, trouble.reason.clone(), said, self.clock.as_ref());
         }
         Ending::Failed { reason: trouble.reason, passing: trouble.passing }
     }

@@ -12,6 +12,7 @@ use crate::model::id::TransferId;
 use crate::model::stuck::StuckReason;
 use crate::model::transfer::TransferState;
 use crate::storage::registry::Registry;
+use crate::transfers::blame::reason;
 
 /// How many transfers one step looks at in each queue.
 const QUEUE_MAX: usize = 10_000;
@@ -40,7 +41,9 @@ pub async fn step(catalog: &Catalog, stores: &Registry) -> Result<usize, Catalog
                 tracing::info!(endpoint.name = %endpoint.name, revived, "{} is well again", endpoint.name);
                 recovered += 1;
             }
-            Err(error) => stores.health().failed(endpoint.id, error.to_string(), clock.as_ref()),
+            Err(error) => {
+                stores.health().failed(endpoint.id, reason(&endpoint, &error), error.to_string(), clock.as_ref());
+            }
         }
     }
     Ok(recovered)
