@@ -336,7 +336,7 @@ async fn what_is_refused_prints_no_data() {
 #[test]
 fn a_usage_line_names_no_option_that_a_variable_gives() {
     let error = parse("dapple ls --no-progress").expect_err("no DID").to_string();
-    assert!(!error.contains("--url"), "{error}");
+    assert!(!error.contains("--server"), "{error}");
     let error = parse("dapple endpoint set a").expect_err("no change").to_string();
     assert!(error.contains("<--attr <KEY=VALUE>|--unset <KEY>>"), "{error}");
 }

@@ -56,7 +56,7 @@ const MIDDLE: &str = "
 
 | variable | meaning |
 |---|---|
-| `DAPPLE_URL` | the server, unless `--url` says |
+| `DAPPLE_URL` | the server, unless `--server` says |
 | `DAPPLE_TOKEN` | the key for the server, unless `--token-file` says |
 | `DAPPLE_LOG` | how much is logged to stderr, such as `debug` |
 | `NO_COLOR` | no colours |
