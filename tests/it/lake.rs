@@ -164,13 +164,23 @@ impl TestLake {
 
     /// Waits until a rule is as wanted.
     pub(crate) async fn until_rule(&self, rule: RuleId, wanted: impl Fn(&RuleView) -> bool) -> RuleView {
+        self.until_within(PATIENCE, rule, wanted).await
+    }
+
+    /// Waits so long until a rule is as wanted.
+    pub(crate) async fn until_within(
+        &self,
+        patience: Duration,
+        rule: RuleId,
+        wanted: impl Fn(&RuleView) -> bool,
+    ) -> RuleView {
         let started = std::time::Instant::now();
         loop {
             let view = self.client.rule(rule).await.expect("the rule");
             if wanted(&view) {
                 return view;
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > patience {
                 let explained = self.client.explain_rule(rule).await;
                 panic!("the rule never became what it should: {view:#?}\n{explained:#?}");
             }
