@@ -203,7 +203,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn mint(&self) -> Figure {
-        let wish = NewUrl { did: did("s:listed/000001"), expires_seconds: 60 };
+        let wish = NewUrl { did: did("s:listed/000001"), expires_seconds: 60, from: None, redirect: false };
         let before = cpu();
         let minting = futures::stream::iter(0..MINTED).map(|_| self.client.mint(&wish)).buffer_unordered(32);
         let minted: Vec<_> = minting.collect().await;

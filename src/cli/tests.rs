@@ -75,7 +75,9 @@ fn command_lines_are_read_or_refused() {
         "dapple -o ndjson ls climate:era5",
         "dapple put tree --to climate:era5 --endpoint a --parallel 4",
         "dapple get climate:era5 --to out",
+        "dapple get climate:era5 --to out --from a",
         "dapple url climate:era5 --expires 10m",
+        "dapple url climate:era5 --from a --redirect",
         "dapple replica register --endpoint a --to climate:era5 --from -",
         "dapple rule add climate:era5 --copies 2 --on tier=1&(country=DE|country=FR) --grouping all --lifetime 30d",
         "dapple rule list --did climate:era5",
@@ -101,6 +103,9 @@ fn command_lines_are_read_or_refused() {
         "dapple rule show 7",
         "dapple rule update 01J00000000000000000000000",
         "dapple url climate:x --expires soon",
+        "dapple url climate:x --from a--b",
+        "dapple get climate:x --to out --from climate:x",
+        "dapple get climate:x --to out --redirect",
         "dapple ls climate:x -o yaml",
     ];
     for line in bad {
@@ -293,6 +298,28 @@ async fn a_get_goes_on_past_a_file_that_cannot_be_read() {
         (&json!("climate:d/2"), &json!("unreadable"))
     );
     assert_eq!(lake.inside().ranges.len(), 31, "asked for once more");
+}
+
+#[tokio::test]
+async fn where_to_read_and_how_is_asked_for_with_the_url() {
+    let lake = Lake::default();
+    lake.inside().files.insert("d/1".to_owned(), Bytes::from_static(b"one"));
+    let (session, printed) = lake.session(Format::Json).await;
+    let out = tempfile::tempdir().expect("a scratch directory");
+    let to = out.path().to_str().expect("text");
+    let lines: [(&[&str], serde_json::Value); 4] = [
+        (&["get", "climate:d", "--to", to, "--from", "hamburg"], json!({"from": "hamburg"})),
+        (&["get", "climate:d/1", "--to", to], json!({})),
+        (&["url", "climate:d"], json!({})),
+        (&["url", "climate:d", "--from", "hamburg", "--redirect"], json!({"from": "hamburg", "redirect": true})),
+    ];
+    for (line, asked) in lines {
+        run(&session, &printed, Format::Json, line).await.expect("it is there");
+        let minted = lake.inside().minted.pop().expect("a URL was asked for");
+        for field in ["from", "redirect"] {
+            assert_eq!(minted.get(field), asked.get(field), "{line:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -445,6 +445,12 @@ pub struct NewUrl {
     pub did: Did,
     /// For how long, at most 7 days.
     pub expires_seconds: u64,
+    /// The only endpoint to read from, whatever lies nearer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<EndpointName>,
+    /// Whether readers are sent to the storage itself instead of reading through the gateway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redirect: bool,
 }
 
 /// A signed URL.
