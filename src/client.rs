@@ -103,7 +103,13 @@ impl Client {
         self.post("/endpoints", new, Again::IfUnsent).await
     }
 
-    /// Changes an endpoint's attributes.
+    /// Tries what an endpoint can do.
+    pub async fn probe_endpoint(&self, name: &EndpointName) -> Result<EndpointView, ClientError> {
+        let url = self.api(&format!("/endpoints/{name}/probe"));
+        self.call(&Call::new(Method::POST, url, Again::Always)).await
+    }
+
+    /// Changes an endpoint.
     pub async fn change_endpoint(
         &self,
         name: &EndpointName,

@@ -14,7 +14,8 @@ use dapple::model::endpoint::{EndpointKind, EndpointName};
 use dapple::model::id::RuleId;
 use dapple::model::rule::{Grouping, RuleState};
 use dapple::service::view::{
-    Members, NewDid, NewEndpoint, NewReplica, NewRule, NewScope, NewUpload, NewUploads, RuleView, UploadView,
+    Members, NewDid, NewEndpoint, NewReplica, NewRule, NewScope, NewSettings, NewUpload, NewUploads, RuleView,
+    UploadView,
 };
 use tempfile::TempDir;
 
@@ -72,6 +73,9 @@ impl TestLake {
             location: self.root(endpoint).display().to_string(),
             attributes: all,
             create: true,
+            settings: NewSettings::default(),
+            secret: None,
+            no_probe: false,
         };
         self.client.add_endpoint(&new).await.expect("an endpoint");
     }

@@ -19,7 +19,9 @@ use dapple::model::scope::Scope;
 use dapple::model::time::Timestamp;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
-use dapple::service::view::{NewEndpoint, NewReplica, NewScope, NewUpload, NewUploads, NewUrl, UploadView};
+use dapple::service::view::{
+    NewEndpoint, NewReplica, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, UploadView,
+};
 use dapple::service::{Context, Lake, endpoints, replicas, scopes, uploads, urls};
 use dapple::storage::backend::Backend;
 use dapple::storage::registry::Registry;
@@ -134,6 +136,9 @@ impl World {
             location,
             attributes: [].into(),
             create: true,
+            settings: NewSettings::default(),
+            secret: None,
+            no_probe: false,
         };
         endpoints::add(&self.ctx, new).await.expect("it is new");
     }
