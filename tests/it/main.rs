@@ -6,4 +6,5 @@
 mod engine_conformance;
 mod gateway;
 mod lake;
+mod peers;
 mod storage_conformance;
