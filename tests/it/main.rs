@@ -7,4 +7,5 @@ mod engine_conformance;
 mod gateway;
 mod lake;
 mod peers;
+mod remote;
 mod storage_conformance;

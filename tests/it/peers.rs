@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub(crate) mod apache;
+pub(crate) mod dav;
 pub(crate) mod nginx;
 pub(crate) mod proxy;
 pub(crate) mod radosgw;
