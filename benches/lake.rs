@@ -17,7 +17,7 @@ use dapple::clock::SystemClock;
 use dapple::model::did::Did;
 use dapple::model::endpoint::{EndpointKind, EndpointName};
 use dapple::model::rule::{Grouping, RuleState};
-use dapple::service::view::{NewEndpoint, NewRule, NewScope, NewUrl, RuleView};
+use dapple::service::view::{NewEndpoint, NewRule, NewScope, NewSettings, NewUrl, RuleView};
 use futures::StreamExt as _;
 
 /// How many files are registered in bulk.
@@ -118,6 +118,9 @@ impl<'a> Bench<'a> {
                 location: directory.join(name).display().to_string(),
                 attributes: [].into(),
                 create: true,
+                settings: NewSettings::default(),
+                secret: None,
+                no_probe: false,
             };
             client.add_endpoint(&new).await.expect("an endpoint");
         }
@@ -203,7 +206,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn mint(&self) -> Figure {
-        let wish = NewUrl { did: did("s:listed/000001"), expires_seconds: 60 };
+        let wish = NewUrl { did: did("s:listed/000001"), expires_seconds: 60, from: None, redirect: false };
         let before = cpu();
         let minting = futures::stream::iter(0..MINTED).map(|_| self.client.mint(&wish)).buffer_unordered(32);
         let minted: Vec<_> = minting.collect().await;

@@ -48,6 +48,7 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .route("/scopes", get(scopes::list).post(scopes::add))
         .route("/endpoints", get(endpoints::list).post(endpoints::add))
         .route("/endpoints/{name}", get(endpoints::show).patch(endpoints::change))
+        .route("/endpoints/{name}/probe", post(endpoints::probe))
         .route("/dids", post(dids::create))
         .route("/dids/{scope}", get(dids::list))
         .route("/dids/{scope}/{*name}", get(dids::show))

@@ -59,9 +59,9 @@ const GLOBAL: &str = "Global options";
 #[derive(Debug, clap::Args)]
 struct Global {
     /// The server; wins over DAPPLE_URL [default: http://127.0.0.1:7070]
-    // Read by clap, the variable would make `--url` look needed in the usage line of every error.
+    // Read by clap, the variable would make `--server` look needed in the usage line of every error.
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "URL")]
-    url: Option<String>,
+    server: Option<String>,
     /// A file with the key for the server; wins over DAPPLE_TOKEN
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -151,7 +151,7 @@ pub async fn run(cli: Cli) -> u8 {
             Command::Demo(args) => demo::run(args).await,
             command => {
                 let token = parse::token(cli.global.token_file.as_deref())?;
-                let client = Client::new(&parse::url(cli.global.url)?, token, clock)?;
+                let client = Client::new(&parse::url(cli.global.server)?, token, clock)?;
                 dispatch(command, &mut Session { client, screen }).await
             }
         }

@@ -22,6 +22,7 @@ use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::model::id::RuleId;
 use crate::model::scope::Scope;
+use crate::net;
 use crate::service::view::{
     BadReplica, CheckView, ContentView, DidView, EndpointChange, EndpointView, Health, Members, NewDid, NewEndpoint,
     NewRule, NewScope, NewUploads, NewUrl, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView,
@@ -56,11 +57,9 @@ impl Client {
     /// A client of the server at `base_url`. Without a token, only calls that need none succeed.
     pub fn new(base_url: &str, token: Option<String>, clock: SharedClock) -> Result<Self, ClientError> {
         let base = address::base(base_url)?;
-        // A redirect would carry signed URLs and keys to where nobody sent them.
-        let http = reqwest::Client::builder()
+        // It follows no redirect, which would carry keys to where nobody sent them.
+        let http = net::builder()
             .connect_timeout(CONNECT_DEADLINE)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("dapple/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;
         Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec() })
@@ -104,7 +103,13 @@ impl Client {
         self.post("/endpoints", new, Again::IfUnsent).await
     }
 
-    /// Changes an endpoint's attributes.
+    /// Tries what an endpoint can do.
+    pub async fn probe_endpoint(&self, name: &EndpointName) -> Result<EndpointView, ClientError> {
+        let url = self.api(&format!("/endpoints/{name}/probe"));
+        self.call(&Call::new(Method::POST, url, Again::Always)).await
+    }
+
+    /// Changes an endpoint.
     pub async fn change_endpoint(
         &self,
         name: &EndpointName,

@@ -3,8 +3,8 @@
 //! `/s/{token}/{scope}/{name}` for the files of a dataset, whose base lists them.
 //!
 //! Every request is judged anew by its grant. HEAD is answered from the catalog and touches no
-//! storage. What is promised in a header is delivered to the byte, or the connection is aborted.
-//! Tokens are never logged, and never appear in an answer.
+//! storage. Where the grant says so, GET and HEAD are sent on to the storage itself. What is promised in a header is delivered to the byte, or the connection is aborted.
+//! Tokens and the URLs of storages are never logged; tokens never appear in an answer.
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ mod media;
 mod multipart;
 mod range;
 mod receive;
+mod redirect;
 mod serve;
 mod source;
 

@@ -8,6 +8,7 @@ pub mod did;
 pub mod endpoint;
 pub mod expression;
 pub mod id;
+pub mod location;
 pub mod lock;
 pub mod probe;
 pub mod replica;

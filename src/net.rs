@@ -1,4 +1,4 @@
-//! HTTP clients for storage: one way to trust, to wait and to stay out of trouble.
+//! HTTP clients: one way to trust, to wait and to stay out of trouble.
 //!
 //! Promises that a client never follows a redirect, goes through no proxy, and gives up on what
 //! does not connect or stops answering. Never sends a secret by itself: callers add what they need.
@@ -49,9 +49,15 @@ pub enum NetError {
     Client(String),
 }
 
-/// Makes a client that speaks HTTP/1.1 and TLS.
+/// Makes a client for storage.
 pub fn client(purpose: Use, trust: &Trust) -> Result<Client, NetError> {
-    let mut builder = base();
+    let mut builder = builder()
+        // XRootD before 5.7 reads header names case-sensitively; every other server does not care.
+        .http1_title_case_headers()
+        .no_proxy()
+        .connect_timeout(CONNECT_SPAN_MAX)
+        .tcp_user_timeout(UNACKNOWLEDGED_SPAN_MAX)
+        .pool_idle_timeout(IDLE_SPAN);
     if purpose == Use::Reading {
         builder = builder.read_timeout(SILENCE_SPAN_MAX);
     }
@@ -69,20 +75,15 @@ pub fn client(purpose: Use, trust: &Trust) -> Result<Client, NetError> {
     builder.build().map_err(|error| NetError::Client(told(&error)))
 }
 
-fn base() -> ClientBuilder {
+/// What every client begins with: HTTP/1.1 and TLS, and no redirects.
+pub fn builder() -> ClientBuilder {
     // Another part may have been quicker; there is only this one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("dapple/", env!("CARGO_PKG_VERSION")))
-        // XRootD before 5.7 reads header names case-sensitively; every other server does not care.
-        .http1_title_case_headers()
         .http1_only()
         .redirect(redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_SPAN_MAX)
-        .tcp_user_timeout(UNACKNOWLEDGED_SPAN_MAX)
         .tcp_nodelay(true)
-        .pool_idle_timeout(IDLE_SPAN)
 }
 
 /// An error with what is behind it, without the URL, which may carry a signature.

@@ -2,8 +2,11 @@
 //! implementation passes the same conformance suite (`tests/it/storage_conformance.rs`).
 //! Nothing here knows of datasets, rules or the catalog.
 
+pub mod ahead;
+pub mod arrival;
 pub mod backend;
 pub mod hash;
+pub mod health;
 pub mod layout;
 pub mod memory;
 pub mod posix;

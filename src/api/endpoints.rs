@@ -42,6 +42,10 @@ pub(super) async fn change(
     Ok(Json(endpoints::change(&ctx, read(&name)?, change).await?))
 }
 
+pub(super) async fn probe(Asking(ctx): Asking, Path(name): Path<String>) -> Result<Json<EndpointView>, Problem> {
+    Ok(Json(endpoints::probe(&ctx, &read(&name)?).await?))
+}
+
 fn read(name: &str) -> Result<EndpointName, ServiceError> {
     // What cannot be a name names nothing.
     EndpointName::parse(name).map_err(|_| ServiceError::not_found("endpoint", name))

@@ -4,6 +4,7 @@
 //! DIR/catalog/          the embedded catalog
 //! DIR/admin.key         the admin's API key
 //! DIR/url-signing.key   the seed of the key that signs URLs
+//! DIR/instance.key      the key that seals the endpoints' secrets in the catalog
 //! ```
 
 use std::os::unix::fs::DirBuilderExt as _;
@@ -12,13 +13,14 @@ use std::sync::Arc;
 
 use crate::app::error::AppError;
 use crate::app::secrets;
-use crate::catalog::Catalog;
 use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
+use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::clock::SystemClock;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::service::{Lake, accounts};
 use crate::storage::registry::Registry;
+use crate::storage::secret::Keyring;
 
 /// A lake that was opened, and what its owner should know.
 pub struct Opened {
@@ -38,9 +40,11 @@ pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppErr
     // Keys come behind the catalog: its lock keeps a second server from making others.
     let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
     let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
+    let keyring = Keyring::new(secrets::instance_key(directory, clock.as_ref())?);
     let catalog = Catalog::new(engine, clock);
     let is_new = accounts::first_start(&catalog, &admin_key).await?;
-    let stores = Arc::new(Registry::new());
+    let stores = Arc::new(Registry::with_keyring(keyring));
+    tell_locked(&catalog, &stores, directory).await?;
     let lake = Lake {
         uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
         verifier: Verifier::new([signer.public_key()]),
@@ -51,4 +55,15 @@ pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppErr
         public_url,
     };
     Ok(Opened { lake: Arc::new(lake), admin_key, is_new })
+}
+
+/// A lake with a lost or strange instance key serves all but the endpoints whose secrets that sealed.
+async fn tell_locked(catalog: &Catalog, stores: &Registry, directory: &Path) -> Result<(), CatalogError> {
+    for endpoint in endpoints::all(&catalog.view().await?).await? {
+        if let Err(error) = stores.unlock(&endpoint) {
+            let (name, directory) = (&endpoint.name, directory.display());
+            tracing::error!(endpoint.name = %name, "{name} in {directory} stays closed: {error}");
+        }
+    }
+    Ok(())
 }

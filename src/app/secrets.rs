@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::app::error::AppError;
 use crate::clock::Clock;
@@ -13,6 +13,8 @@ use crate::service::accounts;
 const ADMIN_KEY: &str = "admin.key";
 /// The seed of the key that signs URLs.
 const SIGNING_KEY: &str = "url-signing.key";
+/// The key that seals the endpoints' secrets.
+const INSTANCE_KEY: &str = "instance.key";
 
 /// The admin's API key, and whether it was made just now.
 pub fn admin_key(directory: &Path, clock: &dyn Clock) -> Result<(String, bool), AppError> {
@@ -22,10 +24,19 @@ pub fn admin_key(directory: &Path, clock: &dyn Clock) -> Result<(String, bool), 
 
 /// The seed of the key that signs URLs.
 pub fn signing_seed(directory: &Path, clock: &dyn Clock) -> Result<[u8; 32], AppError> {
-    let path = directory.join(SIGNING_KEY);
+    key_of_32_bytes(directory.join(SIGNING_KEY), clock)
+}
+
+/// The key that seals the endpoints' secrets. Where it is lost, another is made: what it is to open
+/// tells by itself that it was sealed with the lost one.
+pub fn instance_key(directory: &Path, clock: &dyn Clock) -> Result<[u8; 32], AppError> {
+    key_of_32_bytes(directory.join(INSTANCE_KEY), clock)
+}
+
+fn key_of_32_bytes(path: PathBuf, clock: &dyn Clock) -> Result<[u8; 32], AppError> {
     let (text, _) = read_or_make(&path, || blake3::Hash::from_bytes(random(clock)).to_hex().to_string())?;
-    let seed = blake3::Hash::from_hex(&text).ok();
-    seed.map(|seed| *seed.as_bytes()).ok_or(AppError::Spoilt { path, what: "a key of 64 hexadecimal digits" })
+    let key = blake3::Hash::from_hex(&text).ok();
+    key.map(|key| *key.as_bytes()).ok_or(AppError::Spoilt { path, what: "a key of 64 hexadecimal digits" })
 }
 
 fn random(clock: &dyn Clock) -> [u8; 32] {

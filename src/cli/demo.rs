@@ -214,7 +214,7 @@ impl Tour {
         say("a signed URL: whoever has it can read this one file for an hour, with any tool");
         let first = self.session.client.contents(&self.dataset)?.page(1, None).await?.items.pop();
         let first = first.ok_or_else(|| Failure::Unmet(format!("{} is empty", self.dataset)))?;
-        let wish = NewUrl { did: first.did.clone(), expires_seconds: 3_600 };
+        let wish = NewUrl { did: first.did.clone(), expires_seconds: 3_600, from: None, redirect: false };
         let url = self.session.client.mint(&wish).await?.url;
         println!("$ dapple url '{}' --expires 1h\n{url}\n", first.did);
         Ok(url)

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse};
 use crate::model::did::{Did, DidKind};
+use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
 use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl};
 
@@ -105,6 +106,12 @@ pub(crate) struct UrlArgs {
     /// For how long, at most 7d
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = parse::span)]
     expires: Duration,
+    /// Read from this endpoint alone, whatever lies nearer
+    #[arg(long, value_name = "ENDPOINT", value_parser = parse::endpoint)]
+    from: Option<EndpointName>,
+    /// Send readers on to the storage itself, where its endpoint allows that
+    #[arg(long)]
+    redirect: bool,
 }
 
 pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> Result<(), Failure> {
@@ -158,7 +165,8 @@ pub(crate) async fn ls(session: &mut Session, args: LsArgs) -> Result<(), Failur
 }
 
 pub(crate) async fn url(session: &mut Session, args: UrlArgs) -> Result<(), Failure> {
-    let new = NewUrl { did: args.did, expires_seconds: args.expires.as_secs() };
+    let (expires_seconds, redirect) = (args.expires.as_secs(), args.redirect);
+    let new = NewUrl { did: args.did, expires_seconds, from: args.from, redirect };
     let view = session.client.mint(&new).await?;
     session.screen.page(&view, |_| format!("{}\n", view.url))
 }

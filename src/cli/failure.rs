@@ -35,9 +35,9 @@ pub(crate) enum Failure {
     /// The server ended, or did not begin.
     #[error(transparent)]
     Server(#[from] AppError),
-    /// The catalog contradicts itself.
-    #[error("the catalog contradicts itself in {count} places")]
-    Unwell { count: usize },
+    /// The catalog contradicts itself, or secrets in it cannot be opened.
+    #[error("{}", unwell(*count, *secrets_only))]
+    Unwell { count: usize, secrets_only: bool },
     /// The demo did not find what it should.
     #[error("the demo failed: {0}")]
     Unmet(String),
@@ -100,6 +100,7 @@ impl Failure {
             Failure::Print(_) => "print-failed",
             Failure::Server(error) => error.code(),
             Failure::Unmet(_) => "demo-failed",
+            Failure::Unwell { secrets_only: true, .. } => "secrets-locked",
             Failure::Unwell { .. } => "catalog-unwell",
         }
     }
@@ -109,9 +110,21 @@ impl Failure {
             Failure::Usage { hint, .. } => hint.clone(),
             Failure::Stuck { hint } => Some(hint.clone()),
             Failure::Server(error) => error.hint(),
+            Failure::Unwell { secrets_only: true, .. } => Some(
+                "bring back `instance.key` in the lake's directory and restart, or set each secret again with `dapple endpoint set NAME --secret-file FILE`"
+                    .to_owned(),
+            ),
             Failure::Unwell { .. } => Some("report it with the output of `dapple doctor -o json`".to_owned()),
             _ => None,
         }
+    }
+}
+
+fn unwell(count: usize, secrets_only: bool) -> String {
+    if secrets_only {
+        format!("the secrets of {count} endpoints cannot be opened")
+    } else {
+        format!("the catalog contradicts itself in {count} places")
     }
 }
 

@@ -27,6 +27,7 @@ use crate::client::{Client, ClientError, file_url};
 use crate::clock::SharedClock;
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::{Did, DidKind};
+use crate::model::endpoint::EndpointName;
 use crate::service::view::{ContentView, NewUrl, UrlView};
 
 use fetch::{Fetched, Wanted};
@@ -48,6 +49,9 @@ pub(crate) struct GetArgs {
     /// The directory that receives the files; made if it is missing
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// Read from this endpoint alone, whatever lies nearer
+    #[arg(long, value_name = "ENDPOINT", value_parser = parse::endpoint)]
+    from: Option<EndpointName>,
     /// How many downloads at once
     #[arg(long, value_name = "N", default_value = "16", value_parser = parse::parallel)]
     parallel: usize,
@@ -132,6 +136,7 @@ async fn get(
         run: Run { client: client.clone(), clock, root, bar: bar.clone() },
         base: None,
         did: args.did,
+        from: args.from,
         kind: did.kind,
         parallel: args.parallel,
         taken: Taken::default(),
@@ -159,6 +164,7 @@ struct Fetching<'a> {
     run: Run,
     base: Option<UrlView>,
     did: Did,
+    from: Option<EndpointName>,
     kind: DidKind,
     parallel: usize,
     taken: Taken,
@@ -231,7 +237,8 @@ impl Fetching<'_> {
         let url = if let Some(base) = self.base.as_ref().filter(is_fresh) {
             base.url.clone()
         } else {
-            let new = NewUrl { did: self.did.clone(), expires_seconds: URL_SECONDS };
+            let (did, from) = (self.did.clone(), self.from.clone());
+            let new = NewUrl { did, expires_seconds: URL_SECONDS, from, redirect: false };
             let minted = self.run.client.mint(&new).await?;
             self.base.insert(minted).url.clone()
         };

@@ -89,6 +89,9 @@ fn why(chosen: &str) -> String {
 
 fn one_problem(problem: &Problem, style: Style) -> String {
     let mut text = format!("  {}  {} ×{}\n", problem.reason, problem.code, problem.count);
+    if let Some(said) = &problem.said {
+        text += &format!("    it said        {said}\n");
+    }
     if let Some(example) = &problem.example {
         text += &format!("    for example    {example}\n");
     }

@@ -102,6 +102,20 @@ impl Screen {
         self.document(item)
     }
 
+    /// Prints one thing by the rows of a part of it.
+    pub(crate) fn rows<T: Row>(&mut self, item: &impl Serialize, rows: &[T]) -> Result<(), Failure> {
+        if self.format != Format::Table {
+            return self.document(item);
+        }
+        if rows.is_empty() && self.terminal {
+            self.talk().say("none");
+            return Ok(());
+        }
+        let rows: Vec<&T> = rows.iter().collect();
+        let table = self.lay_out(&rows, true);
+        self.print(&table)
+    }
+
     /// Prints a list while it comes in. As JSON it is one page with all entries.
     pub(crate) async fn list<T: Row>(
         &mut self,

@@ -6,7 +6,7 @@ use crate::cli::screen::{Row, Style};
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::{Grouping, RuleState};
 use crate::service::view::{
-    ContentView, DidView, EndpointView, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
+    ContentView, DidView, EndpointView, FindingOfProbe, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
 };
 
 impl Row for ScopeView {
@@ -30,6 +30,19 @@ impl Row for EndpointView {
             style.bytes(self.bytes),
             self.free_bytes.map_or_else(dash, |free| style.bytes(free)),
             self.location.clone(),
+        ]
+    }
+}
+
+impl Row for FindingOfProbe {
+    const HEADERS: &'static [&'static str] = &["FEATURE", "HOLDS", "SEEN", "WITHOUT IT"];
+
+    fn cells(&self, _: Style) -> Vec<String> {
+        vec![
+            self.feature.clone(),
+            if self.holds { "yes" } else { "no" }.to_owned(),
+            dash_if_empty(self.seen.clone()),
+            self.consequence.clone().unwrap_or_else(dash),
         ]
     }
 }

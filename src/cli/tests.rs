@@ -75,7 +75,9 @@ fn command_lines_are_read_or_refused() {
         "dapple -o ndjson ls climate:era5",
         "dapple put tree --to climate:era5 --endpoint a --parallel 4",
         "dapple get climate:era5 --to out",
+        "dapple get climate:era5 --to out --from a",
         "dapple url climate:era5 --expires 10m",
+        "dapple url climate:era5 --from a --redirect",
         "dapple replica register --endpoint a --to climate:era5 --from -",
         "dapple rule add climate:era5 --copies 2 --on tier=1&(country=DE|country=FR) --grouping all --lifetime 30d",
         "dapple rule list --did climate:era5",
@@ -101,6 +103,9 @@ fn command_lines_are_read_or_refused() {
         "dapple rule show 7",
         "dapple rule update 01J00000000000000000000000",
         "dapple url climate:x --expires soon",
+        "dapple url climate:x --from a--b",
+        "dapple get climate:x --to out --from climate:x",
+        "dapple get climate:x --to out --redirect",
         "dapple ls climate:x -o yaml",
     ];
     for line in bad {
@@ -296,6 +301,28 @@ async fn a_get_goes_on_past_a_file_that_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn where_to_read_and_how_is_asked_for_with_the_url() {
+    let lake = Lake::default();
+    lake.inside().files.insert("d/1".to_owned(), Bytes::from_static(b"one"));
+    let (session, printed) = lake.session(Format::Json).await;
+    let out = tempfile::tempdir().expect("a scratch directory");
+    let to = out.path().to_str().expect("text");
+    let lines: [(&[&str], serde_json::Value); 4] = [
+        (&["get", "climate:d", "--to", to, "--from", "hamburg"], json!({"from": "hamburg"})),
+        (&["get", "climate:d/1", "--to", to], json!({})),
+        (&["url", "climate:d"], json!({})),
+        (&["url", "climate:d", "--from", "hamburg", "--redirect"], json!({"from": "hamburg", "redirect": true})),
+    ];
+    for (line, asked) in lines {
+        run(&session, &printed, Format::Json, line).await.expect("it is there");
+        let minted = lake.inside().minted.pop().expect("a URL was asked for");
+        for field in ["from", "redirect"] {
+            assert_eq!(minted.get(field), asked.get(field), "{line:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_put_announces_what_is_gone_again_and_makes_empty_datasets() {
     let lake = Lake::default();
     lake.inside().conflicts = 1;
@@ -336,7 +363,7 @@ async fn what_is_refused_prints_no_data() {
 #[test]
 fn a_usage_line_names_no_option_that_a_variable_gives() {
     let error = parse("dapple ls --no-progress").expect_err("no DID").to_string();
-    assert!(!error.contains("--url"), "{error}");
+    assert!(!error.contains("--server"), "{error}");
     let error = parse("dapple endpoint set a").expect_err("no change").to_string();
     assert!(error.contains("<--attr <KEY=VALUE>|--unset <KEY>>"), "{error}");
 }
@@ -420,6 +447,9 @@ fn an_explanation_is_one_screen() {
             "code": "no-source", "reason": "no endpoint has a copy", "count": 1, "example": "climate:era5/t2m.nc",
             "help": ["dapple replica list climate:era5/t2m.nc", "dapple put tree --to climate:era5 --endpoint a"],
             "next_attempt_at": "2026-01-02T00:06:00Z",
+        }, {
+            "code": "endpoint-unreachable", "reason": "site-b could not be reached", "count": 1,
+            "said": "storage failed at `climate/x`: connection refused", "help": ["dapple endpoint probe site-b"],
         }],
     }))
     .expect("the wire shape");

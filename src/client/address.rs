@@ -52,8 +52,8 @@ pub(crate) fn query(wanted: &[(&str, Option<&str>)]) -> String {
 pub(crate) fn base(url: &str) -> Result<String, ClientError> {
     let invalid = |detail: &str| ClientError::BaseUrl { url: url.to_owned(), detail: detail.to_owned() };
     let parsed = reqwest::Url::parse(url).map_err(|e| invalid(&e.to_string()))?;
-    if parsed.scheme() != "http" {
-        return Err(invalid("only http:// is spoken here; put a proxy in front for TLS"));
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(invalid("it begins with neither http:// nor https://"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(invalid("it must end with its path"));
@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn a_base_keeps_its_path_and_loses_its_slash() {
         assert_eq!(base("http://h:1/lake/").expect("good"), "http://h:1/lake");
-        for bad in ["h:1", "https://h", "http://h/?q=1", ""] {
+        assert_eq!(base("https://h").expect("good"), "https://h");
+        for bad in ["h:1", "ftp://h", "http://h/?q=1", ""] {
             assert!(base(bad).is_err(), "{bad}");
         }
     }

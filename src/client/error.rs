@@ -105,10 +105,10 @@ impl Fault for ClientError {
         match self {
             ClientError::Problem(problem) => problem.hint.clone(),
             ClientError::Unreachable { .. } => {
-                Some("start a server with `dapple demo`, or say where it is with --url or DAPPLE_URL".to_owned())
+                Some("start a server with `dapple demo`, or say where it is with --server or DAPPLE_URL".to_owned())
             }
             ClientError::Protocol { .. } => {
-                Some("check that --url leads to a dapple server of this version".to_owned())
+                Some("check that the address leads to a dapple server of this version".to_owned())
             }
             ClientError::Slow { .. } | ClientError::BaseUrl { .. } | ClientError::NotAddressable { .. } => None,
         }

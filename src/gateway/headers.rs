@@ -159,6 +159,8 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::model::id::DidId;
+    use crate::model::time::Timestamp;
+    use crate::policy::grant::Mode;
 
     fn opened(did: &str, checksums: &[&str]) -> Opened {
         Opened {
@@ -166,6 +168,9 @@ mod tests {
             did: did.parse().expect("valid"),
             bytes: 3,
             checksums: checksums.iter().map(|text| text.parse().expect("valid")).collect(),
+            from: None,
+            mode: Mode::Stream,
+            expires_at: Timestamp::default(),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Answers GET and HEAD of a file: conditions first, then ranges, then bytes.
+//! Answers GET and HEAD of a file: conditions first, then ranges, then bytes. A grant whose mode is to
+//! redirect gets none of them here: the storage judges conditions and ranges by its own ETag.
 
 use std::sync::Arc;
 
@@ -10,11 +11,12 @@ use crate::gateway::conditions::{self, Verdict};
 use crate::gateway::headers::{self, content_range, value};
 use crate::gateway::multipart::Multipart;
 use crate::gateway::range::{self, Wanted};
+use crate::gateway::redirect;
 use crate::gateway::source::Source;
 use crate::http::problem::Problem;
 use crate::model::did::Did;
 use crate::model::id::GrantId;
-use crate::policy::grant::GrantError;
+use crate::policy::grant::{GrantError, Mode};
 use crate::service::Lake;
 use crate::service::error::ServiceError;
 use crate::service::urls::{self, Opened};
@@ -41,6 +43,9 @@ pub(super) async fn answer(
     method: &Method,
     asked: &HeaderMap,
 ) -> Result<Response, Problem> {
+    if opened.mode == Mode::Redirect {
+        return Ok(redirect::answer(lake, &opened, method).await?);
+    }
     let (tags, bytes) = (headers::tags(&opened), opened.bytes);
     match conditions::judge(asked, &tags) {
         Verdict::Serve => {}

@@ -46,10 +46,18 @@ impl Source {
             let opening = within(clock, OPEN_SPAN_MAX, self.read_at(replica, range)).await;
             match opening.unwrap_or_else(|| Err(stalled(replica, OPEN_SPAN_MAX))) {
                 Ok(content) => return Ok(self.watched(content, replica)),
-                Err(error) => self.log(replica, &error, "cannot be read, trying the next replica"),
+                Err(error) => self.log(replica, &error, "cannot be read, trying the next replica if there is one"),
             }
         }
-        Err(ServiceError::Unreadable { did: self.opened.did.clone() })
+        Err(self.unreadable())
+    }
+
+    fn unreadable(&self) -> ServiceError {
+        let did = self.opened.did.clone();
+        match (self.opened.from, &self.replicas[..]) {
+            (Some(_), [only]) => ServiceError::UnreadableThere { did, endpoint: only.endpoint.name.clone() },
+            _ => ServiceError::Unreadable { did },
+        }
     }
 
     async fn read_at(&self, replica: &Located, range: ByteRange) -> Result<ByteStream, StorageError> {

@@ -83,6 +83,14 @@ impl Checksum {
     }
 }
 
+/// The first checksum that another of the same algorithm contradicts, and that other.
+pub fn contradiction<'a>(expected: &'a [Checksum], found: &'a [Checksum]) -> Option<(&'a Checksum, &'a Checksum)> {
+    expected.iter().find_map(|expected| {
+        let found = found.iter().find(|found| found.algorithm() == expected.algorithm())?;
+        (found != expected).then_some((expected, found))
+    })
+}
+
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.algorithm.name(), self.hex())

@@ -75,6 +75,18 @@ pub enum StuckReason {
 }
 
 impl StuckReason {
+    /// The endpoint that has to get well for this to pass, if it is about one.
+    pub fn endpoint(&self) -> Option<&EndpointName> {
+        match self {
+            StuckReason::SourceUnreachable { endpoint }
+            | StuckReason::EndpointUnreachable { endpoint }
+            | StuckReason::EndpointFull { endpoint }
+            | StuckReason::EndpointDenies { endpoint }
+            | StuckReason::EndpointFaulty { endpoint, .. } => Some(endpoint),
+            _ => None,
+        }
+    }
+
     /// A stable name for scripts, counts and the docs.
     pub fn code(&self) -> &'static str {
         match self {

@@ -126,6 +126,17 @@ impl Target {
     }
 }
 
+/// How bytes reach the reader. A grant keeps to one way, so that readers see one ETag.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Through the gateway.
+    #[default]
+    Stream,
+    /// From the storage itself, by a URL that it signs.
+    Redirect,
+}
+
 /// A permission for one subject, target and span of time. Times are whole seconds once it has
 /// travelled as a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -144,6 +155,11 @@ pub struct Grant {
     pub methods: Methods,
     /// With what.
     pub target: Target,
+    /// The only endpoint to read from; `None` leaves the choice to the gateway. An upload names its
+    /// endpoint in its target.
+    pub from: Option<EndpointId>,
+    /// How bytes reach the reader.
+    pub mode: Mode,
     /// The recorded decision behind it.
     pub decision: DecisionId,
 }
@@ -258,6 +274,8 @@ mod tests {
             expires_at: Timestamp::from_millis(1_000),
             methods,
             target,
+            from: None,
+            mode: Mode::Stream,
             decision: DecisionId(2),
         }
     }

@@ -2,8 +2,9 @@
 //! and nobody without the private key can mint one.
 //!
 //! A token is a closed world. Algorithm, header fields, issuer, audience and the version of the
-//! private claim are fixed, every claim must be there, and one that is not known is refused rather
-//! than ignored: what a newer dapple restricts must never be widened by an older one.
+//! private claim are fixed, and a claim that is not known is refused rather than ignored: what a
+//! newer dapple restricts must never be widened by an older one. Every claim must be there but those
+//! that narrow a grant: a token made before they were known has none of them, and stays good.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,9 +16,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::AccountName;
-use crate::model::id::{DecisionId, GrantId};
+use crate::model::id::{DecisionId, EndpointId, GrantId};
 use crate::model::time::Timestamp;
-use crate::policy::grant::{Grant, GrantError, Method, Target};
+use crate::policy::grant::{Grant, GrantError, Method, Mode, Target};
 
 #[cfg(test)]
 mod tests;
@@ -171,6 +172,10 @@ fn check_sense(grant: &Grant) -> Result<(), GrantError> {
     if !grant.methods.iter().all(|method| grant.target.takes(method)) {
         return malformed("its methods do not go with its target");
     }
+    let reads = grant.target.takes(Method::Read);
+    if !reads && (grant.from.is_some() || grant.mode != Mode::Stream) {
+        return malformed("an upload is not read, from nowhere and in no mode");
+    }
     if grant.not_before.as_secs() >= grant.expires_at.as_secs() {
         return malformed("it ends before it begins");
     }
@@ -208,7 +213,16 @@ struct GrantClaim {
     v: u8,
     methods: Vec<Method>,
     target: Target,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<EndpointId>,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    mode: Mode,
     decision: DecisionId,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_usual(mode: &Mode) -> bool {
+    *mode == Mode::default()
 }
 
 impl From<&Grant> for Claims {
@@ -225,6 +239,8 @@ impl From<&Grant> for Claims {
                 v: VERSION,
                 methods: grant.methods.iter().collect(),
                 target: grant.target.clone(),
+                from: grant.from,
+                mode: grant.mode,
                 decision: grant.decision,
             },
         }
@@ -244,6 +260,8 @@ impl Claims {
             expires_at: from_secs(self.exp)?,
             methods: self.grant.methods.into_iter().collect(),
             target: self.grant.target,
+            from: self.grant.from,
+            mode: self.grant.mode,
             decision: self.grant.decision,
         })
     }

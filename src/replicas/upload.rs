@@ -21,6 +21,7 @@ use crate::model::id::{DidId, EndpointId, IntentId};
 use crate::model::replica::{ReplicaState, Verification};
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer, Taking, announce};
+use crate::storage::arrival::{self, Sent};
 use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use crate::storage::hash::{hash_stream, hashing};
 use crate::storage::layout::StoragePath;
@@ -347,15 +348,20 @@ async fn store(
     content: ByteStream,
     overwrite: Overwrite,
 ) -> Result<Verification, UploadError> {
-    let (content, hashed) = hashing(content, &[sending.checksum.algorithm()]);
-    backend.stage(path, sending.intent, sending.bytes, content).await?;
-    let found = hashed.finish().checksum(sending.checksum.algorithm()).cloned();
+    let mut algorithms = backend.tells();
+    algorithms.push(sending.checksum.algorithm());
+    let (content, hashed) = hashing(content, &algorithms);
+    let staged = backend.stage(path, sending.intent, sending.bytes, content).await?;
+    let hashed = hashed.finish();
+    let found = hashed.checksum(sending.checksum.algorithm()).cloned();
     if found.as_ref() != Some(&sending.checksum) {
         backend.discard(path, sending.intent).await?;
         let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
         return Err(UploadError::WrongBytes { expected: sending.checksum.to_string(), found });
     }
-    backend.publish(path, sending.intent, overwrite).await?;
+    let sent = Sent { bytes: sending.bytes, checksums: &hashed.checksums };
+    sent.compare(path.as_str(), staged.bytes, &staged.checksums)?;
+    arrival::publish(backend, path, sending.intent, sent, overwrite).await?;
     Ok(Verification::Streamed)
 }
 

@@ -1,16 +1,31 @@
 //! Checks the catalog against itself, for `dapple doctor` and for the worker that looks now and then.
 
 use crate::catalog::check::{ALL, Limits, run};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::view::{CheckView, FindingView};
 
-/// Checks every invariant of the catalog for somebody who asks.
+/// The name of the check that every endpoint's secret can be opened.
+pub const SECRETS_OPEN: &str = "secrets-open";
+
+/// Checks every invariant of the catalog for somebody who asks, and whether the process's instance
+/// key opens what the catalog has sealed.
 pub async fn check(ctx: &Context) -> Result<CheckView, ServiceError> {
     ctx.permit(Action::Administer, "catalog")?;
-    Ok(check_catalog(ctx.catalog()).await?)
+    let mut check = check_catalog(ctx.catalog()).await?;
+    check.checked.push(SECRETS_OPEN.to_owned());
+    for endpoint in endpoints::all(&ctx.catalog().view().await?).await? {
+        if let Err(error) = ctx.lake.stores.unlock(&endpoint) {
+            check.findings.push(FindingView {
+                invariant: SECRETS_OPEN.to_owned(),
+                what: format!("endpoint {}", endpoint.name),
+                detail: error.to_string(),
+            });
+        }
+    }
+    Ok(check)
 }
 
 /// Checks every invariant of a catalog.

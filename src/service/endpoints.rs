@@ -1,121 +1,81 @@
-//! Endpoints: add, list, change.
+//! Endpoints: add, list, show, change, probe. What is stored of how an endpoint is spoken to has
+//! been tried before, unless the caller says otherwise. A secret is sealed before it is stored and
+//! never leaves.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod attempt;
+mod means;
+mod place;
+
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::catalog::ledger::tally;
 use crate::catalog::wake::Topic;
-use crate::catalog::{View, endpoints};
-use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings, parse_attribute};
+use crate::catalog::{Txn, View, endpoints};
+use crate::model::endpoint::{Endpoint, EndpointName, parse_attribute};
+use crate::model::probe::Probe;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
-use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, Page};
+use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
+
+use attempt::{Root, attempt};
+
+/// How long an endpoint may take to say how much room it has before it is shown without.
+const ROOM_SPAN_MAX: Duration = Duration::from_secs(2);
+/// How many endpoints of a list are asked for their room at once.
+const ROOMS_AT_ONCE: usize = 32;
 
 /// Adds an endpoint whose root is there and can be written.
-pub async fn add(ctx: &Context, new: NewEndpoint) -> Result<EndpointView, ServiceError> {
+pub async fn add(ctx: &Context, mut new: NewEndpoint) -> Result<EndpointView, ServiceError> {
     ctx.permit(Action::Administer, format!("endpoint {}", new.name))?;
     for (key, value) in &new.attributes {
         parse_attribute(&format!("{key}={value}"))?;
     }
+    if new.create && new.no_probe {
+        let detail = "a root cannot be made without trying the endpoint: leave out `create` or `no_probe`";
+        return Err(ServiceError::invalid("invalid-settings", detail));
+    }
+    new.location = place::spelt(new.kind, &new.location)?;
     let view = ctx.catalog().view().await?;
     let known = endpoints::all(&view).await?;
-    refuse_clash(ctx, &new, &known)?;
-    if new.kind == EndpointKind::Posix {
-        make_root(&new).await?;
-    }
-    let endpoint = Endpoint {
+    place::refuse_clash(ctx, &new, &known)?;
+    let seen = endpoints::revision(&view).await?;
+    let mut endpoint = Endpoint {
         id: ctx.catalog().endpoint_id().await?,
         name: new.name,
         kind: new.kind,
         location: new.location,
-        settings: Settings::default(),
+        settings: means::wished(&new.settings),
         secret: None,
         probe: None,
         attributes: new.attributes,
         created_at: ctx.catalog().clock().now(),
     };
-    let backend = ctx.lake.stores.get(&endpoint)?;
-    backend.probe().await.map_err(|error| ServiceError::Invalid {
-        code: "endpoint-unusable",
-        detail: format!("`{}` cannot be used as an endpoint: {error}", endpoint.location),
-        hint: Some("dapple needs a directory that it can write; `--create` makes a missing one".to_owned()),
-    })?;
-    let (stored, seen) = (endpoint.clone(), endpoints::revision(&view).await?);
+    means::check_settings(&endpoint)?;
+    if let Some(secret) = &new.secret {
+        means::seal(ctx, &mut endpoint, secret)?;
+    }
+    if !new.no_probe {
+        let root = if new.create { Root::Make } else { Root::Expect };
+        endpoint.probe = Some(attempt(ctx, &endpoint, root).await?);
+    }
+    let stored = endpoint.clone();
     ctx.catalog()
         .transact(move |txn| {
             let stored = stored.clone();
             async move {
                 if endpoints::revision(&txn).await? != seen {
-                    return Err(ServiceError::Conflict {
-                        code: "endpoints-changed",
-                        detail: "endpoints were added or changed at the same time".to_owned(),
-                        hint: Some("try again".to_owned()),
-                    });
+                    return Err(changed_meanwhile());
                 }
                 Ok(endpoints::put(&txn, &stored).await?)
             }
         })
         .await?;
-    ctx.catalog().wakes().wake(Topic::Rules);
-    to_view(ctx, &ctx.catalog().view().await?, endpoint).await
-}
-
-/// Two endpoints on one tree would count one copy twice, and one on the lake's own directory would
-/// hand out its keys.
-fn refuse_clash(ctx: &Context, new: &NewEndpoint, known: &[Endpoint]) -> Result<(), ServiceError> {
-    if known.iter().any(|endpoint| endpoint.name == new.name) {
-        return Err(ServiceError::Exists { what: "endpoint", name: new.name.to_string() });
-    }
-    if new.kind != EndpointKind::Posix {
-        return Ok(());
-    }
-    if !Path::new(&new.location).is_absolute() {
-        return Err(ServiceError::invalid("invalid-location", "a posix endpoint needs an absolute path"));
-    }
-    let others = known.iter().filter(|endpoint| endpoint.kind == new.kind);
-    let others = others.map(|other| (format!("the endpoint {}", other.name), PathBuf::from(&other.location)));
-    let own = ctx.lake.directory.iter().map(|own| ("the lake's own directory".to_owned(), own.clone()));
-    let location = real(Path::new(&new.location));
-    for (what, other) in others.chain(own) {
-        let place = real(&other);
-        if location.starts_with(&place) || place.starts_with(&location) || same_file(&location, &place) {
-            return Err(ServiceError::Conflict {
-                code: "endpoint-overlaps",
-                detail: format!("`{}` and {what} at `{}` overlap", new.location, other.display()),
-                hint: Some("give each endpoint a tree of its own, or one copy would count as two".to_owned()),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// A path with its links followed, as far as it exists.
-fn real(path: &Path) -> PathBuf {
-    let known = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    match known {
-        Some((above, real)) => real.join(path.strip_prefix(above).unwrap_or(Path::new(""))),
-        None => path.to_owned(),
-    }
-}
-
-/// Tells whether two paths lead to one directory, as bind mounts make them.
-fn same_file(one: &Path, other: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let id = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    id(one).is_some_and(|one| id(other) == Some(one))
-}
-
-async fn make_root(new: &NewEndpoint) -> Result<(), ServiceError> {
-    if !new.create {
-        return Ok(());
-    }
-    tokio::fs::create_dir_all(&new.location).await.map_err(|error| ServiceError::Invalid {
-        code: "endpoint-unusable",
-        detail: format!("`{}` could not be made: {error}", new.location),
-        hint: None,
-    })
+    settled(ctx, endpoint).await
 }
 
 /// Lists endpoints by name.
@@ -127,10 +87,8 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<EndpointView>, S
     let all = endpoints::all(&view).await?;
     let rest: Vec<_> = all.into_iter().filter(|endpoint| endpoint.name.as_str() > after.as_str()).collect();
     let full = rest.len() > limit;
-    let mut items = Vec::with_capacity(limit.min(rest.len()));
-    for endpoint in rest.into_iter().take(limit) {
-        items.push(to_view(ctx, &view, endpoint).await?);
-    }
+    let views = stream::iter(rest.into_iter().take(limit).map(|endpoint| to_view(ctx, &view, endpoint)));
+    let items: Vec<EndpointView> = views.buffered(ROOMS_AT_ONCE).try_collect().await?;
     Ok(page(items, full, |item| item.name.to_string()))
 }
 
@@ -142,31 +100,92 @@ pub async fn show(ctx: &Context, name: &EndpointName) -> Result<EndpointView, Se
     to_view(ctx, &view, endpoint).await
 }
 
-/// Changes an endpoint's attributes. Rules that found no place are tried again.
+/// Changes an endpoint. Settings and secrets are tried before they are stored, and take effect with
+/// the next operation. Rules that found no place are tried again.
 pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -> Result<EndpointView, ServiceError> {
     ctx.permit(Action::Administer, format!("endpoint {name}"))?;
     for (key, value) in &change.attributes {
         parse_attribute(&format!("{key}={}", value.as_deref().unwrap_or("x")))?;
     }
-    let change = Arc::new(change);
-    let endpoint = ctx
-        .catalog()
-        .transact(move |txn| {
-            let (name, change) = (name.clone(), Arc::clone(&change));
+    let old = find(&ctx.catalog().view().await?, &name).await?;
+    let mut new = old.clone();
+    let tried = change.secret.is_some() || change.settings != SettingsChange::default();
+    if tried {
+        new.settings = means::changed(&old.settings, &change.settings);
+        means::check_settings(&new)?;
+        match &change.secret {
+            Some(Some(secret)) => means::seal(ctx, &mut new, secret)?,
+            Some(None) => new.secret = None,
+            None => {}
+        }
+        if !change.no_probe {
+            new.probe = Some(attempt(ctx, &new, Root::Expect).await?);
+        }
+    }
+    let attributes = change.attributes;
+    let endpoint = store(ctx, old, move |current| {
+        if tried {
+            current.settings = new.settings.clone();
+            current.secret = new.secret.clone();
+            current.probe = new.probe.clone();
+        }
+        for (key, value) in &attributes {
+            match value {
+                Some(value) => current.attributes.insert(key.clone(), value.clone()),
+                None => current.attributes.remove(key),
+            };
+        }
+    });
+    settled(ctx, endpoint.await?).await
+}
+
+/// Tries what an endpoint can do, and keeps what came of it.
+pub async fn probe(ctx: &Context, name: &EndpointName) -> Result<EndpointView, ServiceError> {
+    ctx.permit(Action::Administer, format!("endpoint {name}"))?;
+    let old = find(&ctx.catalog().view().await?, name).await?;
+    let probe: Probe = attempt(ctx, &old, Root::Expect).await?;
+    let endpoint = store(ctx, old, move |current| current.probe = Some(probe.clone()));
+    settled(ctx, endpoint.await?).await
+}
+
+/// Changes an endpoint that is still spoken to as `old` is.
+async fn store(
+    ctx: &Context,
+    old: Endpoint,
+    change: impl Fn(&mut Endpoint) + Clone + Send + Sync + 'static,
+) -> Result<Endpoint, ServiceError> {
+    ctx.catalog()
+        .transact(move |txn: Txn| {
+            let (old, change) = (old.clone(), change.clone());
             async move {
-                let mut endpoint = find(&txn, &name).await?;
-                for (key, value) in &change.attributes {
-                    match value {
-                        Some(value) => endpoint.attributes.insert(key.clone(), value.clone()),
-                        None => endpoint.attributes.remove(key),
-                    };
+                let mut endpoint = find(&txn, &old.name).await?;
+                let means = |endpoint: &Endpoint| (endpoint.settings.clone(), endpoint.secret.clone());
+                if means(&endpoint) != means(&old) {
+                    return Err(changed_meanwhile());
                 }
+                change(&mut endpoint);
                 endpoints::put(&txn, &endpoint).await?;
-                Ok::<_, ServiceError>(endpoint)
+                Ok(endpoint)
             }
         })
-        .await?;
+        .await
+}
+
+fn changed_meanwhile() -> ServiceError {
+    ServiceError::Conflict {
+        code: "endpoints-changed",
+        detail: "endpoints were added or changed at the same time".to_owned(),
+        hint: Some("try again".to_owned()),
+    }
+}
+
+/// Wakes whoever waits for endpoints, and tells what is noteworthy of one that was stored.
+async fn settled(ctx: &Context, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
     ctx.catalog().wakes().wake(Topic::Rules);
+    for note in means::notes(ctx, &endpoint) {
+        let name = &endpoint.name;
+        tracing::warn!(endpoint.name = %name, "the endpoint {name} was stored, but {note}");
+    }
     to_view(ctx, &ctx.catalog().view().await?, endpoint).await
 }
 
@@ -177,19 +196,27 @@ pub(super) async fn find(view: &View, name: &EndpointName) -> Result<Endpoint, S
 
 async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
     let usage = tally::usage(view, endpoint.id).await?;
-    // An endpoint that does not answer is listed all the same, without its room.
-    let room = match ctx.lake.stores.get(&endpoint) {
-        Ok(backend) => backend.room().await.ok().flatten(),
-        Err(_) => None,
-    };
     Ok(EndpointView {
+        settings: means::shown(&endpoint),
+        has_secret: endpoint.secret.is_some(),
+        files: u64::try_from(usage.files).unwrap_or(0),
+        bytes: u64::try_from(usage.bytes).unwrap_or(0),
+        free_bytes: free_bytes(ctx, &endpoint).await,
+        probe: endpoint.probe.as_ref().map(ProbeView::from),
+        notes: means::notes(ctx, &endpoint),
         name: endpoint.name,
         kind: endpoint.kind,
         location: endpoint.location,
         attributes: endpoint.attributes,
-        files: u64::try_from(usage.files).unwrap_or(0),
-        bytes: u64::try_from(usage.bytes).unwrap_or(0),
-        free_bytes: room.map(|room| room.free_bytes),
         created_at: endpoint.created_at,
     })
+}
+
+/// How much room an endpoint has. One that does not answer in time is shown all the same, without.
+async fn free_bytes(ctx: &Context, endpoint: &Endpoint) -> Option<u64> {
+    let backend = ctx.lake.stores.get(endpoint).ok()?;
+    match select(backend.room(), ctx.catalog().clock().sleep(ROOM_SPAN_MAX)).await {
+        Either::Left((room, _)) => Some(room.ok()??.free_bytes),
+        Either::Right(_) => None,
+    }
 }

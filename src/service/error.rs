@@ -5,7 +5,7 @@ use crate::catalog::ledger::membership::MembershipError;
 use crate::fault::{Fault, Kind};
 use crate::model::checksum::InvalidChecksum;
 use crate::model::did::{Did, InvalidDid, InvalidDidName};
-use crate::model::endpoint::InvalidAttribute;
+use crate::model::endpoint::{EndpointName, InvalidAttribute};
 use crate::model::expression::InvalidExpression;
 use crate::policy::grant::GrantError;
 use crate::replicas::upload::UploadError;
@@ -67,6 +67,28 @@ pub enum ServiceError {
         /// The file.
         did: Did,
     },
+    /// The one replica that a signed URL reads cannot be read now.
+    #[error("the replica of `{did}` at `{endpoint}` cannot be read now")]
+    UnreadableThere {
+        /// The file.
+        did: Did,
+        /// Where it was to be read.
+        endpoint: EndpointName,
+    },
+    /// A signed URL reads from one endpoint, where the file is not.
+    #[error("no replica of `{did}` is available at `{endpoint}`, and this URL reads from there alone")]
+    NoReplicaThere {
+        /// The file.
+        did: Did,
+        /// Where it was to be read.
+        endpoint: EndpointName,
+    },
+    /// No storage signs a URL of its own for a file now.
+    #[error("no storage that has `{did}` takes readers itself now, and this URL reads in no other way")]
+    NoRedirect {
+        /// The file.
+        did: Did,
+    },
     /// A signed URL was refused.
     #[error(transparent)]
     Grant(#[from] GrantError),
@@ -106,7 +128,11 @@ impl Fault for ServiceError {
             ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
             ServiceError::Denied { .. } => Kind::Denied,
-            ServiceError::Unreadable { .. } => Kind::Unavailable,
+            ServiceError::Unreadable { .. }
+            | ServiceError::UnreadableThere { .. }
+            | ServiceError::NoRedirect { .. } => Kind::Unavailable,
+            // Not `NotFound`: readers of datasets take that for a part that was never written.
+            ServiceError::NoReplicaThere { .. } => Kind::Conflict,
             ServiceError::Grant(error) => error.kind(),
             ServiceError::Membership(error) => error.kind(),
             ServiceError::Upload(error) => error.kind(),
@@ -122,7 +148,9 @@ impl Fault for ServiceError {
             ServiceError::Exists { .. } => "exists",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
-            ServiceError::Unreadable { .. } => "unreadable",
+            ServiceError::Unreadable { .. } | ServiceError::UnreadableThere { .. } => "unreadable",
+            ServiceError::NoReplicaThere { .. } => "no-replica-there",
+            ServiceError::NoRedirect { .. } => "no-redirect",
             ServiceError::Grant(error) => error.code(),
             ServiceError::Membership(error) => error.code(),
             ServiceError::Upload(error) => error.code(),
@@ -141,6 +169,12 @@ impl Fault for ServiceError {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
             }
             ServiceError::Unreadable { did } => Some(format!("see `dapple replica list '{did}'`")),
+            ServiceError::UnreadableThere { did, .. } | ServiceError::NoReplicaThere { did, .. } => Some(format!(
+                "see `dapple replica list '{did}'`; a URL that was asked for without `--from` reads any replica"
+            )),
+            ServiceError::NoRedirect { did } => Some(format!(
+                "see `dapple replica list '{did}'`; a URL that was asked for without `--redirect` reads through the gateway"
+            )),
             ServiceError::Grant(error) => error.hint(),
             ServiceError::Membership(error) => error.hint(),
             ServiceError::Upload(error) => error.hint(),

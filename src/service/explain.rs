@@ -21,6 +21,7 @@ use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::rules::{LOCKS_MAX, find, progress, to_view};
 use crate::service::view::{ExpressionPart, LockExplanation, Problem, RuleExplanation, RuleView};
+use crate::storage::health::Health;
 
 /// How many locks an explanation shows.
 const LOCKS_SHOWN: usize = 100;
@@ -43,10 +44,26 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
         .collect();
     let mut causes = Causes::default();
     unplaced(&view, id, &mut causes).await?;
-    let locks = locks(&view, id, &record, &endpoints, &mut causes).await?;
+    let asked = Asked { view: &view, endpoints: &endpoints, health: ctx.lake.stores.health() };
+    let locks = locks(&asked, id, &record, &mut causes).await?;
     let rule = to_view(&view, id, record.clone()).await?;
-    let problems = causes.into_problems(&view, &rule, &matched).await?;
+    let problems = causes.into_problems(&asked, &rule, &matched).await?;
     Ok(RuleExplanation { summary: summary(&rule, &problems), rule, matched, locks, problems })
+}
+
+/// What an explanation is drawn from.
+struct Asked<'a> {
+    view: &'a View,
+    endpoints: &'a [Endpoint],
+    health: &'a Health,
+}
+
+impl Asked<'_> {
+    /// What the endpoint said that a reason is about, if it still ails.
+    fn said(&self, reason: &StuckReason) -> Option<String> {
+        let endpoint = self.endpoints.iter().find(|endpoint| Some(&endpoint.name) == reason.endpoint())?;
+        self.health.ailment(endpoint.id).map(|ailment| ailment.said)
+    }
 }
 
 fn summary(rule: &RuleView, problems: &[Problem]) -> String {
@@ -88,18 +105,26 @@ impl Causes {
         cause.next = [cause.next, next].into_iter().flatten().min();
     }
 
+    /// Adds a reason unless it is there.
+    fn make_known(&mut self, reason: &StuckReason, what: DidId) {
+        if !self.0.contains_key(&reason.to_string()) {
+            self.add(reason, what, None);
+        }
+    }
+
     async fn into_problems(
         self,
-        view: &View,
+        asked: &Asked<'_>,
         rule: &RuleView,
         matched: &[ExpressionPart],
     ) -> Result<Vec<Problem>, ServiceError> {
         let mut problems = Vec::with_capacity(self.0.len());
         for cause in self.0.into_values() {
-            let example = view.get::<Dids>(&(cause.example,)).await?.map(|did| did.did());
+            let example = asked.view.get::<Dids>(&(cause.example,)).await?.map(|did| did.did());
             problems.push(Problem {
                 code: cause.reason.code().to_owned(),
                 reason: cause.reason.to_string(),
+                said: asked.said(&cause.reason),
                 count: cause.count,
                 help: help(&cause.reason, rule, matched, example.as_ref()),
                 example,
@@ -122,13 +147,12 @@ async fn unplaced(view: &View, id: RuleId, causes: &mut Causes) -> Result<(), Se
 }
 
 async fn locks(
-    view: &View,
+    asked: &Asked<'_>,
     id: RuleId,
     rule: &RuleRecord,
-    endpoints: &[Endpoint],
     causes: &mut Causes,
 ) -> Result<Vec<LockExplanation>, ServiceError> {
-    let mut shown = Vec::new();
+    let (view, mut shown) = (asked.view, Vec::new());
     for ((_, unit, endpoint), lock) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
         let (urgency, state) = match &lock.state {
             LockState::Stuck { .. } => (0, "stuck"),
@@ -138,11 +162,15 @@ async fn locks(
         if urgency < 2 {
             stuck_files(view, unit, endpoint, causes).await?;
             failing(view, unit, endpoint, causes).await?;
+            // Transfers to an endpoint that is left alone have not been tried, and know of nothing.
+            if let Some(ailment) = asked.health.ailment(endpoint) {
+                causes.make_known(&ailment.reason, unit);
+            }
         }
         let group = if rule.grouping == Grouping::All { rule.did } else { unit };
         let placement = view.get::<Placements>(&(id, group)).await?;
         let did = view.get::<Dids>(&(unit,)).await?;
-        let endpoint = endpoints.iter().find(|known| known.id == endpoint);
+        let endpoint = asked.endpoints.iter().find(|known| known.id == endpoint);
         if let (Some(did), Some(endpoint)) = (did, endpoint) {
             let (files_done, files_wanted) = progress(view, unit, endpoint.id).await?;
             let chosen = because(placement.as_ref(), endpoint.id).to_owned();

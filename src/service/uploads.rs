@@ -6,7 +6,7 @@ use crate::model::checksum::Algorithm;
 use crate::model::did::{Did, DidName};
 use crate::model::id::{DecisionId, GrantId};
 use crate::policy::decision::Action;
-use crate::policy::grant::{Grant, Method, Methods, Target as GrantTarget};
+use crate::policy::grant::{Grant, Method, Methods, Mode, Target as GrantTarget};
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer};
 use crate::replicas::upload::Sending;
@@ -92,6 +92,8 @@ fn to_view(
             bytes: file.bytes,
             checksum: file.checksum.clone(),
         },
+        from: None,
+        mode: Mode::Stream,
         decision: target.decision,
     };
     let url = object_url(&ctx.lake, &did, &ctx.lake.signer.mint(&grant)?);

@@ -5,13 +5,17 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::catalog::record::{DidNames, Dids, Heads, Parents};
+use crate::catalog::{View, endpoints};
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
-use crate::model::id::{DidId, GrantId};
+use crate::model::endpoint::Endpoint;
+use crate::model::id::{DidId, EndpointId, GrantId};
+use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
-use crate::policy::grant::{Grant, GrantError, Method, Methods, Target};
+use crate::policy::grant::{Grant, GrantError, Method, Methods, Mode, Target};
 use crate::replicas::locate::{Located, locate};
 use crate::service::dids::{contents_page, require};
+use crate::service::endpoints::find;
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
 use crate::service::view::{ContentView, NewUrl, Page, UrlView};
@@ -25,32 +29,24 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Mints a signed URL that reads a file, or the files of a dataset.
 pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
-    let permit = ctx.permit(Action::Read, &new.did)?;
+    let permit = ctx.permit_at(Action::Read, &new.did, new.from.clone())?;
     let span = Duration::from_secs(new.expires_seconds);
     if span.is_zero() || span > EXPIRY_MAX {
         return Err(ServiceError::invalid("invalid-expiry", "a URL is good for between one second and 7 days"));
     }
-    let did = new.did.clone();
-    let (id, kind, up_to_seq, decision) = ctx
+    let wish = new.clone();
+    let (target, from, decision) = ctx
         .catalog()
         .transact(move |txn| {
-            let (did, permit) = (did.clone(), permit.clone());
+            let (wish, permit) = (wish.clone(), permit.clone());
             async move {
-                let (id, record) = require(&txn, &did).await?;
-                let head = txn.get::<Heads>(&(id,)).await?;
-                Ok::<_, ServiceError>((id, record.kind(), head.map(|head| head.next_seq), permit.record(&txn)))
+                let target = target(&txn, &wish.did).await?;
+                let from = source(&txn, &wish, &target).await?;
+                Ok::<_, ServiceError>((target, from, permit.record(&txn)))
             }
         })
         .await?;
     let did = new.did;
-    let target = match kind {
-        DidKind::File => Target::Object { did: did.clone(), id },
-        DidKind::Dataset => Target::Dataset { did: did.clone(), id, up_to_seq },
-        DidKind::Container => {
-            let detail = format!("`{did}` is a container; ask for a URL of one of its datasets");
-            return Err(ServiceError::invalid("invalid-kind", detail));
-        }
-    };
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
@@ -60,14 +56,64 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
         expires_at: now.after(span),
         methods: Methods::from_iter([Method::Read]),
         target,
+        from,
+        mode: if new.redirect { Mode::Redirect } else { Mode::Stream },
         decision,
     };
     let token = ctx.lake.signer.mint(&grant)?;
-    let url = match kind {
-        DidKind::File => object_url(&ctx.lake, &did, &token),
-        _ => format!("{}/s/{token}/{}/", ctx.lake.public_url, did.scope),
+    let url = match grant.target {
+        Target::Dataset { .. } => format!("{}/s/{token}/{}/", ctx.lake.public_url, did.scope),
+        Target::Object { .. } | Target::Upload { .. } => object_url(&ctx.lake, &did, &token),
     };
     Ok(UrlView { url, did, expires_at: grant.expires_at })
+}
+
+/// What a grant to read a DID is for.
+async fn target(view: &View, did: &Did) -> Result<Target, ServiceError> {
+    let (id, record) = require(view, did).await?;
+    match record.kind() {
+        DidKind::File => Ok(Target::Object { did: did.clone(), id }),
+        DidKind::Dataset => {
+            let head = view.get::<Heads>(&(id,)).await?;
+            Ok(Target::Dataset { did: did.clone(), id, up_to_seq: head.map(|head| head.next_seq) })
+        }
+        DidKind::Container => {
+            let detail = format!("`{did}` is a container; ask for a URL of one of its datasets");
+            Err(ServiceError::invalid("invalid-kind", detail))
+        }
+    }
+}
+
+/// The endpoint that a wish names. Refuses a redirect that nobody would carry out: for a file, by an
+/// endpoint that has it; for a dataset, whose files come and go, by any.
+async fn source(view: &View, wish: &NewUrl, target: &Target) -> Result<Option<EndpointId>, ServiceError> {
+    let from = match &wish.from {
+        Some(name) => Some(find(view, name).await?.id),
+        None => None,
+    };
+    if !wish.redirect {
+        return Ok(from);
+    }
+    let candidates: Vec<Endpoint> = match target {
+        Target::Object { id, did } => locate(view, *id, did).await?.into_iter().map(|one| one.endpoint).collect(),
+        Target::Dataset { .. } | Target::Upload { .. } => endpoints::all(view).await?,
+    };
+    let takes_readers = |endpoint: &Endpoint| endpoint.settings.redirect && from.is_none_or(|from| from == endpoint.id);
+    if candidates.iter().any(takes_readers) {
+        return Ok(from);
+    }
+    let detail = match (target, &wish.from) {
+        (Target::Object { did, .. }, Some(name)) => {
+            format!("`{name}` does not take readers itself, or has no available replica of `{did}`")
+        }
+        (Target::Object { did, .. }, None) => {
+            format!("no endpoint that has an available replica of `{did}` takes readers itself")
+        }
+        (_, Some(name)) => format!("`{name}` does not take readers itself"),
+        (_, None) => "no endpoint takes readers itself".to_owned(),
+    };
+    let hint = Some("leave out `--redirect`, or allow it with `dapple endpoint set NAME --redirect`".to_owned());
+    Err(ServiceError::Conflict { code: "redirect-not-allowed", detail, hint })
 }
 
 /// The URL of one object with its token. The path ends in the file's own name, as readers look at
@@ -93,6 +139,12 @@ pub struct Opened {
     pub bytes: u64,
     /// Its checksums.
     pub checksums: Vec<Checksum>,
+    /// The only endpoint to read it from, if the grant names one.
+    pub from: Option<EndpointId>,
+    /// How its bytes reach the reader.
+    pub mode: Mode,
+    /// The first moment at which the grant does not hold any more.
+    pub expires_at: Timestamp,
 }
 
 /// Opens a signed URL for reading `did`. Touches no storage.
@@ -117,7 +169,15 @@ pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, Service
     };
     let record = view.get::<Dids>(&(id,)).await?.ok_or_else(|| ServiceError::no_did(did))?;
     let facts = record.file().ok_or_else(|| ServiceError::no_did(did))?;
-    Ok(Opened { id, did: did.clone(), bytes: facts.bytes, checksums: facts.checksums.clone() })
+    Ok(Opened {
+        id,
+        did: did.clone(),
+        bytes: facts.bytes,
+        checksums: facts.checksums.clone(),
+        from: grant.from,
+        mode: grant.mode,
+        expires_at: grant.expires_at,
+    })
 }
 
 /// Lists the files that a dataset's grant opens.
@@ -142,8 +202,19 @@ pub async fn list(lake: &Lake, token: &str, paging: Paging) -> Result<Page<Conte
     Ok(Page { items, next })
 }
 
-/// Where an opened file can be read, nearest first.
+/// Where an opened file can be read, nearest first; nowhere but at the endpoint that its grant names,
+/// if it names one.
 pub async fn replicas(lake: &Lake, opened: &Opened) -> Result<Vec<Located>, ServiceError> {
-    let located = locate(&lake.catalog.view().await?, opened.id, &opened.did).await?;
-    if located.is_empty() { Err(ServiceError::Unreadable { did: opened.did.clone() }) } else { Ok(located) }
+    let view = lake.catalog.view().await?;
+    let mut located = locate(&view, opened.id, &opened.did).await?;
+    let did = opened.did.clone();
+    if let Some(from) = opened.from {
+        located.retain(|one| one.endpoint.id == from);
+        if located.is_empty()
+            && let Some(endpoint) = endpoints::by_id(&view, from).await?
+        {
+            return Err(ServiceError::NoReplicaThere { did, endpoint: endpoint.name });
+        }
+    }
+    if located.is_empty() { Err(ServiceError::Unreadable { did }) } else { Ok(located) }
 }

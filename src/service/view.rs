@@ -1,19 +1,25 @@
 //! Wire shapes of the native API: what doors send and clients read. Apart from stored shapes and
 //! from the model, so that each can change alone. `-o json` prints these as they are.
 
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
-use crate::model::endpoint::{EndpointKind, EndpointName};
+use crate::model::endpoint::EndpointName;
 use crate::model::id::{RuleId, TransferId};
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::{Grouping, RuleState};
 use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
+
+mod endpoint;
+
+pub use endpoint::{
+    EndpointChange, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText, SettingsChange,
+    SettingsView,
+};
 
 /// One page of a list, in the list's order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,55 +48,6 @@ pub struct ScopeView {
 pub struct NewScope {
     /// Its name.
     pub scope: Scope,
-}
-
-/// An endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct EndpointView {
-    /// Its name.
-    pub name: EndpointName,
-    /// The protocol it speaks.
-    pub kind: EndpointKind,
-    /// Where it is.
-    pub location: String,
-    /// Attributes that people set; `name` and `kind` go without saying.
-    pub attributes: BTreeMap<String, String>,
-    /// Replicas there.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Bytes that can still be written, where the store can say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub free_bytes: Option<u64>,
-    /// When it was added.
-    pub created_at: Timestamp,
-}
-
-/// An endpoint to add.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewEndpoint {
-    /// Its name.
-    pub name: EndpointName,
-    /// The protocol it speaks.
-    pub kind: EndpointKind,
-    /// For posix, the absolute path of its root on the server's machine.
-    pub location: String,
-    /// Attributes.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, String>,
-    /// Make the root if it is missing.
-    #[serde(default)]
-    pub create: bool,
-}
-
-/// A change of an endpoint.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EndpointChange {
-    /// Attributes to set; a null removes one.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, Option<String>>,
 }
 
 /// A DID.
@@ -397,6 +354,9 @@ pub struct Problem {
     pub code: String,
     /// The reason in words.
     pub reason: String,
+    /// What the endpoint said last, if the reason is about one that still ails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// Files, or units, that it keeps back (counted up to 1,000).
     pub count: u64,
     /// One of them.
@@ -442,6 +402,12 @@ pub struct NewUrl {
     pub did: Did,
     /// For how long, at most 7 days.
     pub expires_seconds: u64,
+    /// The only endpoint to read from, whatever lies nearer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<EndpointName>,
+    /// Whether readers are sent to the storage itself instead of reading through the gateway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redirect: bool,
 }
 
 /// A signed URL.

@@ -271,10 +271,11 @@ pub trait Backend: Send + Sync {
         overwrite: Overwrite,
     ) -> BoxFuture<'a, Result<(), StorageError>>;
 
-    /// Removes what is staged, and directories that are empty for it. Nothing there is no error.
+    /// Removes what is staged, and directories that are empty for it where the store can do so
+    /// safely. Nothing there is no error.
     fn discard<'a>(&'a self, path: &'a StoragePath, intent: IntentId) -> BoxFuture<'a, Result<(), StorageError>>;
 
-    /// Removes an object, and directories that are empty for it.
+    /// Removes an object, and directories that are empty for it where the store can do so safely.
     fn delete<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<(), StorageError>>;
 
     /// Lists all objects below the root, those under temporary names included, in no particular

@@ -1,14 +1,17 @@
 //! Which backend serves which endpoint. Opens them when first asked for and again when an endpoint
 //! changes. Opening looks at nothing: whether a storage answers, its first operation tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::Semaphore;
+
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
-use crate::model::probe::Probe;
+use crate::model::probe::Finding;
 use crate::storage::backend::{Backend, StorageError};
+use crate::storage::health::Health;
 use crate::storage::memory::Memory;
 use crate::storage::posix::Posix;
 use crate::storage::s3::S3;
@@ -19,12 +22,31 @@ use crate::storage::webdav::Webdav;
 #[derive(Default)]
 pub struct Registry {
     keyring: Option<Keyring>,
+    health: Health,
+    lanes: Lanes,
     rooms: Mutex<Rooms>,
 }
+
+/// How many large objects may be on their way through this process at once.
+const LANES: usize = 8;
+
+/// Room for large objects, each of which takes tens of MiB of memory on its way.
+struct Lanes(Semaphore);
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self(Semaphore::new(LANES))
+    }
+}
+
+/// Makes the backend of an endpoint from its secret, without looking at the storage.
+pub type Opener = Arc<dyn Fn(&Endpoint, Option<Secret>) -> Result<Arc<dyn Backend>, StorageError> + Send + Sync>;
 
 #[derive(Default)]
 struct Rooms {
     open: BTreeMap<EndpointId, Open>,
+    /// Kinds that are opened in another way than the usual one.
+    openers: HashMap<EndpointKind, Opener>,
     /// Memory stores by location. They stay: nothing else has their bytes.
     memories: BTreeMap<String, Memory>,
 }
@@ -42,7 +64,8 @@ struct Means {
     location: String,
     settings: Settings,
     secret: Option<SealedSecret>,
-    probe: Option<Probe>,
+    /// Not when they were found: a probe that finds the same changes nothing.
+    findings: Option<Vec<Finding>>,
 }
 
 impl Means {
@@ -52,7 +75,7 @@ impl Means {
             location: endpoint.location.clone(),
             settings: endpoint.settings.clone(),
             secret: endpoint.secret.clone(),
-            probe: endpoint.probe.clone(),
+            findings: endpoint.probe.as_ref().map(|probe| probe.findings.clone()),
         }
     }
 }
@@ -71,12 +94,22 @@ impl Registry {
 
     /// A registry that opens secrets with a keyring.
     pub fn with_keyring(keyring: Keyring) -> Self {
-        Self { keyring: Some(keyring), rooms: Mutex::default() }
+        Self { keyring: Some(keyring), ..Self::default() }
     }
 
     /// The keyring, for sealing what it is to open.
     pub fn keyring(&self) -> Option<&Keyring> {
         self.keyring.as_ref()
+    }
+
+    /// How the endpoints are doing.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What a large object has to hold while it passes through this process.
+    pub fn lanes(&self) -> &Semaphore {
+        &self.lanes.0
     }
 
     /// The backend of an endpoint.
@@ -85,22 +118,44 @@ impl Registry {
         if let Some(open) = rooms.open.get(&endpoint.id).filter(|open| open.serves(endpoint)) {
             return Ok(open.backend.clone());
         }
+        let backend = self.make(&mut rooms, endpoint)?;
+        let open = Open { made_for: Some(Means::of(endpoint)), backend: backend.clone() };
+        rooms.open.insert(endpoint.id, open);
+        Ok(backend)
+    }
+
+    /// A backend of an endpoint that may never come to be, or not as it is here: nobody else gets it.
+    pub fn open(&self, endpoint: &Endpoint) -> Result<Arc<dyn Backend>, StorageError> {
+        let mut rooms = self.lock();
+        if let Some(open) = rooms.open.get(&endpoint.id).filter(|open| open.made_for.is_none()) {
+            return Ok(open.backend.clone());
+        }
+        self.make(&mut rooms, endpoint)
+    }
+
+    fn make(&self, rooms: &mut Rooms, endpoint: &Endpoint) -> Result<Arc<dyn Backend>, StorageError> {
+        if let Some(opener) = rooms.openers.get(&endpoint.kind) {
+            return opener(endpoint, self.secret(endpoint)?);
+        }
         let location = endpoint.location.clone();
-        let backend: Arc<dyn Backend> = match endpoint.kind {
+        Ok(match endpoint.kind {
             EndpointKind::Posix if !Path::new(&location).is_absolute() => {
                 return Err(StorageError::Outside {
                     path: location,
                     why: "a posix endpoint's location is an absolute path".to_owned(),
                 });
             }
-            EndpointKind::Posix => Arc::new(Posix::new(location.clone().into())),
+            EndpointKind::Posix => Arc::new(Posix::new(location.into())),
             EndpointKind::Memory => Arc::new(rooms.memories.entry(location).or_default().clone()),
             EndpointKind::S3 => Arc::new(S3::open(endpoint, self.secret(endpoint)?)?),
             EndpointKind::Webdav => Arc::new(Webdav::open(endpoint, self.secret(endpoint)?)?),
-        };
-        let open = Open { made_for: Some(Means::of(endpoint)), backend: backend.clone() };
-        rooms.open.insert(endpoint.id, open);
-        Ok(backend)
+        })
+    }
+
+    /// Opens the secret of an endpoint, if it has one. Fails where a backend would not be opened
+    /// for it.
+    pub fn unlock(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
+        self.secret(endpoint).map(drop)
     }
 
     fn secret(&self, endpoint: &Endpoint) -> Result<Option<Secret>, StorageError> {
@@ -113,6 +168,11 @@ impl Registry {
     pub fn insert(&self, endpoint: EndpointId, backend: Arc<dyn Backend>) {
         let open = Open { made_for: None, backend };
         self.lock().open.insert(endpoint, open);
+    }
+
+    /// Opens endpoints of a kind in another way from now on; those that are open stay as they are.
+    pub fn insert_opener(&self, kind: EndpointKind, opener: Opener) {
+        self.lock().openers.insert(kind, opener);
     }
 
     /// Serves memory endpoints at `location` by a given store from now on.
@@ -138,8 +198,10 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::clock::SystemClock;
     use crate::fault::Fault as _;
     use crate::model::endpoint::EndpointName;
+    use crate::model::probe::{Feature, Probe};
     use crate::model::time::Timestamp;
     use crate::storage::layout::StoragePath;
 
@@ -193,5 +255,40 @@ mod tests {
         registry.insert(EndpointId(9), Arc::new(given));
         let elsewhere = endpoint(9, EndpointKind::Posix, "/nowhere");
         assert_eq!(bytes(&*registry.get(&elsewhere).expect("given")), Some(3));
+    }
+
+    #[test]
+    fn a_backend_is_opened_anew_for_a_new_secret_and_for_other_findings_only() {
+        let keyring = Keyring::new([7; 32]);
+        let registry = Registry::with_keyring(keyring.clone());
+        registry.insert_opener(EndpointKind::S3, Arc::new(|_, _| Ok(Arc::new(Memory::new()))));
+        let clock = SystemClock::shared();
+        let mut x = endpoint(1, EndpointKind::S3, "https://h/abc");
+        let seal = |word: &str| {
+            let secret = Secret::parse(word).expect("a pair");
+            keyring.seal(&EndpointName::parse("x").expect("valid"), &secret, clock.as_ref())
+        };
+        let finding = |holds| Finding { feature: Feature::Room, holds, seen: String::new() };
+        let probe = |at, holds| Some(Probe { at: Timestamp::from_millis(at), findings: vec![finding(holds)] });
+        x.secret = Some(seal("a:b"));
+        x.probe = probe(1, true);
+        let first = registry.get(&x).expect("opened");
+        x.probe = probe(2, true);
+        assert!(Arc::ptr_eq(&first, &registry.get(&x).expect("the same")), "the same was found again");
+        x.probe = probe(2, false);
+        let second = registry.get(&x).expect("opened");
+        assert!(!Arc::ptr_eq(&first, &second), "something else was found");
+        let mut candidate = x.clone();
+        candidate.secret = Some(seal("a:c"));
+        registry.open(&candidate).expect("opened");
+        assert!(Arc::ptr_eq(&second, &registry.get(&x).expect("the same")), "a candidate is nobody else's");
+        assert!(!Arc::ptr_eq(&second, &registry.get(&candidate).expect("opened")), "the secret is another");
+
+        let strange = Registry::with_keyring(Keyring::new([8; 32]));
+        for registry in [strange, Registry::new()] {
+            registry.insert_opener(EndpointKind::S3, Arc::new(|_, _| Ok(Arc::new(Memory::new()))));
+            let codes = [registry.get(&x).err(), registry.open(&x).err(), registry.unlock(&x).err()];
+            assert_eq!(codes.map(|error| error.expect("locked").code()), ["storage-locked"; 3]);
+        }
     }
 }

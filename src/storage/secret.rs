@@ -14,7 +14,7 @@ use crate::model::endpoint::{EndpointName, SealedSecret};
 use crate::storage::backend::StorageError;
 
 /// The most bytes that a secret may have: a certificate chain with its key fits well.
-pub const SECRET_BYTES_MAX: usize = 64 << 10;
+pub const SECRET_BYTES_MAX: usize = 16 << 10;
 
 /// The bytes of a nonce of XChaCha20-Poly1305, long enough to be drawn at random.
 const NONCE_BYTES: usize = 24;
@@ -118,7 +118,9 @@ impl Keyring {
     /// Opens an endpoint's secret.
     pub fn open(&self, endpoint: &EndpointName, sealed: &SealedSecret) -> Result<Secret, StorageError> {
         let text = self.decrypt(endpoint, sealed.bytes()).ok_or_else(|| StorageError::Locked {
-            why: "it was sealed with another instance key; set it again".to_owned(),
+            why: format!(
+                "it was sealed with another instance key: bring the lake's `instance.key` back, or set the secret again with `dapple endpoint set {endpoint} --secret-file FILE`"
+            ),
         })?;
         Secret::parse(&text).map_err(|error| StorageError::Locked { why: error.to_string() })
     }

@@ -16,6 +16,7 @@ use crate::model::id::{DidId, EndpointId, IntentId, TransferId};
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
 use crate::model::transfer::{TransferEvent, TransferState};
+use crate::storage::health::Health;
 use crate::storage::layout::StoragePath;
 use crate::transfers::job::{Job, Source};
 
@@ -43,12 +44,14 @@ pub struct Cursors {
     turn: usize,
 }
 
-/// Claims some of what is ready, fairly over destinations. Empty when there is nothing.
-pub async fn claim(catalog: &Catalog, cursors: &mut Cursors) -> Result<Vec<Job>, CatalogError> {
+/// Claims some of what is ready, fairly over destinations but for those that are left alone. Empty
+/// when there is nothing.
+pub async fn claim(catalog: &Catalog, health: &Health, cursors: &mut Cursors) -> Result<Vec<Job>, CatalogError> {
     let asked = catalog.clock().monotonic();
     let view = catalog.view().await?;
     let endpoints = endpoints::all(&view).await?;
-    let ready = find_ready(catalog, &view, &endpoints, cursors).await?;
+    let open: Vec<_> = endpoints.iter().filter(|endpoint| !health.rests(endpoint.id, asked)).map(|e| e.id).collect();
+    let ready = find_ready(catalog, &view, &open, cursors).await?;
     if ready.is_empty() {
         return Ok(Vec::new());
     }
@@ -67,13 +70,18 @@ pub async fn claim(catalog: &Catalog, cursors: &mut Cursors) -> Result<Vec<Job>,
             }
         })
         .await?;
-    gather(&catalog.view().await?, &endpoints, claimed, asked).await
+    let mut jobs = gather(&catalog.view().await?, &endpoints, claimed, asked).await?;
+    for job in &mut jobs {
+        // One that is left alone comes last, but comes: it may be the only one.
+        job.sources.sort_by_key(|source| health.rests(source.endpoint.id, asked));
+    }
+    Ok(jobs)
 }
 
 async fn find_ready(
     catalog: &Catalog,
     view: &View,
-    endpoints: &[Endpoint],
+    destinations: &[EndpointId],
     cursors: &mut Cursors,
 ) -> Result<Vec<TransferId>, CatalogError> {
     let (now, monotonic) = (catalog.clock().now().as_millis(), catalog.clock().monotonic());
@@ -83,8 +91,8 @@ async fn find_ready(
     }
     let mut found = Vec::new();
     cursors.turn += 1;
-    for offset in 0..endpoints.len() {
-        let destination = endpoints[(cursors.turn + offset) % endpoints.len()].id;
+    for offset in 0..destinations.len() {
+        let destination = destinations[(cursors.turn + offset) % destinations.len()];
         let from = cursors.from.get(&destination).copied().unwrap_or(0);
         let mut range = Range::prefix(&(destination,).encode(), PER_DESTINATION.min(CLAIM_MAX - found.len()));
         range.from = (destination, from).encode();

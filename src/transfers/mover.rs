@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use crate::catalog::{Catalog, CatalogError};
 use crate::storage::registry::Registry;
 use crate::transfers::claim::{Cursors, claim};
-use crate::transfers::execute::execute;
+use crate::transfers::execute::{Tools, execute};
 use crate::transfers::job::Job;
 use crate::transfers::settle::{SETTLE_MAX, settle};
 
@@ -27,11 +27,12 @@ pub async fn drain(
     stores: &Arc<Registry>,
     cursors: &Arc<Mutex<Cursors>>,
 ) -> Result<usize, CatalogError> {
-    let jobs = claimed(catalog.clone(), Arc::clone(cursors));
+    let tools = Tools { stores: Arc::clone(stores), clock: catalog.clock().clone() };
+    let jobs = claimed(catalog.clone(), Arc::clone(stores), Arc::clone(cursors));
     let outcomes = jobs
         .map(|job| {
-            let (stores, clock) = (Arc::clone(stores), catalog.clock().clone());
-            async move { Ok(execute(job?, stores, clock).await) }
+            let tools = tools.clone();
+            async move { Ok(execute(job?, tools).await) }
         })
         .buffer_unordered(IN_FLIGHT);
     outcomes
@@ -58,20 +59,24 @@ pub async fn drain(
 }
 
 /// Jobs as they are claimed, until a claim comes back empty.
-fn claimed(catalog: Catalog, cursors: Arc<Mutex<Cursors>>) -> BoxStream<'static, Result<Job, CatalogError>> {
-    stream::try_unfold((catalog, cursors, 0), |(catalog, shared, count)| async move {
+fn claimed(
+    catalog: Catalog,
+    stores: Arc<Registry>,
+    cursors: Arc<Mutex<Cursors>>,
+) -> BoxStream<'static, Result<Job, CatalogError>> {
+    stream::try_unfold((catalog, stores, cursors, 0), |(catalog, stores, shared, count)| async move {
         if count >= JOBS_MAX {
             return Ok(None);
         }
         let mut cursors = std::mem::take(&mut *shared.lock().expect("nothing panics while holding it"));
-        let jobs = claim(&catalog, &mut cursors).await;
+        let jobs = claim(&catalog, stores.health(), &mut cursors).await;
         *shared.lock().expect("nothing panics while holding it") = cursors;
         let jobs = jobs?;
         if jobs.is_empty() {
             return Ok::<_, CatalogError>(None);
         }
         let count = count + jobs.len();
-        Ok(Some((stream::iter(jobs.into_iter().map(Ok::<_, CatalogError>)), (catalog, shared, count))))
+        Ok(Some((stream::iter(jobs.into_iter().map(Ok::<_, CatalogError>)), (catalog, stores, shared, count))))
     })
     .try_flatten()
     .boxed()

@@ -15,6 +15,7 @@ use crate::service::Lake;
 use crate::service::check::check_catalog;
 use crate::transfers::claim::{Cursors, reap};
 use crate::transfers::mover::drain;
+use crate::transfers::recover;
 use crate::workers::fault::WorkFault;
 use crate::workers::{Duty, Worker};
 
@@ -28,6 +29,7 @@ pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
         Box::new(Fill { after: None }),
         Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
+        Box::new(Recover { lake: Arc::clone(lake) }),
         Box::new(Check),
         Box::new(Sweep { lake: Arc::clone(lake) }),
     ];
@@ -114,6 +116,21 @@ impl Worker for Reap {
             Ok(progress(reaped))
         }
         .boxed()
+    }
+}
+
+/// Looks after endpoints that ail. Each process sees for itself how they are doing.
+struct Recover {
+    lake: Arc<Lake>,
+}
+
+impl Worker for Recover {
+    fn duty(&self) -> Duty {
+        Duty { name: "recover", topic: None, period: Duration::from_secs(5), single: false }
+    }
+
+    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async { Ok(progress(recover::step(catalog, &self.lake.stores).await?)) }.boxed()
     }
 }
 

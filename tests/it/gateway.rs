@@ -2,9 +2,12 @@
 //! wrong.
 
 mod datasets;
+mod from;
 mod reads;
+mod redirects;
 mod refusals;
 mod replicas;
+mod store;
 mod tools;
 mod uploads;
 mod world;

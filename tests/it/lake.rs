@@ -14,7 +14,8 @@ use dapple::model::endpoint::{EndpointKind, EndpointName};
 use dapple::model::id::RuleId;
 use dapple::model::rule::{Grouping, RuleState};
 use dapple::service::view::{
-    Members, NewDid, NewEndpoint, NewReplica, NewRule, NewScope, NewUpload, NewUploads, RuleView, UploadView,
+    Members, NewDid, NewEndpoint, NewReplica, NewRule, NewScope, NewSettings, NewUpload, NewUploads, RuleView,
+    UploadView,
 };
 use tempfile::TempDir;
 
@@ -72,6 +73,9 @@ impl TestLake {
             location: self.root(endpoint).display().to_string(),
             attributes: all,
             create: true,
+            settings: NewSettings::default(),
+            secret: None,
+            no_probe: false,
         };
         self.client.add_endpoint(&new).await.expect("an endpoint");
     }
@@ -164,13 +168,23 @@ impl TestLake {
 
     /// Waits until a rule is as wanted.
     pub(crate) async fn until_rule(&self, rule: RuleId, wanted: impl Fn(&RuleView) -> bool) -> RuleView {
+        self.until_within(PATIENCE, rule, wanted).await
+    }
+
+    /// Waits so long until a rule is as wanted.
+    pub(crate) async fn until_within(
+        &self,
+        patience: Duration,
+        rule: RuleId,
+        wanted: impl Fn(&RuleView) -> bool,
+    ) -> RuleView {
         let started = std::time::Instant::now();
         loop {
             let view = self.client.rule(rule).await.expect("the rule");
             if wanted(&view) {
                 return view;
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > patience {
                 let explained = self.client.explain_rule(rule).await;
                 panic!("the rule never became what it should: {view:#?}\n{explained:#?}");
             }

@@ -6,4 +6,6 @@
 mod engine_conformance;
 mod gateway;
 mod lake;
+mod peers;
+mod remote;
 mod storage_conformance;

@@ -45,3 +45,7 @@ macro_rules! keeps_promises {
 keeps_promises!(memory, crate::storage_conformance::world::World::memory());
 keeps_promises!(on_posix, crate::storage_conformance::world::World::posix());
 keeps_promises!(on_posix_without_openat2, crate::storage_conformance::world::World::posix_without_openat2());
+keeps_promises!(webdav_on_apache, crate::storage_conformance::world::World::webdav_on_apache().await);
+keeps_promises!(webdav_on_nginx, crate::storage_conformance::world::World::webdav_on_nginx().await);
+keeps_promises!(webdav_on_xrootd, crate::storage_conformance::world::World::webdav_on_xrootd().await);
+keeps_promises!(webdav_on_dav_server, crate::storage_conformance::world::World::webdav_on_dav_server().await);

@@ -145,7 +145,12 @@ impl Client {
         };
         let attributes = self.attributes().into_iter().collect();
         let said = format!("sets {attributes:?} on {}", endpoint.name);
-        dapple::service::endpoints::change(&self.ctx, endpoint.name, EndpointChange { attributes }).await?;
+        dapple::service::endpoints::change(
+            &self.ctx,
+            endpoint.name,
+            EndpointChange { attributes, ..EndpointChange::default() },
+        )
+        .await?;
         Ok(said)
     }
 

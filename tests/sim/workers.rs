@@ -10,6 +10,7 @@ use dapple::rules::{Progress, evaluate, expire, fill, fold, reconsider};
 use dapple::service::Lake;
 use dapple::transfers::claim::{Cursors, reap};
 use dapple::transfers::mover::drain;
+use dapple::transfers::recover;
 use futures::future::select;
 
 use crate::executor::Executor;
@@ -29,6 +30,7 @@ pub(crate) fn start(executor: &mut Executor, lake: &Arc<Lake>, log: &Log) {
     executor.spawn(mover(given()));
     executor.spawn(reviver(given()));
     executor.spawn(sweeper(given()));
+    executor.spawn(recoverer(given()));
 }
 
 type Given = (Arc<Lake>, Log);
@@ -111,6 +113,18 @@ async fn revive(lake: &Lake, seen: &mut u64) -> Result<Progress, CatalogError> {
     lake.catalog.wakes().wake(Topic::Rules);
     *seen = revision;
     Ok(progress)
+}
+
+/// Looks after endpoints that ail.
+async fn recoverer((lake, log): Given) {
+    loop {
+        match recover::step(&lake.catalog, &lake.stores).await {
+            Ok(0) => {}
+            Ok(count) => log.note(format!("{count} endpoints are well again")),
+            Err(error) => log.note(format!("recover failed: {error}")),
+        }
+        lake.catalog.clock().sleep(Duration::from_secs(5)).await;
+    }
 }
 
 /// Gives back what a process that is gone had, at the start and ever after.

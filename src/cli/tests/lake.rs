@@ -48,6 +48,8 @@ pub(crate) struct Inside {
     /// PUT URLs are good only if they carry this many announcements or more.
     pub(crate) stale_until: usize,
     pub(crate) announced: Vec<usize>,
+    /// The wishes for URLs.
+    pub(crate) minted: Vec<Value>,
     pub(crate) puts: usize,
     /// The `Range` of each download.
     pub(crate) ranges: Vec<Option<String>>,
@@ -221,6 +223,7 @@ async fn mint(State(lake): State<Lake>, Json(new): Json<Value>) -> Json<Value> {
     let did = new["did"].as_str().expect("a DID");
     let name = did.split_once(':').expect("a DID").1;
     let is_file = lake.inside().files.contains_key(name);
+    lake.inside().minted.push(new.clone());
     let url = if is_file { format!("/signed/{name}") } else { "/signed/".to_owned() };
     Json(json!({"url": url, "did": did, "expires_at": TIME}))
 }

@@ -10,7 +10,7 @@ use crate::cli::put::PutReport;
 use crate::cli::register::Sum;
 use crate::cli::screen::Row as _;
 use crate::service::view::{
-    ContentView, DidView, EndpointView, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
+    ContentView, DidView, EndpointView, FindingOfProbe, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
 };
 
 const HEAD: &str = "\
@@ -56,7 +56,7 @@ const MIDDLE: &str = "
 
 | variable | meaning |
 |---|---|
-| `DAPPLE_URL` | the server, unless `--url` says |
+| `DAPPLE_URL` | the server, unless `--server` says |
 | `DAPPLE_TOKEN` | the key for the server, unless `--token-file` says |
 | `DAPPLE_LOG` | how much is logged to stderr, such as `debug` |
 | `NO_COLOR` | no colours |
@@ -85,7 +85,8 @@ fn columns() -> String {
         ("`get`", GetReport::HEADERS),
         ("`ls` of a dataset or container", ContentView::HEADERS),
         ("`ls` of a scope, `did create`, `show`, `list`, `attach`, `detach`", DidView::HEADERS),
-        ("`endpoint add`, `list`, `show`, `set`", EndpointView::HEADERS),
+        ("`endpoint add`, `list`, `set`", EndpointView::HEADERS),
+        ("`endpoint probe`", FindingOfProbe::HEADERS),
         ("`scope add`, `list`", ScopeView::HEADERS),
         ("`replica list`, `declare-bad`", ReplicaView::HEADERS),
         ("`replica register`", Sum::HEADERS),

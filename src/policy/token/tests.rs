@@ -36,6 +36,8 @@ fn grant(methods: Methods, target: Target) -> Grant {
         expires_at: at(EXPIRES_AT),
         methods,
         target,
+        from: None,
+        mode: Mode::Stream,
         decision: DecisionId(42),
     }
 }
@@ -77,7 +79,8 @@ fn malformed(result: &Result<Grant, GrantError>) -> bool {
 
 #[test]
 fn a_grant_survives_its_journey() {
-    for grant in [object(), dataset(None), dataset(Some(17)), upload(did("s:ü \"quoted\""))] {
+    let narrowed = Grant { from: Some(EndpointId(u32::MAX)), mode: Mode::Redirect, ..object() };
+    for grant in [object(), narrowed, dataset(None), dataset(Some(17)), upload(did("s:ü \"quoted\""))] {
         let token = key().mint(&grant).expect("mints");
         assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
         assert_eq!(verifier().verify(&token, at(ISSUED_AT)), Ok(grant));
@@ -90,6 +93,20 @@ fn what_is_on_the_wire_is_pinned() {
     let header = jsonwebtoken::decode_header(&token).expect("readable");
     assert_eq!(header.kid, Some(key().key_id()));
     insta::assert_json_snapshot!(claims_of(&upload(did("s:n"))));
+}
+
+#[test]
+fn what_narrows_a_read_is_a_claim_and_else_none() {
+    let narrowed = Grant { from: Some(EndpointId(3)), mode: Mode::Redirect, ..dataset(None) };
+    let claims = claims_of(&narrowed);
+    assert_eq!((&claims["grant"]["from"], &claims["grant"]["mode"]), (&json!(3), &json!("redirect")));
+    // What dapple minted before there were these claims looks like this, and is still good.
+    let mut before = claims;
+    for claim in ["from", "mode"] {
+        before["grant"].as_object_mut().expect("object").remove(claim);
+    }
+    assert_eq!(before, claims_of(&dataset(None)));
+    assert_eq!(verifier().verify(&forge(&key().header, &before), at(ISSUED_AT)), Ok(dataset(None)));
 }
 
 #[test]
@@ -243,6 +260,7 @@ fn claims_that_are_missing_wrong_or_unknown_are_refused_though_signed() {
         refused(&claims, claim);
     }
     let object_target = good["grant"]["target"].clone();
+    let narrowed = claims_of(&Grant { from: Some(EndpointId(3)), mode: Mode::Redirect, ..object() });
     let changes = [
         ("/iss", json!("other")),
         ("/aud", json!("other")),
@@ -260,12 +278,16 @@ fn claims_that_are_missing_wrong_or_unknown_are_refused_though_signed() {
         ("/grant/methods", json!(["write"])),
         ("/grant/methods", json!(["read", "write"])),
         ("/grant/methods", json!(["delete"])),
+        ("/grant/from", json!("lisbon")),
+        ("/grant/from", json!(-1)),
+        ("/grant/mode", json!("proxy")),
+        ("/grant/mode", json!(null)),
         ("/grant/target", json!({"prefix": {"path": "/"}})),
         ("/grant/target", json!({})),
         ("/grant/target/object/did", json!("no-scope")),
     ];
     for (pointer, value) in changes {
-        let mut claims = good.clone();
+        let mut claims = narrowed.clone();
         *claims.pointer_mut(pointer).expect("there") = value.clone();
         refused(&claims, &format!("{pointer} = {value}"));
     }
@@ -287,7 +309,9 @@ fn grants_without_sense_and_tokens_beyond_the_limit_are_not_minted() {
     no_time.expires_at = no_time.not_before;
     // Each quote is escaped in JSON, so this name, though allowed, grows beyond the limit.
     let long = upload(did(&format!("s:{}", vec!["\"".repeat(200); 4].join("/"))));
-    for grant in [no_method, wrong_method, no_time, long] {
+    let read_from = Grant { from: Some(EndpointId(1)), ..upload(did("s:n")) };
+    let redirected = Grant { mode: Mode::Redirect, ..upload(did("s:n")) };
+    for grant in [no_method, wrong_method, no_time, long, read_from, redirected] {
         assert!(matches!(key().mint(&grant), Err(GrantError::Malformed { .. })), "{grant:?}");
     }
     let longest = vec!["x".repeat(200); 4].join("/");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dapple::model::account::AccountName;
 use dapple::model::id::{DecisionId, DidId, GrantId};
-use dapple::policy::grant::{Grant, Method, Methods, Target};
+use dapple::policy::grant::{Grant, Method, Methods, Mode, Target};
 use dapple::policy::token::SigningKey;
 
 use crate::gateway::world::{World, bytes_of, did, problem, refusal};
@@ -117,6 +117,8 @@ async fn a_grant_of_another_house_or_another_time_is_refused() {
         expires_at: now.after(Duration::from_mins(1)),
         methods: Methods::from_iter([Method::Read]),
         target: Target::Object { did: did("s:a"), id: DidId(1) },
+        from: None,
+        mode: Mode::Stream,
         decision: DecisionId(1),
     };
     let get = |token: String| world.get(&format!("{path}?grant={token}"));

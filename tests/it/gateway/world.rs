@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dapple::catalog::Catalog;
+use dapple::catalog::endpoints::{by_name, put as store_endpoint};
 use dapple::catalog::engine::memory::Memory;
 use dapple::clock::{Clock, SharedClock, SystemClock};
-use dapple::gateway;
 use dapple::model::account::AccountName;
 use dapple::model::checksum::{Algorithm, Checksum};
 use dapple::model::did::Did;
@@ -19,9 +19,14 @@ use dapple::model::scope::Scope;
 use dapple::model::time::Timestamp;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
-use dapple::service::view::{NewEndpoint, NewReplica, NewScope, NewUpload, NewUploads, NewUrl, UploadView};
+use dapple::service::view::{
+    NewEndpoint, NewReplica, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, UploadView,
+};
 use dapple::service::{Context, Lake, endpoints, replicas, scopes, uploads, urls};
+use dapple::storage::backend::Backend;
 use dapple::storage::registry::Registry;
+use dapple::{gateway, net};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -108,7 +113,7 @@ impl World {
         let world = Self {
             lake,
             ctx,
-            client: Client::builder().no_proxy().build().expect("a client"),
+            client: net::builder().no_proxy().redirect(Policy::default()).build().expect("a client"),
             address,
             clock,
             scratch: tempfile::tempdir().expect("a scratch directory"),
@@ -131,8 +136,27 @@ impl World {
             location,
             attributes: [].into(),
             create: true,
+            settings: NewSettings::default(),
+            secret: None,
+            no_probe: false,
         };
         endpoints::add(&self.ctx, new).await.expect("it is new");
+    }
+
+    /// Lets an endpoint take readers itself, or not, and has a backend serve it.
+    pub(super) async fn redirects(&self, name: &str, allowed: bool, backend: Option<Arc<dyn Backend>>) {
+        let name = EndpointName::parse(name).expect("a name");
+        let view = self.lake.catalog.view().await.expect("readable");
+        let mut endpoint = by_name(&view, &name).await.expect("readable").expect("it is there");
+        endpoint.settings.redirect = allowed;
+        if let Some(backend) = backend {
+            self.lake.stores.insert(endpoint.id, backend);
+        }
+        let changed = self.lake.catalog.transact(move |txn| {
+            let endpoint = endpoint.clone();
+            async move { store_endpoint(&txn, &endpoint).await }
+        });
+        changed.await.expect("writable");
     }
 
     /// The directory of a posix endpoint.
@@ -173,7 +197,11 @@ impl World {
 
     /// A URL that reads a file or dataset.
     pub(super) async fn url(&self, name: &str, expires_seconds: u64) -> String {
-        let new = NewUrl { did: did(name), expires_seconds };
+        self.wish(NewUrl { did: did(name), expires_seconds, from: None, redirect: false }).await
+    }
+
+    /// The URL that a wish is given.
+    pub(super) async fn wish(&self, new: NewUrl) -> String {
         urls::mint(&self.ctx, new).await.expect("it is there").url
     }
 

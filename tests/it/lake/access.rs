@@ -1,7 +1,7 @@
 //! Nothing is served to strangers.
 
 use dapple::model::endpoint::EndpointKind;
-use dapple::service::view::{NewEndpoint, RuleChange};
+use dapple::service::view::{NewEndpoint, NewSettings, RuleChange};
 use reqwest::{Method, StatusCode};
 
 use super::TestLake;
@@ -94,6 +94,9 @@ async fn an_endpoint_cannot_lie_where_another_or_the_lake_itself_does() {
             location: location.display().to_string(),
             attributes: [].into(),
             create: true,
+            settings: NewSettings::default(),
+            secret: None,
+            no_probe: false,
         };
         let problem = lake.client.add_endpoint(&new).await.expect_err("they overlap").problem();
         assert_eq!(problem.code, "endpoint-overlaps", "{}", location.display());

@@ -108,7 +108,10 @@ async fn a_rule_without_a_place_is_stuck_until_an_endpoint_matches() {
     let explained = lake.client.explain_rule(rule).await.expect("explained");
     assert_eq!(explained.problems[0].code, "expression-matches-nothing");
     assert!(explained.problems[0].help.iter().any(|help| help.contains("--attr country=FR")), "{explained:#?}");
-    let france = EndpointChange { attributes: BTreeMap::from([("country".to_owned(), Some("FR".to_owned()))]) };
+    let france = EndpointChange {
+        attributes: BTreeMap::from([("country".to_owned(), Some("FR".to_owned()))]),
+        ..EndpointChange::default()
+    };
     lake.client.change_endpoint(&name("y"), &france).await.expect("changed");
     lake.until(rule, RuleState::Ok).await;
     assert_eq!(tree(&lake.root("y")), tree(&lake.root("x")));

@@ -4,34 +4,72 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dapple::clock::SystemClock;
 use dapple::fault::Fault as _;
-use dapple::model::id::IntentId;
+use dapple::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
+use dapple::model::id::{EndpointId, IntentId};
+use dapple::model::probe::Probe;
+use dapple::model::time::Timestamp;
 use dapple::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use dapple::storage::layout::StoragePath;
 use dapple::storage::memory::Memory;
 use dapple::storage::posix::Posix;
+use dapple::storage::webdav::Webdav;
 use futures::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
+
+use crate::peers::apache::apache;
+use crate::peers::dav::Dav;
+use crate::peers::nginx::nginx;
+use crate::peers::xrootd::xrootd;
 
 /// A storage that nobody else uses.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn Backend>,
     scratch: Option<TempDir>,
+    /// Names that the store cannot hold.
+    pub(crate) cannot_hold: fn(&str) -> bool,
+    _dav: Option<Dav>,
 }
 
 impl World {
     pub(crate) fn memory() -> Self {
-        Self { store: Arc::new(Memory::new()), scratch: None }
+        Self::of(Arc::new(Memory::new()))
     }
 
     pub(crate) fn posix() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        Self { store: Arc::new(Posix::new(scratch.path().to_owned())), scratch: Some(scratch) }
+        let store = Arc::new(Posix::new(scratch.path().to_owned()));
+        Self { scratch: Some(scratch), ..Self::of(store) }
     }
 
     pub(crate) fn posix_without_openat2() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        Self { store: Arc::new(Posix::without_openat2(scratch.path().to_owned())), scratch: Some(scratch) }
+        let store = Arc::new(Posix::without_openat2(scratch.path().to_owned()));
+        Self { scratch: Some(scratch), ..Self::of(store) }
+    }
+
+    pub(crate) async fn webdav_on_apache() -> Self {
+        Self::of(fresh(&(apache().url() + "/open")).await)
+    }
+
+    pub(crate) async fn webdav_on_nginx() -> Self {
+        Self::of(fresh(&nginx().url()).await)
+    }
+
+    /// XRootD takes what follows a `?` for a query, however it is encoded.
+    pub(crate) async fn webdav_on_xrootd() -> Self {
+        Self { cannot_hold: |path| path.contains('?'), ..Self::of(fresh(&xrootd().url()).await) }
+    }
+
+    pub(crate) async fn webdav_on_dav_server() -> Self {
+        let dav = Dav::start().await;
+        let store = fresh(&dav.url).await;
+        Self { _dav: Some(dav), ..Self::of(store) }
+    }
+
+    fn of(store: Arc<dyn Backend>) -> Self {
+        Self { store, scratch: None, cannot_hold: |_| false, _dav: None }
     }
 
     /// The directory of a posix storage.
@@ -74,6 +112,31 @@ impl World {
             let left: Vec<_> = std::fs::read_dir(scratch.path()).expect("there").collect();
             assert!(left.is_empty(), "{left:?}");
         }
+    }
+}
+
+/// A collection that nobody else uses, probed.
+async fn fresh(url: &str) -> Arc<dyn Backend> {
+    let mut endpoint = endpoint(&format!("{url}/c{:x}", SystemClock::shared().random()));
+    let unprobed = Webdav::open(&endpoint, None).expect("a URL");
+    unprobed.create_root().await.expect("writable");
+    let findings = unprobed.probe().await.expect("writable");
+    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings });
+    Arc::new(Webdav::open(&endpoint, None).expect("a URL"))
+}
+
+/// A WebDAV endpoint.
+pub(crate) fn endpoint(location: &str) -> Endpoint {
+    Endpoint {
+        id: EndpointId(1),
+        name: EndpointName::parse("x").expect("valid"),
+        kind: EndpointKind::Webdav,
+        location: location.to_owned(),
+        settings: Settings::default(),
+        secret: None,
+        probe: None,
+        attributes: std::collections::BTreeMap::new(),
+        created_at: Timestamp::from_millis(0),
     }
 }
 

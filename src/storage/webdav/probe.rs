@@ -1,0 +1,247 @@
+//! Tries what a server can do, by the effect, and removes what it made.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
+use reqwest::header::HeaderValue;
+
+use crate::model::checksum::Algorithm;
+use crate::model::probe::{Feature, Finding};
+use crate::storage::backend::{ByteRange, Overwrite, Room, StorageError};
+use crate::storage::hash::Hasher;
+use crate::storage::layout::TEMPORARY_PREFIX;
+use crate::storage::webdav::Webdav;
+use crate::storage::webdav::feed::Feed;
+use crate::storage::webdav::look::Seen;
+use crate::storage::webdav::multistatus;
+use crate::storage::webdav::server::{Ask, Payload, Verb, faulty, refusal};
+use crate::storage::webdav::stage::put;
+
+const CONTENT: &[u8] = b"dapple looks at what this server can do; this object may be removed at any time";
+const OTHER: &[u8] = b"another object of dapple's, of another length";
+/// A PUT that is to break off: what it announces, and what it sends.
+const BROKEN_BYTES: u64 = 3 << 20;
+const SENT_CHUNKS: usize = 8;
+const SENT_CHUNK_BYTES: usize = 64 << 10;
+/// When to look for what a broken-off PUT left: a server may take a while to notice.
+const LOOKS: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(150), Duration::from_millis(300), Duration::from_millis(500)];
+
+/// Names a probe uses.
+struct Names {
+    one: String,
+    two: String,
+    copy: String,
+    broken: String,
+}
+
+impl Webdav {
+    /// A name that nobody else has.
+    pub(super) fn probe_name(&self) -> String {
+        format!("{TEMPORARY_PREFIX}probe-{:016x}", self.server.clock.random())
+    }
+
+    pub(super) async fn try_all(&self) -> Result<Vec<Finding>, StorageError> {
+        self.root_is_there().await?;
+        let name = self.probe_name();
+        let names = Names {
+            one: name.clone(),
+            two: format!("{name}-2"),
+            copy: format!("{name}-copy"),
+            broken: format!("{name}-broken"),
+        };
+        let findings = self.try_each(&names).await;
+        let mut left = None;
+        for name in [&names.one, &names.two, &names.copy, &names.broken] {
+            if let Err(error) = self.remove(name).await {
+                left = Some(error);
+            }
+        }
+        let mut findings = findings?;
+        left.map_or(Ok(()), Err)?;
+        findings.sort_by_key(|finding| finding.feature);
+        Ok(findings)
+    }
+
+    async fn try_each(&self, names: &Names) -> Result<Vec<Finding>, StorageError> {
+        self.write(&names.one, CONTENT).await?;
+        self.write(&names.two, OTHER).await?;
+        let mut findings = vec![self.try_range(&names.one).await, self.try_put(&names.one).await?];
+        self.write(&names.one, CONTENT).await?;
+        findings.push(self.try_move(names).await?);
+        self.write(&names.one, CONTENT).await?;
+        findings.push(self.try_broken(names).await?);
+        self.write(&names.one, CONTENT).await?;
+        findings.push(self.try_copy(names).await);
+        for (feature, algorithm) in [
+            (Feature::TellsAdler32, Algorithm::Adler32),
+            (Feature::TellsCrc32c, Algorithm::Crc32c),
+            (Feature::TellsMd5, Algorithm::Md5),
+        ] {
+            findings.push(self.try_digest(&names.one, feature, algorithm).await);
+        }
+        findings.push(self.try_room().await?);
+        Ok(findings)
+    }
+
+    /// Writes and reads back, which every server must be able to do.
+    async fn write(&self, name: &str, content: &'static [u8]) -> Result<(), StorageError> {
+        let status = self.put_bytes(name, content, None).await?;
+        if !(200..300).contains(&status) {
+            let status = reqwest::StatusCode::from_u16(status).expect("it came as one");
+            return Err(refusal(name, status));
+        }
+        let found = self.whole(name).await?;
+        if found == content {
+            Ok(())
+        } else {
+            Err(faulty(name, format!("it took {} bytes and gives {}", content.len(), found.len())))
+        }
+    }
+
+    async fn put_bytes(
+        &self,
+        name: &str,
+        content: &'static [u8],
+        condition: Option<&'static str>,
+    ) -> Result<u16, StorageError> {
+        let mut ask = put(self, name, Payload::Held(Bytes::from_static(content)), content.len() as u64);
+        if let Some(condition) = condition {
+            ask = ask.header("if-none-match", condition);
+        }
+        Ok(self.server.ask(ask).await?.status().as_u16())
+    }
+
+    async fn whole(&self, name: &str) -> Result<Vec<u8>, StorageError> {
+        let content = self.open_stream(name, None).await?;
+        let all: Vec<Bytes> = content.take(64).try_collect().await?;
+        Ok(all.concat())
+    }
+
+    async fn try_range(&self, name: &str) -> Finding {
+        let range = ByteRange { start: 7, end: 29 };
+        let mut ask = Ask::new(Verb::Get, self.server.address.object(name), name).header("range", "bytes=7-28");
+        ask.span = None;
+        let status = self.server.ask(ask).await.map(|response| response.status().as_u16());
+        let bytes = match self.open_stream(name, Some(range)).await {
+            Ok(content) => content.try_collect::<Vec<Bytes>>().await.map(|all| all.concat()),
+            Err(error) => Err(error),
+        };
+        match (status, bytes) {
+            (Ok(206), Ok(bytes)) if bytes == CONTENT[7..29] => finding(Feature::RangedRead, true, "206"),
+            (Ok(206), _) => finding(Feature::RangedRead, false, "206, other bytes"),
+            (Ok(status), _) => finding(Feature::RangedRead, false, &status.to_string()),
+            (Err(error), _) => finding(Feature::RangedRead, false, &error.to_string()),
+        }
+    }
+
+    async fn try_put(&self, name: &str) -> Result<Finding, StorageError> {
+        let status = self.put_bytes(name, OTHER, Some("*")).await?;
+        let is_unchanged = self.whole(name).await? == CONTENT;
+        let seen = format!("{status}, {}", if is_unchanged { "unchanged" } else { "replaced it" });
+        Ok(finding(Feature::PutRefusesToReplace, status == 412 && is_unchanged, &seen))
+    }
+
+    async fn try_move(&self, names: &Names) -> Result<Finding, StorageError> {
+        let destination = self.server.address.destination(&names.one, self.destination_style(&names.one).await?);
+        let destination = HeaderValue::from_bytes(&destination).expect("the root's own name can be a header");
+        let outcome = self.relocate(&names.two, &names.one, destination, Overwrite::Refuse).await;
+        let is_unchanged = self.whole(&names.one).await? == CONTENT;
+        let stays = self.server.look(&names.two).await? == Seen::Object(OTHER.len() as u64);
+        let refuses = matches!(outcome, Err(StorageError::Exists { .. }));
+        let said = match &outcome {
+            Ok(()) => "it agreed".to_owned(),
+            Err(StorageError::Exists { .. }) => "412".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let seen = format!("{said}, {}", if is_unchanged && stays { "unchanged" } else { "replaced it" });
+        Ok(finding(Feature::MoveRefusesToReplace, refuses && is_unchanged && stays, &seen))
+    }
+
+    /// Breaks off a PUT to a new name, and one to a name that is taken.
+    async fn try_broken(&self, names: &Names) -> Result<Finding, StorageError> {
+        self.break_off(&names.broken).await;
+        self.break_off(&names.one).await;
+        for pause in LOOKS {
+            self.server.wait(pause).await;
+            if let Seen::Object(bytes) = self.server.look(&names.broken).await? {
+                return Ok(finding(Feature::WholePut, false, &format!("{bytes} bytes were left")));
+            }
+            if self.server.look(&names.one).await? != Seen::Object(CONTENT.len() as u64) {
+                return Ok(finding(Feature::WholePut, false, "what had the name was spoilt"));
+            }
+        }
+        let is_unchanged = self.whole(&names.one).await? == CONTENT;
+        let seen = if is_unchanged { "nothing was left" } else { "what had the name was spoilt" };
+        Ok(finding(Feature::WholePut, is_unchanged, seen))
+    }
+
+    async fn break_off(&self, name: &str) {
+        let chunk = Bytes::from_static(&[b'x'; SENT_CHUNK_BYTES]);
+        let chunks = (0..SENT_CHUNKS).map(move |_| Ok(chunk.clone()));
+        let broken = StorageError::Unavailable { path: name.to_owned(), what: "broken off on purpose".to_owned() };
+        let clock = self.server.clock.clone();
+        // The pause lets what was sent reach the server before the connection is cut.
+        let end = stream::once(async move {
+            clock.sleep(Duration::from_millis(100)).await;
+            Err(broken)
+        });
+        let feed = Feed::new(name, BROKEN_BYTES, stream::iter(chunks).chain(end).boxed());
+        // It cannot succeed; what it does is looked at.
+        let _ = self.server.ask(put(self, name, Payload::Fed(feed), BROKEN_BYTES)).await;
+    }
+
+    async fn try_copy(&self, names: &Names) -> Finding {
+        let bytes = CONTENT.len() as u64;
+        match self.copy(self, &names.one, &names.copy, bytes).await {
+            Ok(false) => finding(Feature::ServerCopy, false, "it does not copy"),
+            Err(error) => finding(Feature::ServerCopy, false, &error.to_string()),
+            Ok(true) => match self.whole(&names.copy).await {
+                Ok(found) if found == CONTENT => finding(Feature::ServerCopy, true, "the same bytes"),
+                Ok(found) => finding(Feature::ServerCopy, false, &format!("{} of {bytes} bytes", found.len())),
+                Err(error) => finding(Feature::ServerCopy, false, &error.to_string()),
+            },
+        }
+    }
+
+    async fn try_digest(&self, name: &str, feature: Feature, algorithm: Algorithm) -> Finding {
+        let mut hasher = Hasher::new(&[algorithm]);
+        hasher.update(CONTENT);
+        let hashed = hasher.finish();
+        let expected = hashed.checksum(algorithm).expect("it was asked for");
+        match self.server.info(name, CONTENT.len() as u64, Some(algorithm)).await {
+            Err(error) => finding(feature, false, &error.to_string()),
+            Ok(info) if info.checksums.contains(expected) => finding(feature, true, "the right one"),
+            Ok(info) => match info.checksums.first() {
+                Some(other) => finding(feature, false, &format!("it told {other}")),
+                None => finding(feature, false, "none was told"),
+            },
+        }
+    }
+
+    async fn try_room(&self) -> Result<Finding, StorageError> {
+        Ok(match self.quota().await? {
+            Some(room) => {
+                let seen = format!("{} of {} bytes are free", room.free_bytes, room.total_bytes);
+                finding(Feature::Room, true, &seen)
+            }
+            None => finding(Feature::Room, false, "no quota was told"),
+        })
+    }
+
+    /// The quota of the root collection, as RFC 4331 has it.
+    pub(super) async fn quota(&self) -> Result<Option<Room>, StorageError> {
+        let facts = self.server.facts("", multistatus::ROOM_QUESTION).await?;
+        let Some(facts) = facts else { return Err(self.absent("").await) };
+        Ok(facts.available_bytes.map(|free_bytes| Room {
+            total_bytes: free_bytes.saturating_add(facts.used_bytes.unwrap_or(0)),
+            free_bytes,
+        }))
+    }
+}
+
+fn finding(feature: Feature, holds: bool, seen: &str) -> Finding {
+    Finding { feature, holds, seen: seen.to_owned() }
+}

@@ -1,0 +1,82 @@
+//! Finds out how a server takes names that have to be encoded.
+//!
+//! XRootD 5.5 decodes no Destination header and encodes no href: moved to `a%20b`, an object is
+//! called `a%20b`. So before the first such name is moved to, one is tried out; and of an href that
+//! reads in two ways, the server is asked which one it knows.
+
+use crate::storage::backend::{Overwrite, StorageError};
+use crate::storage::webdav::Webdav;
+use crate::storage::webdav::address::{Style, is_plain};
+use crate::storage::webdav::look::Seen;
+use crate::storage::webdav::server::{Ask, Payload, Verb, refusal};
+
+impl Webdav {
+    /// How a Destination header has to name a path; tried out once, when it matters.
+    pub(super) async fn destination_style(&self, path: &str) -> Result<Style, StorageError> {
+        let whole = self.server.address.destination(path, Style::Literal);
+        if is_plain(path) && self.server.address.destination(path, Style::Encoded) == whole {
+            return Ok(Style::Encoded);
+        }
+        self.destinations.get_or_try_init(|| self.try_destination()).await.copied()
+    }
+
+    /// Refuses names that the server would take for others.
+    pub(super) async fn holds_name(&self, path: &str) -> Result<(), StorageError> {
+        let is_risky = |c: char| c == '?' || c.is_control();
+        if path.contains(is_risky) && self.destination_style(path).await? == Style::Literal {
+            let why = "the server cannot be told of `?` and control characters in a name".to_owned();
+            return Err(StorageError::Outside { path: path.to_owned(), why });
+        }
+        Ok(())
+    }
+
+    /// How hrefs are written, judged by one with a `%` in it; `None` if it reads neither way.
+    pub(super) async fn href_style(&self, href: &str) -> Result<Option<Style>, StorageError> {
+        if let Some(style) = self.hrefs.get() {
+            return Ok(Some(*style));
+        }
+        for style in [Style::Encoded, Style::Literal] {
+            let Some(path) = self.server.address.below(href, style) else { continue };
+            match self.server.look(&path).await {
+                Ok(Seen::Object(_) | Seen::Collection) => {
+                    let known = self.hrefs.get_or_init(|| std::future::ready(style)).await;
+                    return Ok(Some(*known));
+                }
+                Ok(Seen::Nothing) | Err(StorageError::Outside { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn try_destination(&self) -> Result<Style, StorageError> {
+        let name = self.probe_name();
+        let (from, to, mistaken) = (format!("{name}-from"), format!("{name}-to %41"), format!("{name}-to%20%2541"));
+        let mut ask = Ask::new(Verb::Put, self.server.address.object(&from), &from);
+        ask.payload = Payload::Held(bytes::Bytes::from_static(b"?"));
+        let response = self.server.ask(ask).await?;
+        if !response.status().is_success() {
+            return Err(refusal(&from, response.status()));
+        }
+        let encoded = self.server.address.destination(&to, Style::Encoded);
+        let encoded = reqwest::header::HeaderValue::from_bytes(&encoded).expect("it is ASCII");
+        let moved = self.relocate(&from, &to, encoded, Overwrite::Refuse).await;
+        let there = match moved {
+            Ok(()) => self.server.look(&to).await,
+            Err(error) => Err(error),
+        };
+        let mut mistaken_is_there = false;
+        for left in [&from, &to, &mistaken] {
+            let was_there = self.remove(left).await.unwrap_or(false);
+            mistaken_is_there |= was_there && left == &mistaken;
+        }
+        match there? {
+            Seen::Object(_) => Ok(Style::Encoded),
+            Seen::Nothing if mistaken_is_there => Ok(Style::Literal),
+            _ => Err(StorageError::Faulty {
+                path: to,
+                what: "what was moved there is neither there nor elsewhere".to_owned(),
+            }),
+        }
+    }
+}

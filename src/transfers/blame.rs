@@ -1,0 +1,111 @@
+//! Whose fault a failure was, and what it means for the transfer.
+
+use crate::model::endpoint::{Endpoint, EndpointName};
+use crate::model::stuck::StuckReason;
+use crate::storage::backend::{Backend, StorageError};
+use crate::transfers::job::{Job, Source};
+
+/// Why one try with one source failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Another source may do better.
+    AtSource(Trouble),
+    /// No source would help.
+    AtDestination(Trouble),
+}
+
+/// What went wrong.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// As rules tell it.
+    pub(super) reason: StuckReason,
+    /// Whether it may pass by itself.
+    pub(super) passing: bool,
+    /// What the endpoint said, if it is the endpoint that ails and not this one file.
+    pub(super) ailing: Option<String>,
+}
+
+impl Trouble {
+    fn of_file(reason: StuckReason, passing: bool) -> Self {
+        Self { reason, passing, ailing: None }
+    }
+
+    fn of_endpoint(reason: StuckReason, passing: bool, said: impl ToString) -> Self {
+        Self { reason, passing, ailing: Some(said.to_string()) }
+    }
+
+    /// The endpoint did not answer in time.
+    pub(super) fn silence(endpoint: &EndpointName, what: &str) -> Self {
+        Self::of_endpoint(StuckReason::EndpointUnreachable { endpoint: endpoint.clone() }, true, what)
+    }
+}
+
+/// A source failed.
+pub(super) fn at_source(source: &Source, error: &StorageError) -> Failure {
+    let endpoint = source.endpoint.name.clone();
+    Failure::AtSource(match error {
+        StorageError::NotFound { .. } | StorageError::Outside { .. } => {
+            Trouble::of_file(StuckReason::SourceMissing { endpoint }, false)
+        }
+        StorageError::Denied { .. } | StorageError::Locked { .. } => {
+            Trouble::of_endpoint(StuckReason::EndpointDenies { endpoint }, false, error)
+        }
+        StorageError::WrongLength { expected, found, .. } => {
+            let (expected, found) = (format!("{expected} bytes"), format!("{found} bytes"));
+            Trouble::of_file(StuckReason::ChecksumMismatch { source: endpoint, expected, found }, true)
+        }
+        StorageError::Faulty { what, .. } => {
+            Trouble::of_endpoint(StuckReason::EndpointFaulty { endpoint, said: what.clone() }, true, error)
+        }
+        _ => Trouble::of_endpoint(StuckReason::SourceUnreachable { endpoint }, true, error),
+    })
+}
+
+/// The destination failed.
+pub(super) fn at_destination(destination: &Endpoint, error: &StorageError) -> Failure {
+    let reason = reason(destination, error);
+    Failure::AtDestination(match error {
+        StorageError::Outside { .. } => Trouble::of_file(reason, false),
+        StorageError::Denied { .. } | StorageError::Locked { .. } | StorageError::Full { .. } => {
+            Trouble::of_endpoint(reason, false, error)
+        }
+        _ => Trouble::of_endpoint(reason, true, error),
+    })
+}
+
+/// Why an endpoint that failed so gets no files.
+pub(super) fn reason(destination: &Endpoint, error: &StorageError) -> StuckReason {
+    let endpoint = destination.name.clone();
+    match error {
+        StorageError::Denied { .. } | StorageError::Locked { .. } => StuckReason::EndpointDenies { endpoint },
+        StorageError::Full { .. } => StuckReason::EndpointFull { endpoint },
+        StorageError::Outside { .. } => StuckReason::PathOccupied { endpoint },
+        StorageError::Faulty { what, .. } => StuckReason::EndpointFaulty { endpoint, said: what.clone() },
+        _ => StuckReason::EndpointUnreachable { endpoint },
+    }
+}
+
+/// Other bytes than those that were registered came from a source.
+pub(super) fn wrong_bytes(source: &Source, expected: &impl ToString, found: &impl ToString) -> Failure {
+    let (expected, found) = (expected.to_string(), found.to_string());
+    let reason = StuckReason::ChecksumMismatch { source: source.endpoint.name.clone(), expected, found };
+    // It may have been the way rather than the source: a few tries are due.
+    Failure::AtSource(Trouble::of_file(reason, true))
+}
+
+/// Bytes that are not this file's lie under its name.
+pub(super) fn occupied(destination: &Endpoint) -> Failure {
+    Failure::AtDestination(Trouble::of_file(StuckReason::PathOccupied { endpoint: destination.name.clone() }, false))
+}
+
+/// A copy between two stores failed: asks the source whether it was its fault.
+pub(super) async fn of_copy(job: &Job, source: &Source, origin: &dyn Backend, error: &StorageError) -> Failure {
+    match origin.stat(&source.path).await {
+        Err(at_origin) => at_source(source, &at_origin),
+        Ok(info) if info.bytes != job.bytes => {
+            let path = source.path.to_string();
+            at_source(source, &StorageError::WrongLength { path, expected: job.bytes, found: info.bytes })
+        }
+        Ok(_) => at_destination(&job.destination, error),
+    }
+}

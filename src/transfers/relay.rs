@@ -1,0 +1,103 @@
+//! Streams a file through this process, hashing it on the way, in bounded memory.
+
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt as _;
+
+use crate::model::checksum::Checksum;
+use crate::storage::ahead::read_ahead;
+use crate::storage::arrival::Sent;
+use crate::storage::backend::{Backend, ByteStream, StorageError};
+use crate::storage::hash::hashing;
+use crate::transfers::blame::{Failure, Trouble, at_destination, at_source};
+use crate::transfers::execute::Tools;
+use crate::transfers::job::{Job, Source};
+use crate::transfers::stall::{Side, watched};
+use crate::transfers::verify::{algorithms, compare};
+
+/// From this length on a file has to wait for a lane: it takes tens of MiB of memory on its way.
+const LARGE_BYTES_MIN: u64 = 32 << 20;
+
+/// Stages a source's bytes at the destination and compares them with what is registered. Returns
+/// the checksums that were computed, those included that the destination tells.
+pub(super) async fn relay(
+    job: &Job,
+    source: &Source,
+    origin: &Arc<dyn Backend>,
+    destination: &dyn Backend,
+    tools: &Tools,
+) -> Result<Vec<Checksum>, Failure> {
+    let lanes = tools.stores.lanes();
+    let _lane =
+        if job.bytes >= LARGE_BYTES_MIN { Some(lanes.acquire().await.expect("lanes are never closed")) } else { None };
+    let content = open(job, source, origin, tools).await.map_err(|error| at_source(source, &error))?;
+    let (content, fault) = overheard(content);
+    let told = destination.tells();
+    let (content, hashed) = hashing(content, &[&algorithms(&job.checksums)[..], &told].concat());
+    let (content, watch) = watched(content);
+    let staging = destination.stage(&job.path, job.intent, job.bytes, content);
+    let staged = match watch.guard(&tools.clock, staging).await {
+        Ok(staged) => staged,
+        Err(Side::Source) => {
+            let trouble = StorageError::Unavailable {
+                path: source.path.to_string(),
+                what: "it was asked for bytes and gave none for a minute".to_owned(),
+            };
+            return Err(at_source(source, &trouble));
+        }
+        Err(Side::Destination) => {
+            let trouble = Trouble::silence(&job.destination.name, "it took no bytes for a minute");
+            return Err(Failure::AtDestination(trouble));
+        }
+    };
+    let heard = fault.lock().expect("nothing panics while holding it").take();
+    let staged = staged.map_err(|error| accuse(job, source, heard, &error))?;
+    let computed = hashed.finish().checksums;
+    compare(job, source, &computed)?;
+    let sent = Sent { bytes: job.bytes, checksums: &computed };
+    let agreed = sent.compare(job.path.as_str(), staged.bytes, &staged.checksums);
+    agreed.map_err(|error| at_destination(&job.destination, &error))?;
+    Ok(computed)
+}
+
+async fn open(
+    job: &Job,
+    source: &Source,
+    origin: &Arc<dyn Backend>,
+    tools: &Tools,
+) -> Result<ByteStream, StorageError> {
+    match origin.range_bytes() {
+        Some(range_bytes) if job.bytes >= LARGE_BYTES_MIN && range_bytes < job.bytes => {
+            let (origin, path) = (Arc::clone(origin), source.path.clone());
+            // Ranges would not show that the object is longer than it should be.
+            let found = origin.stat(&path).await?.bytes;
+            if found != job.bytes {
+                return Err(StorageError::WrongLength { path: path.to_string(), expected: job.bytes, found });
+            }
+            Ok(read_ahead(origin, path, job.bytes, range_bytes, tools.clock.clone()))
+        }
+        _ => origin.read(&source.path, None).await,
+    }
+}
+
+type Heard = Arc<Mutex<Option<StorageError>>>;
+
+/// The same bytes; an error among them is kept, for telling afterwards whose it was.
+fn overheard(content: ByteStream) -> (ByteStream, Heard) {
+    let heard = Heard::default();
+    let ear = Arc::clone(&heard);
+    let content = content.inspect(move |chunk| {
+        if let Err(error) = chunk {
+            *ear.lock().expect("nothing panics while holding it") = Some(error.clone());
+        }
+    });
+    (content.boxed(), heard)
+}
+
+fn accuse(job: &Job, source: &Source, heard: Option<StorageError>, error: &StorageError) -> Failure {
+    match (heard, error) {
+        (Some(error), _) => at_source(source, &error),
+        (None, StorageError::WrongLength { .. }) => at_source(source, error),
+        (None, _) => at_destination(&job.destination, error),
+    }
+}
