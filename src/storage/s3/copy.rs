@@ -88,7 +88,8 @@ pub(super) fn source_name(bucket: &str, key: &str) -> String {
 async fn begin(bucket: &Bucket, key: &str) -> Result<String, StorageError> {
     let request = bucket.sdk.create_multipart_upload().bucket(&bucket.site.bucket).key(key);
     let created = request.send().await.map_err(|error| bucket.fault(key, error))?;
-    let nameless = || StorageError::Faulty { path: key.to_owned(), what: "it began an upload without an id".to_owned() };
+    let nameless =
+        || StorageError::Faulty { path: key.to_owned(), what: "it began an upload without an id".to_owned() };
     created.upload_id().map(ToOwned::to_owned).ok_or_else(nameless)
 }
 

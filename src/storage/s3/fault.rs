@@ -64,7 +64,9 @@ impl Refusal {
             | (_, 401 | 403) => StorageError::Denied { path },
             (_, 404) => StorageError::NotFound { path },
             ("SlowDown" | "RequestTimeout" | "OperationAborted" | "ConditionalRequestConflict", _)
-            | (_, 408 | 409 | 429 | 500 | 502..=506 | 508..) => StorageError::Unavailable { path, what: self.sentence() },
+            | (_, 408 | 409 | 429 | 500 | 502..=506 | 508..) => {
+                StorageError::Unavailable { path, what: self.sentence() }
+            }
             _ => StorageError::Faulty { path, what: self.sentence() },
         }
     }

@@ -94,7 +94,8 @@ pub(super) async fn create(bucket: &Bucket, key: &str) -> Result<String, Storage
         request = request.checksum_algorithm(ChecksumAlgorithm::Crc32C).checksum_type(ChecksumType::FullObject);
     }
     let created = request.send().await.map_err(|error| bucket.fault(key, error))?;
-    let nameless = || StorageError::Faulty { path: key.to_owned(), what: "it began an upload without an id".to_owned() };
+    let nameless =
+        || StorageError::Faulty { path: key.to_owned(), what: "it began an upload without an id".to_owned() };
     created.upload_id().map(ToOwned::to_owned).ok_or_else(nameless)
 }
 
@@ -128,11 +129,7 @@ async fn find(bucket: &Bucket, key: &str, intent: IntentId) -> Result<Option<Vec
 }
 
 /// The parts of an upload; none if it is not there or cannot be looked into.
-pub(super) async fn parts(
-    bucket: &Bucket,
-    key: &str,
-    id: &str,
-) -> Result<HashMap<i32, (u64, String)>, StorageError> {
+pub(super) async fn parts(bucket: &Bucket, key: &str, id: &str) -> Result<HashMap<i32, (u64, String)>, StorageError> {
     let mut parts = HashMap::new();
     let mut marker = None;
     loop {

@@ -49,13 +49,7 @@ pub(super) async fn publish(
     Ok(())
 }
 
-async fn put(
-    bucket: &Bucket,
-    path: &str,
-    key: &str,
-    held: Held,
-    overwrite: Overwrite,
-) -> Result<(), StorageError> {
+async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Overwrite) -> Result<(), StorageError> {
     let condition = condition(bucket, overwrite, Feature::PutRefusesToReplace);
     let request = bucket.sdk.put_object().bucket(&bucket.site.bucket).key(key).set_if_none_match(condition);
     let request = request

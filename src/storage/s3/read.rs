@@ -54,11 +54,7 @@ pub(super) async fn read(
 }
 
 /// Reads what is under a key, or a range that lies within it.
-pub(super) async fn read_key(
-    bucket: &Bucket,
-    key: &str,
-    range: Option<ByteRange>,
-) -> Result<ByteStream, StorageError> {
+pub(super) async fn read_key(bucket: &Bucket, key: &str, range: Option<ByteRange>) -> Result<ByteStream, StorageError> {
     Ok(chunks(bucket, key, get(bucket, key, key, range, None).await?))
 }
 
@@ -124,7 +120,5 @@ fn chunks(bucket: &Bucket, path: &str, result: GetResult) -> ByteStream {
 
 /// A chunk in pieces that are not too long.
 pub(super) fn pieces(mut chunk: Bytes) -> impl Iterator<Item = Bytes> + Send {
-    std::iter::from_fn(move || {
-        (!chunk.is_empty()).then(|| chunk.split_to(chunk.len().min(CHUNK_BYTES_MAX)))
-    })
+    std::iter::from_fn(move || (!chunk.is_empty()).then(|| chunk.split_to(chunk.len().min(CHUNK_BYTES_MAX))))
 }

@@ -86,11 +86,7 @@ impl Sender {
         }
     }
 
-    async fn within<T>(
-        &self,
-        span: Duration,
-        sending: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+    async fn within<T>(&self, span: Duration, sending: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         match select(std::pin::pin!(sending), self.clock.sleep(span)).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => {

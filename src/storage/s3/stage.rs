@@ -87,9 +87,7 @@ async fn upload(
 }
 
 async fn send_all(bucket: &Bucket, key: &str, begun: &Begun, cutter: Cutter) -> Result<Vec<Sent>, StorageError> {
-    let parts = stream::try_unfold(cutter, |mut cutter| async {
-        Ok(cutter.next().await?.map(|part| (part, cutter)))
-    });
+    let parts = stream::try_unfold(cutter, |mut cutter| async { Ok(cutter.next().await?.map(|part| (part, cutter))) });
     let sending = parts.map_ok(|part| send(bucket, key, begun, part)).try_buffer_unordered(PARTS_AT_ONCE);
     let mut sent: Vec<Sent> = sending.try_collect().await?;
     sent.sort_by_key(|sent| sent.number);
@@ -97,12 +95,8 @@ async fn send_all(bucket: &Bucket, key: &str, begun: &Begun, cutter: Cutter) -> 
 }
 
 async fn send(bucket: &Bucket, key: &str, begun: &Begun, part: Part) -> Result<Sent, StorageError> {
-    let sent = |etag: String| Sent {
-        number: part.number,
-        etag,
-        crc32c: part.print.crc32c,
-        crc32c_so_far: part.crc32c_so_far,
-    };
+    let sent =
+        |etag: String| Sent { number: part.number, etag, crc32c: part.print.crc32c, crc32c_so_far: part.crc32c_so_far };
     if let Some(etag) = known(&begun.parts, &part) {
         return Ok(sent(etag));
     }

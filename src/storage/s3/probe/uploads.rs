@@ -37,7 +37,8 @@ impl Trial<'_> {
 
     pub(super) async fn copies(&self) -> Result<Seen, StorageError> {
         let (site, key) = (&self.bucket.site, self.key(COPY));
-        let begun = self.answer(self.bucket.sdk.create_multipart_upload().bucket(&site.bucket).key(&key).send().await)?;
+        let begun =
+            self.answer(self.bucket.sdk.create_multipart_upload().bucket(&site.bucket).key(&key).send().await)?;
         let id = match begun {
             Ok(begun) => begun.upload_id().unwrap_or_default().to_owned(),
             Err(refusal) => return Ok((false, refusal.told())),
@@ -85,7 +86,8 @@ impl Trial<'_> {
     /// Begins an upload with one part; gives its id and the part's ETag.
     async fn begin(&self, name: &str, content: &[u8]) -> Result<Result<(String, String), Refusal>, StorageError> {
         let (site, key) = (&self.bucket.site, self.key(name));
-        let begun = self.answer(self.bucket.sdk.create_multipart_upload().bucket(&site.bucket).key(&key).send().await)?;
+        let begun =
+            self.answer(self.bucket.sdk.create_multipart_upload().bucket(&site.bucket).key(&key).send().await)?;
         let id = match begun {
             Ok(begun) => begun.upload_id().unwrap_or_default().to_owned(),
             Err(refusal) => return Ok(Err(refusal)),
