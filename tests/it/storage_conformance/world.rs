@@ -87,14 +87,21 @@ impl World {
         let s3s = S3s::start().await;
         let bucket = Bucket::fresh(&s3s.url, s3s::PAIR).probed().await;
         let store = Arc::new(bucket.open());
-        let (name_bytes_max, _s3s) = (100, Some(s3s));
-        Self { has_temporary_names: false, must_copy: true, name_bytes_max, _s3s, ..Self::of(store) }
+        let name_bytes_max = 100;
+        Self { has_temporary_names: false, must_copy: true, name_bytes_max, _s3s: Some(s3s), ..Self::of(store) }
     }
 
     fn of(store: Arc<dyn Backend>) -> Self {
-        let (scratch, _dav, _s3s) = (None, None, None);
-        let (cannot_hold, name_bytes_max) = (|_: &str| false, usize::MAX);
-        Self { store, scratch, cannot_hold, name_bytes_max, has_temporary_names: true, must_copy: false, _dav, _s3s }
+        Self {
+            store,
+            scratch: None,
+            cannot_hold: |_| false,
+            name_bytes_max: usize::MAX,
+            has_temporary_names: true,
+            must_copy: false,
+            _dav: None,
+            _s3s: None,
+        }
     }
 
     /// The directory of a posix storage.
