@@ -74,7 +74,7 @@ async fn a_probe_says_what_radosgw_does_by_its_effects() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_upload_is_gone_on_with_by_the_parts_that_are_there() {
-    let bucket = Bucket::on_radosgw().probed().await;
+    let bucket = Bucket::on_radosgw().known().await;
     let counting = Counting::before(radosgw().port, "partNumber=").await;
     let content = pattern(5 * PART + 17);
     let by_proxy = bucket.by(&counting.url);
@@ -91,7 +91,7 @@ async fn a_dropped_upload_is_gone_on_with_by_the_parts_that_are_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_of_other_bytes_are_sent_again() {
-    let bucket = Bucket::on_radosgw().probed().await;
+    let bucket = Bucket::on_radosgw().known().await;
     let counting = Counting::before(radosgw().port, "partNumber=").await;
     let by_proxy = bucket.by(&counting.url);
     let mut content = pattern(3 * PART + 17);
@@ -107,7 +107,7 @@ async fn parts_of_other_bytes_are_sent_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn discarding_ends_left_uploads_but_not_those_of_others() {
-    let bucket = Bucket::on_radosgw().probed().await;
+    let bucket = Bucket::on_radosgw().known().await;
     let counting = Counting::before(radosgw().port, "partNumber=").await;
     let by_proxy = bucket.by(&counting.url);
     let content = pattern(2 * PART + 17);
@@ -137,7 +137,7 @@ async fn discarding_ends_left_uploads_but_not_those_of_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_are_not_shown_before_they_are_published() {
-    let store = Bucket::on_radosgw().probed().await.open();
+    let store = Bucket::on_radosgw().known().await.open();
     let content = pattern(PART + 1);
     store.stage(&path("a"), PUT, content.len() as u64, chunks(&content, MIB)).await.expect("room");
     let error = store.read_staged(&path("a"), PUT).await.err().expect("nothing can be shown");
@@ -146,7 +146,7 @@ async fn parts_are_not_shown_before_they_are_published() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_a_source_that_changed_is_refused() {
-    let store = Bucket::on_radosgw().probed().await.open();
+    let store = Bucket::on_radosgw().known().await.open();
     put(&store, "from", &pattern(PART + 9)).await;
     let short = store.stage_copy(&path("to"), PUT, 9 << 20, &store, &path("from")).await;
     assert_eq!(code(short), "storage-wrong-length");
@@ -159,7 +159,7 @@ async fn a_copy_of_a_source_that_changed_is_refused() {
     put(&store, "from", &pattern(PART + 8)).await;
     assert_eq!(code(store.read_staged(&path("to"), PUT).await), "storage-faulty");
 
-    let elsewhere = Bucket::on_radosgw().probed().await.open();
+    let elsewhere = Bucket::on_radosgw().known().await.open();
     let copied = elsewhere.stage_copy(&path("x"), PUT, (PART + 8) as u64, &store, &path("from")).await;
     assert!(copied.expect("both are there").is_some(), "buckets of one server");
     elsewhere.publish(&path("x"), PUT, Overwrite::Refuse).await.expect("free");
@@ -168,7 +168,7 @@ async fn a_copy_of_a_source_that_changed_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signed_urls_do_one_thing_to_one_object_for_anybody_and_for_a_while() {
-    let bucket = Bucket::on_radosgw().probed().await;
+    let bucket = Bucket::on_radosgw().known().await;
     let store = bucket.open();
     put(&store, "a ü+%41", b"content").await;
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -204,7 +204,7 @@ async fn signed_urls_do_one_thing_to_one_object_for_anybody_and_for_a_while() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_are_told_apart() {
-    let bucket = Bucket::on_radosgw().probed().await;
+    let bucket = Bucket::on_radosgw().known().await;
     let stat = async |bucket: &Bucket| code(bucket.open().stat(&path("a")).await);
     assert_eq!(stat(&bucket).await, "storage-not-found");
     assert_eq!(stat(&Bucket::on_radosgw()).await, "storage-no-root");
@@ -246,7 +246,7 @@ async fn a_reached_quota_is_a_full_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_of_an_own_authority_is_trusted_only_with_its_certificate() {
-    let bucket = Bucket::on_radosgw().probed().await;
+    let bucket = Bucket::on_radosgw().known().await;
     put(&bucket.open(), "a", b"content").await;
     let mut sealed = bucket.by(&radosgw().tls_url());
     let error = sealed.open().stat(&path("a")).await.expect_err("nobody vouches for it");
@@ -265,7 +265,7 @@ async fn a_store_of_an_own_authority_is_trusted_only_with_its_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_memory_cannot_hold_goes_as_an_upload() {
-    let store = Bucket::on_radosgw().probed().await.open();
+    let store = Bucket::on_radosgw().known().await.open();
     let content = pattern(PART);
     for number in 0..9 {
         let name = format!("a/{number}");
@@ -282,7 +282,7 @@ async fn what_memory_cannot_hold_goes_as_an_upload() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_no_path_of_ours_has_are_listed_as_they_are() {
-    let bucket = Bucket::on_radosgw().probed().await;
+    let bucket = Bucket::on_radosgw().known().await;
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = bucket.open().sign(&path("x"), Signed::Put, Duration::from_mins(1)).await.expect("up").expect("signed");
     assert_eq!(client.put(url).body("1").send().await.expect("up").status(), 200);
@@ -299,7 +299,7 @@ async fn names_that_no_path_of_ours_has_are_listed_as_they_are() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_probe_the_least_is_assumed_and_everything_still_works() {
-    let mut bucket = Bucket::on_radosgw().probed().await;
+    let mut bucket = Bucket::on_radosgw().known().await;
     bucket.endpoint.probe = None;
     let store = bucket.open();
     put(&store, "a", b"small").await;
