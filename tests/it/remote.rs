@@ -58,7 +58,7 @@ impl TestLake {
             kind: store.kind,
             location: store.location.clone(),
             settings: NewSettings::default(),
-            secret: Some(SecretText::from(store.secret.clone())),
+            secret: Some(SecretText::new(store.secret.clone())),
             attributes: [("site".to_owned(), endpoint.to_owned())].into(),
             create: true,
             no_probe: false,
