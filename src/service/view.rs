@@ -1,7 +1,6 @@
 //! Wire shapes of the native API: what doors send and clients read. Apart from stored shapes and
 //! from the model, so that each can change alone. `-o json` prints these as they are.
 
-
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::AccountName;
