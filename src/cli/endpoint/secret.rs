@@ -14,6 +14,7 @@ use crate::service::view::SecretText;
 use crate::storage::secret::{SECRET_BYTES_MAX, Secret};
 
 #[derive(Debug, Default, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "they are named as the options are")]
 pub(crate) struct SecretArgs {
     /// A file with the secret, `-` for stdin: `KEY:SECRET`, `USER:PASSWORD`, a token, or PEM
     #[arg(long, value_name = "FILE", group = "secret")]

@@ -10,7 +10,6 @@ use std::time::Duration;
 use dapple::catalog::Catalog;
 use dapple::catalog::engine::memory::Memory;
 use dapple::clock::{Clock, SharedClock, SystemClock};
-use dapple::gateway;
 use dapple::model::account::AccountName;
 use dapple::model::checksum::{Algorithm, Checksum};
 use dapple::model::did::Did;
@@ -24,6 +23,8 @@ use dapple::service::view::{
 };
 use dapple::service::{Context, Lake, endpoints, replicas, scopes, uploads, urls};
 use dapple::storage::registry::Registry;
+use dapple::{gateway, net};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -110,7 +111,7 @@ impl World {
         let world = Self {
             lake,
             ctx,
-            client: Client::builder().no_proxy().build().expect("a client"),
+            client: net::builder().no_proxy().redirect(Policy::default()).build().expect("a client"),
             address,
             clock,
             scratch: tempfile::tempdir().expect("a scratch directory"),

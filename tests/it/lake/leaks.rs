@@ -140,7 +140,8 @@ fn base64(bytes: &[u8]) -> String {
 /// The word in every shape in which it could have got out: as it is, in
 /// hexadecimal, and within base64 wherever it begins there.
 fn shapes() -> Vec<String> {
-    let hex: String = WORD.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    let hex: String = WORD.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     let within = (0..3).map(|start| base64(&WORD.as_bytes()[start..]));
     [WORD.to_owned(), hex].into_iter().chain(within).collect()
 }
