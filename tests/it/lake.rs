@@ -20,6 +20,8 @@ use dapple::service::view::{
 use tempfile::TempDir;
 
 mod access;
+mod endpoints;
+mod leaks;
 mod placing;
 mod registering;
 mod restarting;
