@@ -8,3 +8,4 @@ mod gateway;
 mod lake;
 mod peers;
 mod storage_conformance;
+mod stores;
