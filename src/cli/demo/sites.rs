@@ -36,7 +36,8 @@ pub(super) const SITES: [Site; 3] = [
 impl Site {
     /// Where its objects lie on this machine, below the directory of all sites.
     pub(super) fn files(&self, sites: &Path) -> PathBuf {
-        sites.join(self.name).join(self.root)
+        let site = sites.join(self.name);
+        if self.root.is_empty() { site } else { site.join(self.root) }
     }
 
     /// The words that add it to a lake.
