@@ -14,6 +14,7 @@ pub(crate) mod dav;
 pub(crate) mod nginx;
 pub(crate) mod proxy;
 pub(crate) mod radosgw;
+pub(crate) mod s3s;
 pub(crate) mod xrootd;
 
 /// How long a server may take to come up. Far more than it needs; a machine may be busy.

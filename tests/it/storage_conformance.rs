@@ -3,6 +3,7 @@
 mod large;
 mod posix;
 mod promises;
+mod s3;
 mod world;
 
 /// Makes a test of each promise for a backend; `$world` makes it afresh for each.
@@ -28,6 +29,9 @@ macro_rules! keeps_promises {
             a_copy_within_a_store_equals_its_source
             hashes_taken_in_passing_equal_those_read_back
             a_probe_leaves_nothing
+            an_object_of_several_parts_comes_back
+            an_object_of_several_parts_replaces_only_when_asked
+            several_parts_are_copied_within_a_store
         }
     };
     ($backend:ident, $world:expr => $($promise:ident)*) => {
@@ -49,3 +53,5 @@ keeps_promises!(webdav_on_apache, crate::storage_conformance::world::World::webd
 keeps_promises!(webdav_on_nginx, crate::storage_conformance::world::World::webdav_on_nginx().await);
 keeps_promises!(webdav_on_xrootd, crate::storage_conformance::world::World::webdav_on_xrootd().await);
 keeps_promises!(webdav_on_dav_server, crate::storage_conformance::world::World::webdav_on_dav_server().await);
+keeps_promises!(s3_on_radosgw, crate::storage_conformance::world::World::s3_on_radosgw().await);
+keeps_promises!(s3_on_s3s, crate::storage_conformance::world::World::s3_on_s3s().await);

@@ -18,9 +18,11 @@ use dapple::storage::webdav::Webdav;
 use futures::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 
+use super::s3::bucket::Bucket;
 use crate::peers::apache::apache;
 use crate::peers::dav::Dav;
 use crate::peers::nginx::nginx;
+use crate::peers::s3s::{self, S3s};
 use crate::peers::xrootd::xrootd;
 
 /// A storage that nobody else uses.
@@ -29,7 +31,12 @@ pub(crate) struct World {
     scratch: Option<TempDir>,
     /// Names that the store cannot hold.
     pub(crate) cannot_hold: fn(&str) -> bool,
+    /// Whether what is staged has a name of its own, which a list shows.
+    pub(crate) has_temporary_names: bool,
+    /// Whether it has to copy large objects of its own itself.
+    pub(crate) must_copy: bool,
     _dav: Option<Dav>,
+    _s3s: Option<S3s>,
 }
 
 impl World {
@@ -40,13 +47,13 @@ impl World {
     pub(crate) fn posix() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let store = Arc::new(Posix::new(scratch.path().to_owned()));
-        Self { scratch: Some(scratch), ..Self::of(store) }
+        Self { scratch: Some(scratch), must_copy: true, ..Self::of(store) }
     }
 
     pub(crate) fn posix_without_openat2() -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let store = Arc::new(Posix::without_openat2(scratch.path().to_owned()));
-        Self { scratch: Some(scratch), ..Self::of(store) }
+        Self { scratch: Some(scratch), must_copy: true, ..Self::of(store) }
     }
 
     pub(crate) async fn webdav_on_apache() -> Self {
@@ -68,8 +75,22 @@ impl World {
         Self { _dav: Some(dav), ..Self::of(store) }
     }
 
+    pub(crate) async fn s3_on_radosgw() -> Self {
+        let bucket = Bucket::on_radosgw().below("lake/ü here").probed().await;
+        Self { has_temporary_names: false, must_copy: true, ..Self::of(Arc::new(bucket.open())) }
+    }
+
+    pub(crate) async fn s3_on_s3s() -> Self {
+        let s3s = S3s::start().await;
+        let bucket = Bucket::fresh(&s3s.url, s3s::PAIR).probed().await;
+        let store = Arc::new(bucket.open());
+        Self { has_temporary_names: false, must_copy: true, _s3s: Some(s3s), ..Self::of(store) }
+    }
+
     fn of(store: Arc<dyn Backend>) -> Self {
-        Self { store, scratch: None, cannot_hold: |_| false, _dav: None }
+        let (scratch, _dav, _s3s) = (None, None, None);
+        let cannot_hold = |_: &str| false;
+        Self { store, scratch, cannot_hold, has_temporary_names: true, must_copy: false, _dav, _s3s }
     }
 
     /// The directory of a posix storage.
@@ -117,7 +138,7 @@ impl World {
 
 /// A collection that nobody else uses, probed.
 async fn fresh(url: &str) -> Arc<dyn Backend> {
-    let mut endpoint = endpoint(&format!("{url}/c{:x}", SystemClock::shared().random()));
+    let mut endpoint = endpoint(EndpointKind::Webdav, &format!("{url}/c{:x}", SystemClock::shared().random()));
     let unprobed = Webdav::open(&endpoint, None).expect("a URL");
     unprobed.create_root().await.expect("writable");
     let findings = unprobed.probe().await.expect("writable");
@@ -125,12 +146,12 @@ async fn fresh(url: &str) -> Arc<dyn Backend> {
     Arc::new(Webdav::open(&endpoint, None).expect("a URL"))
 }
 
-/// A WebDAV endpoint.
-pub(crate) fn endpoint(location: &str) -> Endpoint {
+/// An endpoint of which only its place is known.
+pub(crate) fn endpoint(kind: EndpointKind, location: &str) -> Endpoint {
     Endpoint {
         id: EndpointId(1),
         name: EndpointName::parse("x").expect("valid"),
-        kind: EndpointKind::Webdav,
+        kind,
         location: location.to_owned(),
         settings: Settings::default(),
         secret: None,

@@ -1,0 +1,80 @@
+//! A bucket with all it takes to work in it.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::Client as Sdk;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use bytes::Bytes;
+use object_store::aws::AmazonS3;
+use reqwest::StatusCode;
+
+use crate::clock::SharedClock;
+use crate::model::probe::{Feature, Probe};
+use crate::net::{Trust, told};
+use crate::storage::backend::StorageError;
+use crate::storage::s3::clients;
+use crate::storage::s3::desk::Desk;
+use crate::storage::s3::fault::{meaning, reading};
+use crate::storage::s3::sender::Sender;
+use crate::storage::s3::site::Site;
+
+/// A bucket, or a prefix in one.
+pub(super) struct Bucket {
+    pub(super) site: Site,
+    pub(super) sdk: Sdk,
+    pub(super) store: AmazonS3,
+    pub(super) desk: Desk,
+    pub(super) clock: SharedClock,
+    sender: Arc<Sender>,
+    probe: Option<Probe>,
+}
+
+impl Bucket {
+    pub(super) fn open(
+        site: Site,
+        trust: &Trust,
+        probe: Option<Probe>,
+        clock: SharedClock,
+    ) -> Result<Self, StorageError> {
+        let unavailable = |what: String| StorageError::Unavailable { path: site.root(), what };
+        let sender = Sender::new(trust, clock.clone()).map_err(|error| unavailable(error.to_string()))?;
+        let sender = Arc::new(sender);
+        let sdk = clients::writer(&site, sender.clone());
+        let store = clients::reader(&site, sender.clone()).map_err(|error| reading(&site, &site.root(), error))?;
+        Ok(Self { site, sdk, store, desk: Desk::default(), clock, sender, probe })
+    }
+
+    /// Tells whether the store was seen to do something. What nobody looked for, it does not do.
+    pub(super) fn does(&self, feature: Feature) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.holds(feature))
+    }
+
+    /// Whether parts and objects go with their CRC-32C: only where the store checks and keeps it.
+    pub(super) fn sends_crc32c(&self) -> bool {
+        self.does(Feature::ChecksCrc32c) && self.does(Feature::TellsCrc32c)
+    }
+
+    /// What anybody gets who asks for a URL.
+    pub(super) async fn get_plain(&self, path: &str, url: &str) -> Result<(StatusCode, Bytes), StorageError> {
+        let unavailable = |error: reqwest::Error| StorageError::Unavailable {
+            path: path.to_owned(),
+            what: told(&error.without_url()),
+        };
+        let answer = self.sender.reading.get(url).send().await.map_err(unavailable)?;
+        Ok((answer.status(), answer.bytes().await.map_err(unavailable)?))
+    }
+
+    /// What an error means, for the object it befell.
+    pub(super) fn fault<E>(&self, path: &str, error: SdkError<E, HttpResponse>) -> StorageError
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        meaning(&self.site, path, error)
+    }
+}
+
+/// An ETag without its quotes.
+pub(super) fn bare(etag: &str) -> &str {
+    etag.trim_matches('"')
+}

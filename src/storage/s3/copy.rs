@@ -1,0 +1,141 @@
+//! Copies within one store: the parts of an upload on the destination are ranges of the source,
+//! which the store reads itself.
+//!
+//! Promises that all parts are of one version of the source, and to leave it to a relay where the
+//! store was not seen to copy.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::model::id::IntentId;
+use crate::model::probe::Feature;
+use crate::storage::backend::{Staged, StorageError};
+use crate::storage::layout::StoragePath;
+use crate::storage::s3::bucket::{Bucket, bare};
+use crate::storage::s3::desk::{Source, Upload, Waiting};
+use crate::storage::s3::fault::Refusal;
+use crate::storage::s3::leftover;
+use crate::storage::s3::object;
+use crate::storage::s3::part::{PART_BYTES, PARTS_MAX, Sent};
+
+/// The length of a range, which a store copies in some seconds; more for what would have too many.
+const RANGE_BYTES: u64 = 256 << 20;
+/// How many ranges are copied at once.
+const RANGES_AT_ONCE: usize = 4;
+/// What stays as it is in the name of a source.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// What is copied where.
+struct Copy<'a> {
+    bucket: &'a Bucket,
+    key: &'a str,
+    id: &'a str,
+    source: &'a Source,
+}
+
+/// Stages a copy; `None` if a relay is to do it.
+pub(super) async fn stage(
+    bucket: &Bucket,
+    path: &StoragePath,
+    intent: IntentId,
+    bytes: u64,
+    source: &Arc<Bucket>,
+    source_path: &StoragePath,
+) -> Result<Option<Staged>, StorageError> {
+    let near = bucket.site.shares_server(&source.site) && bucket.does(Feature::ServerCopy);
+    if !near || bytes < PART_BYTES {
+        return Ok(None);
+    }
+    let (key, from) = (bucket.site.key(path)?, source.site.key(source_path)?);
+    let head = object::head(source, source_path.as_str(), &from).await?;
+    let head = head.ok_or_else(|| StorageError::NotFound { path: source_path.to_string() })?;
+    let found = object::length(source_path.as_str(), &head)?;
+    if found != bytes {
+        return Err(StorageError::WrongLength { path: source_path.to_string(), expected: bytes, found });
+    }
+    let Some(etag) = head.e_tag() else { return Ok(None) };
+    let source = Source { bucket: source.clone(), key: from, etag: etag.to_owned() };
+
+    let claim = bucket.desk.claim(&key, intent);
+    let turn = bucket.desk.turn(&key).await;
+    leftover::sweep(bucket, &key, intent, claim.left.clone()).await?;
+    let id = begin(bucket, &key).await?;
+    claim.owns(&id);
+    drop(turn);
+    let copy = Copy { bucket, key: &key, id: &id, source: &source };
+    match copy.all(bytes).await {
+        Ok(Some(parts)) => {
+            let upload = Upload { id, parts, crc32c: None, source: Some(source) };
+            claim.settle(Waiting::Upload(Arc::new(upload)));
+            Ok(Some(Staged { bytes, checksums: Vec::new() }))
+        }
+        outcome => {
+            // That it could not be ended says nothing new: the next attempt or a discard finds it.
+            let _ = leftover::abort(bucket, &key, &id).await;
+            outcome.map(|_| None)
+        }
+    }
+}
+
+/// An object as the header of a copy names it.
+pub(super) fn source_name(bucket: &str, key: &str) -> String {
+    format!("{bucket}/{}", utf8_percent_encode(key, PLAIN))
+}
+
+/// Begins an upload without checksums of our own: nobody here sees the bytes.
+async fn begin(bucket: &Bucket, key: &str) -> Result<String, StorageError> {
+    let request = bucket.sdk.create_multipart_upload().bucket(&bucket.site.bucket).key(key);
+    let created = request.send().await.map_err(|error| bucket.fault(key, error))?;
+    let nameless =
+        || StorageError::Faulty { path: key.to_owned(), what: "it began an upload without an id".to_owned() };
+    created.upload_id().map(ToOwned::to_owned).ok_or_else(nameless)
+}
+
+impl Copy<'_> {
+    /// Copies all ranges; `None` if the store turns out not to be able to.
+    async fn all(&self, bytes: u64) -> Result<Option<Vec<Sent>>, StorageError> {
+        let length = bytes.div_ceil(PARTS_MAX).next_multiple_of(1 << 20).max(RANGE_BYTES);
+        let starts = (0..bytes.div_ceil(length)).map(|number| number * length);
+        let ranges = starts.zip(1..).map(|(start, number)| self.range(number, start, (start + length).min(bytes)));
+        let copying = stream::iter(ranges).buffer_unordered(RANGES_AT_ONCE);
+        let copied: Vec<Option<Sent>> = copying.try_collect().await?;
+        let Some(mut parts) = copied.into_iter().collect::<Option<Vec<Sent>>>() else { return Ok(None) };
+        parts.sort_by_key(|part| part.number);
+        Ok(Some(parts))
+    }
+
+    async fn range(&self, number: i32, start: u64, end: u64) -> Result<Option<Sent>, StorageError> {
+        let Source { bucket: from, key: from_key, etag } = self.source;
+        let name = source_name(&from.site.bucket, from_key);
+        let request = self.bucket.sdk.upload_part_copy().bucket(&self.bucket.site.bucket).key(self.key);
+        let request = request
+            .upload_id(self.id)
+            .part_number(number)
+            .copy_source(name)
+            .copy_source_range(format!("bytes={start}-{}", end - 1))
+            .copy_source_if_match(etag);
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return match Refusal::of(&error) {
+                    Some(refusal) if refusal.is_incapable() => Ok(None),
+                    Some(refusal) if refusal.status == 412 => Err(self.changed()),
+                    _ => Err(self.bucket.fault(self.key, error)),
+                };
+            }
+        };
+        let etag = answer.copy_part_result().and_then(|result| result.e_tag());
+        let etag = etag.ok_or_else(|| StorageError::Faulty {
+            path: self.key.to_owned(),
+            what: "it says to have copied a range, but has no name for it".to_owned(),
+        })?;
+        Ok(Some(Sent { number, etag: bare(etag).to_owned(), crc32c: None, crc32c_so_far: None }))
+    }
+
+    fn changed(&self) -> StorageError {
+        let what = "the source changed while it was copied".to_owned();
+        StorageError::Faulty { path: self.source.key.clone(), what }
+    }
+}

@@ -1,0 +1,287 @@
+//! What this process has staged in a bucket and not yet published: objects that wait in memory, and
+//! uploads that wait in the store.
+//!
+//! Promises that no more than [`HELD_BYTES_MAX`] wait in memory, that an upload which somebody works
+//! on is known to be theirs, and that a dropped attempt gives back what it had.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::model::id::IntentId;
+use crate::storage::s3::bucket::Bucket;
+use crate::storage::s3::part::{Print, Sent};
+
+/// The most bytes that wait in memory for being published, all objects together.
+pub(super) const HELD_BYTES_MAX: u64 = 64 << 20;
+
+/// The desk of one bucket. Clones are the same desk.
+#[derive(Clone, Default)]
+pub(super) struct Desk(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    of: HashMap<String, HashMap<IntentId, Place>>,
+    turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    held_bytes: u64,
+    tickets: u64,
+}
+
+enum Place {
+    /// Somebody is at it, with this upload if it has come so far.
+    Busy { ticket: u64, upload: Option<String> },
+    /// An attempt broke off and left this upload.
+    Left { upload: String },
+    /// It is complete.
+    Done(Waiting),
+}
+
+/// What waits for being published.
+#[derive(Clone)]
+pub(super) enum Waiting {
+    /// The bytes themselves.
+    Held(Held),
+    /// The parts of an upload.
+    Upload(Arc<Upload>),
+}
+
+/// An object that waits in memory.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) content: Bytes,
+    pub(super) print: Print,
+    pub(super) _room: Arc<HeldRoom>,
+}
+
+/// An upload whose parts are all there.
+pub(super) struct Upload {
+    pub(super) id: String,
+    pub(super) parts: Vec<Sent>,
+    /// The CRC-32C of the whole, where the store keeps it.
+    pub(super) crc32c: Option<[u8; 4]>,
+    /// What it is a copy of.
+    pub(super) source: Option<Source>,
+}
+
+/// The version of an object that was copied.
+pub(super) struct Source {
+    pub(super) bucket: Arc<Bucket>,
+    pub(super) key: String,
+    pub(super) etag: String,
+}
+
+/// Room in memory that is given back when it is dropped.
+pub(super) struct HeldRoom {
+    desk: Desk,
+    bytes: u64,
+}
+
+impl Drop for HeldRoom {
+    fn drop(&mut self) {
+        self.desk.lock().held_bytes -= self.bytes;
+    }
+}
+
+/// An attempt to stage something. Dropped unsettled, it gives up its place.
+pub(super) struct Claim {
+    desk: Desk,
+    key: String,
+    intent: IntentId,
+    ticket: u64,
+    /// The upload that an earlier attempt of the intent had.
+    pub(super) left: Option<String>,
+}
+
+impl Desk {
+    /// Takes the place of an intent, replacing what was there.
+    pub(super) fn claim(&self, key: &str, intent: IntentId) -> Claim {
+        let mut places = self.lock();
+        places.tickets += 1;
+        let ticket = places.tickets;
+        let before = places.of.entry(key.to_owned()).or_default().insert(intent, Place::Busy { ticket, upload: None });
+        drop(places);
+        let left = before.as_ref().and_then(Place::upload).map(ToOwned::to_owned);
+        Claim { desk: self.clone(), key: key.to_owned(), intent, ticket, left }
+    }
+
+    /// What waits for an intent.
+    pub(super) fn waiting(&self, key: &str, intent: IntentId) -> Option<Waiting> {
+        match self.lock().of.get(key)?.get(&intent)? {
+            Place::Done(waiting) => Some(waiting.clone()),
+            Place::Busy { .. } | Place::Left { .. } => None,
+        }
+    }
+
+    /// Clears an intent's place and tells the upload that was there.
+    pub(super) fn clear(&self, key: &str, intent: IntentId) -> Option<String> {
+        let mut places = self.lock();
+        let before = places.remove(key, intent);
+        // It may give back room, which takes the lock again.
+        drop(places);
+        before.as_ref().and_then(Place::upload).map(ToOwned::to_owned)
+    }
+
+    /// Uploads on a key that other intents have or work on.
+    pub(super) fn of_others(&self, key: &str, intent: IntentId) -> Vec<String> {
+        let places = self.lock();
+        let others = places.of.get(key).into_iter().flatten().filter(|(other, _)| **other != intent);
+        let live = others.filter(|(_, place)| !matches!(place, Place::Left { .. }));
+        live.filter_map(|(_, place)| place.upload().map(ToOwned::to_owned)).collect()
+    }
+
+    /// Reserves room in memory, if there is any.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Arc<HeldRoom>> {
+        let mut places = self.lock();
+        let held = places.held_bytes + bytes;
+        (held <= HELD_BYTES_MAX).then(|| {
+            places.held_bytes = held;
+            Arc::new(HeldRoom { desk: self.clone(), bytes })
+        })
+    }
+
+    /// Waits until nobody else of this process decides about a key.
+    pub(super) async fn turn(&self, key: &str) -> Turn {
+        let turn = self.lock().turns.entry(key.to_owned()).or_default().clone();
+        Turn { desk: self.clone(), key: key.to_owned(), guard: Some(turn.lock_owned().await) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().expect("no holder of the lock panics")
+    }
+}
+
+impl Place {
+    fn upload(&self) -> Option<&str> {
+        match self {
+            Place::Busy { upload, .. } => upload.as_deref(),
+            Place::Left { upload } => Some(upload),
+            Place::Done(Waiting::Upload(upload)) => Some(&upload.id),
+            Place::Done(Waiting::Held(_)) => None,
+        }
+    }
+}
+
+impl Claim {
+    /// Says that the attempt goes on with this upload.
+    pub(super) fn owns(&self, id: &str) {
+        if let Some(Place::Busy { ticket, upload }) = self.desk.lock().place(&self.key, self.intent)
+            && *ticket == self.ticket
+        {
+            *upload = Some(id.to_owned());
+        }
+    }
+
+    /// Leaves what is complete for being published, unless another attempt has taken the place.
+    pub(super) fn settle(self, waiting: Waiting) {
+        self.put(|_| Some(Place::Done(waiting)));
+    }
+
+    /// Puts something into the place while this attempt has it; `None` clears it.
+    fn put(&self, next: impl FnOnce(Option<String>) -> Option<Place>) {
+        let mut places = self.desk.lock();
+        let Some(Place::Busy { ticket, upload }) = places.place(&self.key, self.intent) else { return };
+        if *ticket != self.ticket {
+            return;
+        }
+        match next(upload.take()) {
+            Some(place) => {
+                places.of.entry(self.key.clone()).or_default().insert(self.intent, place);
+            }
+            None => {
+                places.remove(&self.key, self.intent);
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.put(|upload| upload.map(|upload| Place::Left { upload }));
+    }
+}
+
+impl Places {
+    fn remove(&mut self, key: &str, intent: IntentId) -> Option<Place> {
+        let intents = self.of.get_mut(key)?;
+        let before = intents.remove(&intent);
+        if intents.is_empty() {
+            self.of.remove(key);
+        }
+        before
+    }
+
+    fn place(&mut self, key: &str, intent: IntentId) -> Option<&mut Place> {
+        self.of.get_mut(key)?.get_mut(&intent)
+    }
+}
+
+/// The right to decide about a key.
+pub(super) struct Turn {
+    desk: Desk,
+    key: String,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.guard = None;
+        let mut places = self.desk.lock();
+        // Whoever waits has a clone of it.
+        if places.turns.get(&self.key).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            places.turns.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(desk: &Desk, bytes: usize) -> Option<Waiting> {
+        let room = desk.reserve(bytes as u64)?;
+        let content = Bytes::from(vec![0; bytes]);
+        Some(Waiting::Held(Held { print: Print::of(&content, false), content, _room: room }))
+    }
+
+    #[test]
+    fn memory_is_bounded_and_given_back() {
+        let desk = Desk::default();
+        let most = usize::try_from(HELD_BYTES_MAX).expect("it fits");
+        desk.claim("a", IntentId(1)).settle(held(&desk, most).expect("there is room"));
+        assert!(held(&desk, 1).is_none() && held(&desk, 0).is_some());
+        // Staging again replaces what waited.
+        drop(desk.claim("a", IntentId(1)));
+        assert!(desk.waiting("a", IntentId(1)).is_none());
+        desk.claim("a", IntentId(1)).settle(held(&desk, most).expect("it was given back"));
+        desk.clear("a", IntentId(1));
+        assert!(held(&desk, most).is_some());
+        assert!(desk.lock().of.is_empty());
+    }
+
+    #[test]
+    fn a_dropped_attempt_leaves_its_upload_to_whoever_comes_next() {
+        let desk = Desk::default();
+        let claim = desk.claim("a", IntentId(1));
+        claim.owns("u1");
+        assert_eq!(desk.of_others("a", IntentId(2)), ["u1"]);
+        assert!(desk.of_others("a", IntentId(1)).is_empty());
+        drop(claim);
+        assert!(desk.of_others("a", IntentId(2)).is_empty(), "nobody works on it");
+        assert_eq!(desk.claim("a", IntentId(1)).left.as_deref(), Some("u1"));
+    }
+
+    #[test]
+    fn an_overtaken_attempt_changes_nothing() {
+        let desk = Desk::default();
+        let old = desk.claim("a", IntentId(1));
+        let new = desk.claim("a", IntentId(1));
+        new.owns("u2");
+        old.owns("u1");
+        drop(old);
+        assert_eq!(desk.of_others("a", IntentId(2)), ["u2"]);
+        new.settle(held(&desk, 1).expect("room"));
+        assert!(desk.waiting("a", IntentId(1)).is_some());
+    }
+}

@@ -1,0 +1,182 @@
+//! What an S3 store's refusals mean. The code in its answer says more than the status, so it is
+//! asked first; a HEAD has no body, so it is the status then.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::net::told;
+use crate::storage::backend::StorageError;
+use crate::storage::s3::site::Site;
+
+/// The most of a store's own words that is passed on.
+const WORDS_CHARS_MAX: usize = 300;
+
+/// What a store answered when it refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) code: String,
+    words: String,
+}
+
+impl Refusal {
+    /// The refusal in an error; `None` if the store gave no answer, or one that made no sense.
+    pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Self> {
+        let service = error.as_service_error()?;
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        let text = |text: Option<&str>| text.unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect::<String>();
+        Some(Self { status, code: text(service.code()), words: text(service.message()) })
+    }
+
+    /// Tells whether the store does not know what it was asked for, or lets nobody ask it.
+    pub(super) fn is_incapable(&self) -> bool {
+        matches!(self.status, 405 | 501) || matches!(&*self.code, "NotImplemented" | "MethodNotAllowed")
+    }
+
+    /// Tells whether what was asked for is not there.
+    pub(super) fn is_absence(&self) -> bool {
+        self.status == 404 && self.code != "NoSuchBucket"
+    }
+
+    /// Short, for findings.
+    pub(super) fn told(&self) -> String {
+        if self.code.is_empty() { self.status.to_string() } else { format!("{} {}", self.status, self.code) }
+    }
+
+    fn means(self, site: &Site, path: &str) -> StorageError {
+        let path = path.to_owned();
+        match (&*self.code, self.status) {
+            ("NoSuchBucket", _) => StorageError::NoRoot { root: site.root() },
+            ("QuotaExceeded" | "InsufficientStorage" | "InsufficientCapacity" | "XMinioStorageFull", _) => {
+                StorageError::Full { path }
+            }
+            ("EntityTooLarge", _) | (_, 507) => StorageError::Full { path },
+            ("PreconditionFailed", _) | (_, 412) => StorageError::Exists { path },
+            (
+                "AccessDenied"
+                | "SignatureDoesNotMatch"
+                | "InvalidAccessKeyId"
+                | "RequestTimeTooSkewed"
+                | "ExpiredToken"
+                | "AuthorizationHeaderMalformed",
+                _,
+            )
+            | (_, 401 | 403) => StorageError::Denied { path },
+            (_, 404) => StorageError::NotFound { path },
+            ("SlowDown" | "RequestTimeout" | "OperationAborted" | "ConditionalRequestConflict", _)
+            | (_, 408 | 409 | 429 | 500 | 502..=506 | 508..) => {
+                StorageError::Unavailable { path, what: self.sentence() }
+            }
+            _ => StorageError::Faulty { path, what: self.sentence() },
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self.words.is_empty() {
+            true => format!("it answers {}", self.told()),
+            false => format!("it answers {}: {}", self.told(), self.words),
+        }
+    }
+}
+
+/// What an SDK's error means.
+pub(super) fn meaning<E>(site: &Site, path: &str, error: SdkError<E, HttpResponse>) -> StorageError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    if let Some(refusal) = Refusal::of(&error) {
+        return refusal.means(site, path);
+    }
+    let path = path.to_owned();
+    match &error {
+        SdkError::DispatchFailure(failure) => {
+            let what = failure.as_connector_error().map_or_else(|| told(&error), |error| cause(error));
+            StorageError::Unavailable { path, what }
+        }
+        SdkError::TimeoutError(_) => StorageError::Unavailable { path, what: "no answer came in time".to_owned() },
+        SdkError::ResponseError(_) => {
+            StorageError::Faulty { path, what: format!("its answer makes no sense: {}", told(&error)) }
+        }
+        _ => StorageError::Faulty { path, what: told(&error) },
+    }
+}
+
+/// What object_store's error means.
+pub(super) fn reading(site: &Site, path: &str, error: object_store::Error) -> StorageError {
+    use object_store::Error;
+    let path = path.to_owned();
+    match &error {
+        Error::NotFound { .. } if told(&error).contains("NoSuchBucket") => StorageError::NoRoot { root: site.root() },
+        Error::NotFound { .. } => StorageError::NotFound { path },
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StorageError::Denied { path },
+        Error::Precondition { .. } | Error::NotModified { .. } => {
+            StorageError::Faulty { path, what: "the object changed meanwhile".to_owned() }
+        }
+        _ => StorageError::Unavailable { path, what: cause(&error).chars().take(WORDS_CHARS_MAX).collect() },
+    }
+}
+
+/// The innermost reason: what wraps it only repeats the request.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::fault::Fault as _;
+    use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
+    use crate::model::id::EndpointId;
+    use crate::model::time::Timestamp;
+
+    fn site() -> Site {
+        let endpoint = Endpoint {
+            id: EndpointId(1),
+            name: EndpointName::parse("x").expect("valid"),
+            kind: EndpointKind::S3,
+            location: "http://h/b".to_owned(),
+            settings: Settings::default(),
+            secret: None,
+            probe: None,
+            attributes: BTreeMap::new(),
+            created_at: Timestamp::from_millis(0),
+        };
+        Site::of(&endpoint, None).expect("valid")
+    }
+
+    #[test]
+    fn each_refusal_leads_to_its_own_act() {
+        let table = [
+            (404, "NoSuchBucket", "storage-no-root"),
+            (404, "NoSuchKey", "storage-not-found"),
+            (404, "NoSuchUpload", "storage-not-found"),
+            (404, "", "storage-not-found"),
+            (403, "", "storage-denied"),
+            (403, "SignatureDoesNotMatch", "storage-denied"),
+            (403, "RequestTimeTooSkewed", "storage-denied"),
+            (400, "AuthorizationHeaderMalformed", "storage-denied"),
+            (403, "QuotaExceeded", "storage-full"),
+            (507, "", "storage-full"),
+            (400, "EntityTooLarge", "storage-full"),
+            (412, "PreconditionFailed", "storage-exists"),
+            (503, "SlowDown", "storage-unavailable"),
+            (500, "InternalError", "storage-unavailable"),
+            (200, "SlowDown", "storage-unavailable"),
+            (409, "OperationAborted", "storage-unavailable"),
+            (400, "BadDigest", "storage-faulty"),
+            (400, "XAmzContentSHA256Mismatch", "storage-faulty"),
+            (301, "PermanentRedirect", "storage-faulty"),
+            (501, "NotImplemented", "storage-faulty"),
+        ];
+        for (status, code, expected) in table {
+            let refusal = Refusal { status, code: code.to_owned(), words: "words".to_owned() };
+            assert_eq!(refusal.means(&site(), "a").code(), expected, "{status} {code}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Publishes what waits: one PUT of an object held in memory, or the completion of an upload.
+//!
+//! Promises that of concurrent publishes in this process one wins, on every store: a store that
+//! refuses to replace is a second belt, the catalog's intent the first.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::primitives::ByteStream as SdkStream;
+use aws_sdk_s3::types::{ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_smithy_types::base64;
+use md5::{Digest as _, Md5};
+
+use crate::model::id::IntentId;
+use crate::model::probe::Feature;
+use crate::storage::backend::{Overwrite, StorageError};
+use crate::storage::layout::StoragePath;
+use crate::storage::s3::bucket::{Bucket, bare};
+use crate::storage::s3::desk::{Held, Upload, Waiting};
+use crate::storage::s3::fault::Refusal;
+use crate::storage::s3::object;
+use crate::storage::s3::part::{Sent, hex};
+use crate::storage::s3::stage::{confirm, etag_is_md5};
+
+/// Publishes what waits for an intent.
+pub(super) async fn publish(
+    bucket: &Bucket,
+    path: &StoragePath,
+    intent: IntentId,
+    overwrite: Overwrite,
+) -> Result<(), StorageError> {
+    let key = bucket.site.key(path)?;
+    let _turn = bucket.desk.turn(&key).await;
+    let waiting = bucket.desk.waiting(&key, intent);
+    let waiting = waiting.ok_or_else(|| StorageError::NotFound { path: path.to_string() })?;
+    if overwrite == Overwrite::Refuse && object::head(bucket, path.as_str(), &key).await?.is_some() {
+        return Err(StorageError::Exists { path: path.to_string() });
+    }
+    match waiting {
+        Waiting::Held(held) => put(bucket, path.as_str(), &key, held, overwrite).await?,
+        Waiting::Upload(upload) => {
+            let completed = complete(bucket, path.as_str(), &key, upload, overwrite).await;
+            if let Err(StorageError::NotFound { .. }) = completed {
+                bucket.desk.clear(&key, intent);
+            }
+            completed?;
+        }
+    }
+    bucket.desk.clear(&key, intent);
+    Ok(())
+}
+
+async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Overwrite) -> Result<(), StorageError> {
+    let condition = condition(bucket, overwrite, Feature::PutRefusesToReplace);
+    let request = bucket.sdk.put_object().bucket(&bucket.site.bucket).key(key).set_if_none_match(condition);
+    let request = request
+        .content_md5(held.print.md5_base64())
+        .set_checksum_crc32_c(held.print.crc32c_base64())
+        .body(SdkStream::from(held.content));
+    let mut request = request.customize();
+    if bucket.site.is_sealed() {
+        request = request.disable_payload_signing();
+    }
+    let answer = request.send().await.map_err(|error| bucket.fault(path, error))?;
+    let is_md5 = etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
+    confirm(path, bare(answer.e_tag().unwrap_or_default()), is_md5, &held.print)
+}
+
+async fn complete(
+    bucket: &Bucket,
+    path: &str,
+    key: &str,
+    upload: Arc<Upload>,
+    overwrite: Overwrite,
+) -> Result<(), StorageError> {
+    let parts = upload.parts.iter().map(|part| {
+        let crc32c = part.crc32c.map(base64::encode);
+        CompletedPart::builder().part_number(part.number).e_tag(&part.etag).set_checksum_crc32_c(crc32c).build()
+    });
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+    let condition = condition(bucket, overwrite, Feature::CompleteRefusesToReplace);
+    let request = bucket.sdk.complete_multipart_upload().bucket(&bucket.site.bucket).key(key).upload_id(&upload.id);
+    let request = request
+        .set_if_none_match(condition)
+        .set_checksum_type(upload.crc32c.map(|_| ChecksumType::FullObject))
+        .set_checksum_crc32_c(upload.crc32c.map(base64::encode))
+        .multipart_upload(parts);
+    let Err(error) = request.send().await else { return Ok(()) };
+    let lost = Refusal::of(&error).is_some_and(|refusal| refusal.is_absence());
+    // The store may have put it together and its answer was lost: then the key has just this.
+    if lost && object::etag(bucket, path, key).await?.is_some_and(|etag| etag == etag_of(&upload.parts)) {
+        return Ok(());
+    }
+    Err(bucket.fault(path, error))
+}
+
+fn condition(bucket: &Bucket, overwrite: Overwrite, feature: Feature) -> Option<String> {
+    (overwrite == Overwrite::Refuse && bucket.does(feature)).then(|| "*".to_owned())
+}
+
+/// The ETag that stores give an object of parts: the MD5 of its parts' MD5s, and their number.
+fn etag_of(parts: &[Sent]) -> String {
+    let mut md5 = Md5::new();
+    for part in parts {
+        let digits = part.etag.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
+        let bytes: Vec<u8> = digits.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+        md5.update(bytes);
+    }
+    format!("{}-{}", hex(&md5.finalize()), parts.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_etag_of_parts_is_the_hash_of_their_hashes() {
+        // The MD5 of the 32 bytes of two MD5s of nothing, computed with md5sum.
+        let empty = "d41d8cd98f00b204e9800998ecf8427e";
+        let part = |number| Sent { number, etag: empty.to_owned(), crc32c: None, crc32c_so_far: None };
+        assert_eq!(etag_of(&[part(1), part(2)]), "5873dd45edd01f09c1ef2e7819369e8e-2");
+    }
+}

@@ -1,0 +1,140 @@
+//! Sends requests of both S3 clients, and sends them again when the store asks for patience.
+//!
+//! One mechanism for both: they differ in how they sign and read, not in when it is worth trying
+//! again. Promises at most [`ATTEMPTS_MAX`] attempts, pauses that grow and are drawn at random, and
+//! to obey `Retry-After` up to [`PATIENCE_MAX`]. Never changes a request, so a signature stays valid;
+//! never tries again once it may have become stale.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, StatusCode};
+
+use crate::clock::SharedClock;
+use crate::net::{NetError, Trust, Use, client, told};
+
+/// How often a request is sent at most.
+const ATTEMPTS_MAX: u32 = 5;
+/// The first pause at its longest; it doubles each time.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// The longest `Retry-After` that is waited for.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
+/// How long after its signing a request is still sent again. Stores refuse signatures that are older
+/// than 15 minutes.
+const FRESH_SPAN: Duration = Duration::from_mins(5);
+/// How long any request may take, besides its bytes.
+const ANSWER_SPAN_MAX: Duration = Duration::from_mins(10);
+/// How long a MiB may take on its way.
+const MIB_SPAN_MAX: Duration = Duration::from_secs(2);
+
+/// What a store answered, as far as trying again depends on it.
+pub(super) trait Reply {
+    fn status(&self) -> StatusCode;
+    fn headers(&self) -> &HeaderMap;
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}")]
+pub(super) struct Trouble {
+    pub(super) what: String,
+    /// Whether it may be gone the next moment.
+    pub(super) passes: bool,
+}
+
+impl Trouble {
+    /// What happened to a request. Certificates do not get better by waiting.
+    pub(super) fn of(error: &dyn std::error::Error) -> Self {
+        let what = told(error);
+        let passes = !what.contains("certificate") && !what.contains("builder error");
+        Self { what, passes }
+    }
+}
+
+/// The two HTTP clients of a bucket, and the patience with it.
+pub(super) struct Sender {
+    pub(super) reading: Client,
+    pub(super) writing: Client,
+    clock: SharedClock,
+}
+
+impl Sender {
+    pub(super) fn new(trust: &Trust, clock: SharedClock) -> Result<Self, NetError> {
+        Ok(Self { reading: client(Use::Reading, trust)?, writing: client(Use::Writing, trust)?, clock })
+    }
+
+    /// Sends until there is an answer that trying again would not better, or patience ends. `attempt`
+    /// sends once; `bytes` go along each time.
+    pub(super) async fn send<T: Reply, F>(&self, bytes: u64, attempt: impl Fn() -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let begun = self.clock.monotonic();
+        let mut number = 1;
+        loop {
+            let outcome = self.within(span(bytes), attempt()).await;
+            let stale = self.clock.monotonic().saturating_sub(begun) > FRESH_SPAN;
+            let pause = if number >= ATTEMPTS_MAX || stale { None } else { self.pause(number, &outcome) };
+            let Some(pause) = pause else { return outcome };
+            tracing::debug!(attempt = number, pause_ms = pause.as_millis(), "the store asks for patience");
+            self.clock.sleep(pause).await;
+            number += 1;
+        }
+    }
+
+    async fn within<T>(&self, span: Duration, sending: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        match select(std::pin::pin!(sending), self.clock.sleep(span)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => {
+                Err(Trouble { what: format!("no answer came within {} s", span.as_secs()), passes: false })
+            }
+        }
+    }
+
+    /// How long to wait before the next attempt; `None` if there is no sense in one.
+    fn pause<T: Reply>(&self, number: u32, outcome: &Result<T, Trouble>) -> Option<Duration> {
+        let longest = PAUSE_MAX * 2_u32.pow(number - 1);
+        let drawn = longest / 2 + longest.mul_f64(f64::from(self.clock.random() as u32) / f64::from(u32::MAX)) / 2;
+        match outcome {
+            Err(trouble) => trouble.passes.then_some(drawn),
+            Ok(reply) if !asks_for_patience(reply.status()) => None,
+            Ok(reply) => match self.retry_after(reply.headers()) {
+                Some(asked) => (asked <= PATIENCE_MAX).then_some(asked),
+                None => Some(drawn),
+            },
+        }
+    }
+
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = DateTimeParser::new().parse_timestamp(text).ok()?.as_millisecond();
+        let at = u64::try_from(at).ok()?;
+        Some(Duration::from_millis(at.saturating_sub(self.clock.now().as_millis())))
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender")
+    }
+}
+
+/// Tells whether the same request may fare better a moment later.
+pub(super) fn asks_for_patience(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn span(bytes: u64) -> Duration {
+    let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+    ANSWER_SPAN_MAX.saturating_add(MIB_SPAN_MAX.saturating_mul(mib))
+}
+
+#[cfg(test)]
+mod tests;

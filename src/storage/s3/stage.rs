@@ -1,0 +1,140 @@
+//! Stages bytes: a small object waits in memory, a large one as parts of an upload on its final key.
+//!
+//! Promises that no more than a few parts are in memory, and that parts which an earlier attempt
+//! left are sent again only if their bytes differ.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_s3::primitives::ByteStream as SdkStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+use futures::stream::{self, TryStreamExt};
+
+use crate::model::id::IntentId;
+use crate::storage::backend::{ByteStream, Staged, StorageError};
+use crate::storage::layout::StoragePath;
+use crate::storage::s3::bucket::{Bucket, bare};
+use crate::storage::s3::desk::{Claim, Held, HeldRoom, Upload, Waiting};
+use crate::storage::s3::leftover::{self, Begun};
+use crate::storage::s3::part::{Cutter, PART_BYTES, Part, Print, Sent, part_bytes};
+
+/// How many parts are on their way at once.
+const PARTS_AT_ONCE: usize = 4;
+
+/// Stages a stream.
+pub(super) async fn stage(
+    bucket: &Bucket,
+    path: &StoragePath,
+    intent: IntentId,
+    bytes: u64,
+    content: ByteStream,
+) -> Result<Staged, StorageError> {
+    let key = bucket.site.key(path)?;
+    let claim = bucket.desk.claim(&key, intent);
+    let room = if bytes <= PART_BYTES { bucket.desk.reserve(bytes) } else { None };
+    match room {
+        Some(room) => hold(bucket, &key, claim, content, room, bytes).await?,
+        None => upload(bucket, path, &key, claim, intent, bytes, content).await?,
+    }
+    Ok(Staged { bytes, checksums: Vec::new() })
+}
+
+async fn hold(
+    bucket: &Bucket,
+    key: &str,
+    claim: Claim,
+    content: ByteStream,
+    room: Arc<HeldRoom>,
+    bytes: u64,
+) -> Result<(), StorageError> {
+    if let Some(left) = &claim.left {
+        leftover::abort(bucket, key, left).await?;
+    }
+    let with_crc32c = bucket.sends_crc32c();
+    let mut cutter = Cutter::new(key, content, bytes, PART_BYTES, with_crc32c);
+    let whole = cutter.next().await?.expect("even an empty stream has one part");
+    claim.settle(Waiting::Held(Held { content: whole.content, print: whole.print, _room: room }));
+    Ok(())
+}
+
+async fn upload(
+    bucket: &Bucket,
+    path: &StoragePath,
+    key: &str,
+    claim: Claim,
+    intent: IntentId,
+    bytes: u64,
+    content: ByteStream,
+) -> Result<(), StorageError> {
+    let turn = bucket.desk.turn(key).await;
+    let begun = leftover::begin(bucket, key, intent, claim.left.as_deref()).await?;
+    claim.owns(&begun.id);
+    drop(turn);
+    let cutter = Cutter::new(path.as_str(), content, bytes, part_bytes(bytes), bucket.sends_crc32c());
+    let sent = match send_all(bucket, key, &begun, cutter).await {
+        Ok(sent) => sent,
+        Err(error @ StorageError::WrongLength { .. }) => {
+            // Whatever comes the next time, it is not this. That it could not be ended says nothing
+            // new: the next attempt or a discard finds it.
+            let _ = leftover::abort(bucket, key, &begun.id).await;
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    };
+    let crc32c = sent.last().and_then(|last| last.crc32c_so_far);
+    claim.settle(Waiting::Upload(Arc::new(Upload { id: begun.id, parts: sent, crc32c, source: None })));
+    Ok(())
+}
+
+async fn send_all(bucket: &Bucket, key: &str, begun: &Begun, cutter: Cutter) -> Result<Vec<Sent>, StorageError> {
+    let parts = stream::try_unfold(cutter, |mut cutter| async { Ok(cutter.next().await?.map(|part| (part, cutter))) });
+    let sending = parts.map_ok(|part| send(bucket, key, begun, part)).try_buffer_unordered(PARTS_AT_ONCE);
+    let mut sent: Vec<Sent> = sending.try_collect().await?;
+    sent.sort_by_key(|sent| sent.number);
+    Ok(sent)
+}
+
+async fn send(bucket: &Bucket, key: &str, begun: &Begun, part: Part) -> Result<Sent, StorageError> {
+    let sent =
+        |etag: String| Sent { number: part.number, etag, crc32c: part.print.crc32c, crc32c_so_far: part.crc32c_so_far };
+    if let Some(etag) = known(&begun.parts, &part) {
+        return Ok(sent(etag));
+    }
+    let request = bucket.sdk.upload_part().bucket(&bucket.site.bucket).key(key).upload_id(&begun.id);
+    let request = request
+        .part_number(part.number)
+        .content_md5(part.print.md5_base64())
+        .set_checksum_crc32_c(part.print.crc32c_base64())
+        .body(SdkStream::from(part.content.clone()));
+    let mut request = request.customize();
+    if bucket.site.is_sealed() {
+        request = request.disable_payload_signing();
+    }
+    let answer = request.send().await.map_err(|error| bucket.fault(key, error))?;
+    let etag = bare(answer.e_tag().unwrap_or_default());
+    let is_md5 = etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
+    confirm(key, etag, is_md5, &part.print)?;
+    Ok(sent(etag.to_owned()))
+}
+
+/// The ETag of a part that the store has already.
+fn known(parts: &HashMap<i32, (u64, String)>, part: &Part) -> Option<String> {
+    let (bytes, etag) = parts.get(&part.number)?;
+    (*bytes == part.content.len() as u64 && *etag == part.print.md5_hex()).then(|| etag.clone())
+}
+
+/// Tells whether an ETag is the MD5 of what was sent. It is not where the store encrypts with keys
+/// that it does not own alone.
+pub(super) fn etag_is_md5(encryption: Option<&ServerSideEncryption>, customer: Option<&str>) -> bool {
+    customer.is_none() && encryption.is_none_or(|encryption| *encryption == ServerSideEncryption::Aes256)
+}
+
+/// Compares what the store says it has with what was sent, where its ETag is an MD5 at all.
+pub(super) fn confirm(key: &str, etag: &str, is_md5: bool, print: &Print) -> Result<(), StorageError> {
+    let looks_so = etag.len() == 32 && etag.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_md5 && looks_so && !etag.eq_ignore_ascii_case(&print.md5_hex()) {
+        let what = format!("it has bytes with the MD5 {etag}, sent were some with {}", print.md5_hex());
+        return Err(StorageError::Faulty { path: key.to_owned(), what });
+    }
+    Ok(())
+}
