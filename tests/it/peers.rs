@@ -31,7 +31,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   sleep 0.1
 done
 kill -9 \"$server\" 2>/dev/null
-rm -rf \"$SCRATCH\"
+[ -n \"$KEEP_SCRATCH\" ] || rm -rf \"$SCRATCH\"
 ";
 
 /// A server of this test process.

@@ -29,6 +29,8 @@ pub(crate) struct World {
     scratch: Option<TempDir>,
     /// Names that the store cannot hold.
     pub(crate) cannot_hold: fn(&str) -> bool,
+    /// Names beginning with a dot are left out of lists.
+    pub(crate) hides_dots: bool,
     _dav: Option<Dav>,
 }
 
@@ -53,13 +55,16 @@ impl World {
         Self::of(fresh(&Apache::get().open()).await)
     }
 
+    /// nginx lists no name that begins with a dot.
     pub(crate) async fn webdav_on_nginx() -> Self {
-        Self::of(fresh(&Nginx::get().url()).await)
+        Self { hides_dots: true, ..Self::of(fresh(&Nginx::get().url()).await) }
     }
 
-    /// XRootD takes what follows a `?` for a query, however it is encoded.
+    /// XRootD takes what follows a `?` for a query, however it is encoded, and cuts the last byte of
+    /// names of 255 bytes off when it lists them.
     pub(crate) async fn webdav_on_xrootd() -> Self {
-        Self { cannot_hold: |path| path.contains('?'), ..Self::of(fresh(&Xrootd::get().url()).await) }
+        let cannot_hold = |path: &str| path.contains('?') || path.split('/').any(|name| name.len() > 254);
+        Self { cannot_hold, ..Self::of(fresh(&Xrootd::get().url()).await) }
     }
 
     pub(crate) async fn webdav_on_dav_server() -> Self {
@@ -69,7 +74,7 @@ impl World {
     }
 
     fn of(store: Arc<dyn Backend>) -> Self {
-        Self { store, scratch: None, cannot_hold: |_| false, _dav: None }
+        Self { store, scratch: None, cannot_hold: |_| false, hides_dots: false, _dav: None }
     }
 
     /// The directory of a posix storage.
@@ -95,6 +100,14 @@ impl World {
 
     pub(crate) async fn get_staged(&self, path: &StoragePath, intent: IntentId) -> Result<Vec<u8>, StorageError> {
         whole(self.store.read_staged(path, intent).await?.content).await
+    }
+
+    /// What a list of these paths has, in order.
+    pub(crate) fn listable<T: AsRef<str>>(&self, paths: impl IntoIterator<Item = T>) -> Vec<String> {
+        let is_shown = |path: &String| !self.hides_dots || !path.split('/').any(|name| name.starts_with('.'));
+        let mut paths: Vec<_> = paths.into_iter().map(|path| path.as_ref().to_owned()).filter(is_shown).collect();
+        paths.sort();
+        paths
     }
 
     /// All paths there are, in order.
