@@ -11,6 +11,7 @@ use crate::model::id::IntentId;
 use crate::storage::backend::{Staged, StorageError};
 use crate::storage::layout::StoragePath;
 use crate::storage::webdav::Webdav;
+use crate::storage::webdav::collections::above;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::server::{Ask, Verb, collect, faulty, long_span, refusal};
 
@@ -56,6 +57,10 @@ impl Webdav {
         temporary: &str,
         bytes: u64,
     ) -> Result<bool, StorageError> {
+        if !self.known.has(above(temporary)) {
+            // nginx answers 500 where others say that a collection is missing.
+            self.make_above(temporary).await?;
+        }
         for is_last in [false, true] {
             let mut ask = Ask::new(Verb::Copy, source.server.address.object(from), temporary);
             ask = ask.header("overwrite", "T").header("depth", "0");

@@ -78,6 +78,12 @@ impl Feed {
         Some(Sending { feed: self.clone(), turn: state.turn, replayed: 0 })
     }
 
+    /// Whether it can be begun anew, and nothing is wrong with the stream itself.
+    pub(super) fn is_kept(&self) -> bool {
+        let state = self.lock();
+        state.kept.is_some() && state.fault.is_none()
+    }
+
     /// What went wrong with the stream itself, rather than with its receiver.
     pub(super) fn fault(&self) -> Option<StorageError> {
         self.lock().fault.clone()

@@ -31,8 +31,10 @@ pub(crate) struct World {
     scratch: Option<TempDir>,
     /// Names that the store cannot hold.
     pub(crate) cannot_hold: fn(&str) -> bool,
-    /// Whether what is staged has a name of its own, which a list shows.
+    /// Whether what is staged has a name of its own.
     pub(crate) has_temporary_names: bool,
+    /// Whether names beginning with a dot are left out of lists.
+    pub(crate) hides_dots: bool,
     /// Whether it has to copy large objects of its own itself.
     pub(crate) must_copy: bool,
     _dav: Option<Dav>,
@@ -57,16 +59,19 @@ impl World {
     }
 
     pub(crate) async fn webdav_on_apache() -> Self {
-        Self::of(fresh(&(apache().url() + "/open")).await)
+        Self::of(fresh(&apache().open()).await)
     }
 
+    /// nginx lists no name that begins with a dot.
     pub(crate) async fn webdav_on_nginx() -> Self {
-        Self::of(fresh(&nginx().url()).await)
+        Self { hides_dots: true, ..Self::of(fresh(&nginx().url()).await) }
     }
 
-    /// XRootD takes what follows a `?` for a query, however it is encoded.
+    /// XRootD takes what follows a `?` for a query, however it is encoded, and cuts the last byte of
+    /// names of 255 bytes off when it lists them.
     pub(crate) async fn webdav_on_xrootd() -> Self {
-        Self { cannot_hold: |path| path.contains('?'), ..Self::of(fresh(&xrootd().url()).await) }
+        let cannot_hold = |path: &str| path.contains('?') || path.split('/').any(|name| name.len() > 254);
+        Self { cannot_hold, ..Self::of(fresh(&xrootd().url()).await) }
     }
 
     pub(crate) async fn webdav_on_dav_server() -> Self {
@@ -90,7 +95,7 @@ impl World {
     fn of(store: Arc<dyn Backend>) -> Self {
         let (scratch, _dav, _s3s) = (None, None, None);
         let cannot_hold = |_: &str| false;
-        Self { store, scratch, cannot_hold, has_temporary_names: true, must_copy: false, _dav, _s3s }
+        Self { store, scratch, cannot_hold, has_temporary_names: true, hides_dots: false, must_copy: false, _dav, _s3s }
     }
 
     /// The directory of a posix storage.
@@ -116,6 +121,14 @@ impl World {
 
     pub(crate) async fn get_staged(&self, path: &StoragePath, intent: IntentId) -> Result<Vec<u8>, StorageError> {
         whole(self.store.read_staged(path, intent).await?.content).await
+    }
+
+    /// What a list of these paths has, in order.
+    pub(crate) fn listable<T: AsRef<str>>(&self, paths: impl IntoIterator<Item = T>) -> Vec<String> {
+        let is_shown = |path: &String| !self.hides_dots || !path.split('/').any(|name| name.starts_with('.'));
+        let mut paths: Vec<_> = paths.into_iter().map(|path| path.as_ref().to_owned()).filter(is_shown).collect();
+        paths.sort();
+        paths
     }
 
     /// All paths there are, in order.
