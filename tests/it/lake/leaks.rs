@@ -176,13 +176,13 @@ async fn a_secret_is_in_the_clear_nowhere() {
     let attribute = format!("site={SHOWN}");
     let (dav, tokens) = (format!("{store}/data"), format!("{store}/token"));
     let print = format!("printf %s 'tok{WORD}'");
-    let webdav = ["endpoint", "add", "dav", "--kind", "webdav", "--store-url", &dav, "--secret-file", &secret];
+    let webdav = ["endpoint", "add", "dav", "--kind", "webdav", "--url", &dav, "--secret-file", &secret];
     assert_ne!(lake.run(&webdav).await, 0, "the store lets nobody in");
     let stored = [&webdav[..], &["--no-probe", "--attr", &attribute]].concat();
     assert_eq!(lake.run(&stored).await, 0);
-    let token = ["endpoint", "add", "token", "--kind", "webdav", "--store-url", &tokens, "--secret-command", &print];
+    let token = ["endpoint", "add", "token", "--kind", "webdav", "--url", &tokens, "--secret-command", &print];
     assert_eq!(lake.run(&[&token[..], &["--no-probe"]].concat()).await, 0);
-    let s3 = ["endpoint", "add", "s3", "--kind", "s3", "--store-url", &store, "--bucket", "data", "--secret-env"];
+    let s3 = ["endpoint", "add", "s3", "--kind", "s3", "--url", &store, "--bucket", "data", "--secret-env"];
     assert_eq!(lake.run(&[&s3[..], &["STORE_SECRET", "--no-probe"]].concat()).await, 0);
     let posix = lake.directory.path().join("posix").display().to_string();
     let posix = ["endpoint", "add", "posix", "--path", &posix, "--create"];
