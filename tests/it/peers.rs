@@ -31,7 +31,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   sleep 0.1
 done
 kill -9 \"$server\" 2>/dev/null
-[ -n \"$KEEP_SCRATCH\" ] || rm -rf \"$SCRATCH\"
+rm -rf \"$SCRATCH\"
 ";
 
 /// A server of this test process.
@@ -62,11 +62,6 @@ impl Server {
             server.wait_for_port(*port);
         }
         server
-    }
-
-    /// Its directory.
-    pub(crate) fn scratch(&self) -> &Path {
-        &self.scratch
     }
 
     fn wait_for_port(&self, port: u16) {

@@ -11,7 +11,7 @@ pub(crate) const PAIR: (&str, &str) = ("alice", "secret word");
 pub(crate) struct Apache {
     pub(crate) port: u16,
     pub(crate) tls_port: u16,
-    server: Server,
+    _server: Server,
 }
 
 const MODULES: [&str; 16] = [
@@ -60,11 +60,6 @@ impl Apache {
         format!("https://localhost:{}/certified", self.tls_port)
     }
 
-    /// The files of the open area.
-    pub(crate) fn files(&self) -> std::path::PathBuf {
-        self.server.scratch().join("open")
-    }
-
     fn start() -> Self {
         let (directory, certificates) = (scratch(), Certificates::get());
         let (port, tls_port) = (free_port(), free_port());
@@ -76,8 +71,8 @@ impl Apache {
         let hashed = std::process::Command::new("htpasswd").args(["-nb", name, word]).output();
         let hashed = hashed.expect("htpasswd is not here: tests/run installs it").stdout;
         std::fs::write(directory.path().join("users"), hashed).expect("writable");
-        let modules: String =
-            MODULES.iter().map(|m| format!("LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so\n")).collect();
+        let modules = MODULES.map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"));
+        let modules = modules.concat();
         let (certificate, key, ca) =
             (certificates.path("server.crt"), certificates.path("server.key"), certificates.path("ca.pem"));
         let settings = format!(
@@ -131,6 +126,6 @@ DirectoryIndex disabled
         std::fs::write(&file, settings).expect("writable");
         let file = file.display().to_string();
         let server = Server::start("apache2", &["-D", "FOREGROUND", "-f", &file], directory, &[port, tls_port]);
-        Self { port, tls_port, server }
+        Self { port, tls_port, _server: server }
     }
 }

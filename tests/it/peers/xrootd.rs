@@ -1,5 +1,5 @@
-//! XRootD as the grid runs it: HTTP and TLS on one port, checksums, copies within itself. One
-//! server lets everybody in; another one takes bearer tokens (macaroons).
+//! XRootD as the grid runs it: HTTP and TLS on one port, checksums, copies within itself. It
+//! lets everybody in.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -9,29 +9,14 @@ use super::{Certificates, Server, free_port, scratch};
 
 pub(crate) struct Xrootd {
     pub(crate) port: u16,
-    server: Server,
+    _server: Server,
 }
 
 impl Xrootd {
-    /// The one that lets everybody in.
+    /// The only one.
     pub(crate) fn get() -> &'static Self {
         static XROOTD: OnceLock<Xrootd> = OnceLock::new();
-        XROOTD.get_or_init(|| Self::start(""))
-    }
-
-    /// The one that lets in who has a token, or the client certificate, which can get tokens.
-    pub(crate) fn guarded() -> &'static Self {
-        static XROOTD: OnceLock<Xrootd> = OnceLock::new();
-        XROOTD.get_or_init(|| {
-            Self::start(
-                "http.exthandler xrdmacaroons libXrdMacaroons.so
-macaroons.secretkey ROOT/macaroons.key
-ofs.authlib libXrdMacaroons.so
-ofs.authorize
-acc.authdb ROOT/rights
-",
-            )
-        })
+        XROOTD.get_or_init(Self::start)
     }
 
     /// The URL of its root.
@@ -44,12 +29,7 @@ acc.authdb ROOT/rights
         format!("https://localhost:{}", self.port)
     }
 
-    /// Its files.
-    pub(crate) fn files(&self) -> std::path::PathBuf {
-        self.server.scratch().join("data")
-    }
-
-    fn start(more: &str) -> Self {
+    fn start() -> Self {
         let (directory, certificates, port) = (scratch(), Certificates::get(), free_port());
         let root = directory.path().display().to_string();
         let ca = certificates.path("ca.pem");
@@ -71,19 +51,16 @@ http.selfhttps2http false
 http.exthandler xrdtpc libXrdHttpTPC.so
 http.header2cgi Authorization authz
 xrootd.chksum max 2 chkcgi adler32 crc32 crc32c md5
-{}",
-            more.replace("ROOT", &root)
+"
         );
         std::fs::write(directory.path().join("settings"), settings).expect("writable");
         let script = "set -e
 mkdir data admin
 cp \"$1\" cert.pem
 cp \"$2\" key.pem
-openssl rand -base64 -out macaroons.key 64
-printf 'u client / a\\nu %s.0 / a\\n' $(openssl x509 -noout -subject_hash -in \"$3\") >rights
 chown -R xrootd: .
-chmod 400 key.pem macaroons.key";
-        let files = ["server.crt", "server.key", "client.crt"].map(|name| certificates.path(name));
+chmod 400 key.pem";
+        let files = ["server.crt", "server.key"].map(|name| certificates.path(name));
         let made = Command::new("sh").args(["-c", script, "sh"]).args(files).current_dir(directory.path()).output();
         let made = made.expect("a shell");
         assert!(made.status.success(), "xrootd-server is not here, or this is not root: {made:?}");
@@ -93,6 +70,6 @@ chmod 400 key.pem macaroons.key";
         // It refuses to run as root.
         let arguments = ["-R", "xrootd", "-n", "test", "-c", &file, "-l", &log];
         let server = Server::start("xrootd", &arguments, directory, &[port]);
-        Self { port, server }
+        Self { port, _server: server }
     }
 }
