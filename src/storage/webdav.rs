@@ -72,6 +72,7 @@ pub struct Webdav {
 
 /// What the server was seen to do.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Can {
     /// A PUT gives an object whole or not at all, and refuses to replace one.
     wait: bool,

@@ -108,7 +108,7 @@ fn judge(about: &str, report: &str) -> Result<(), StorageError> {
         Err(faulty(about, format!("its copy ended with `{what}`")))
     };
     let lines = report.lines().map(str::trim).filter(|line| !line.is_empty());
-    let Some(last) = lines.clone().last() else { return Ok(()) };
+    let Some(last) = lines.clone().next_back() else { return Ok(()) };
     let lower = last.to_ascii_lowercase();
     let is_marked = lines.clone().any(|line| line.eq_ignore_ascii_case("Perf Marker"));
     if lower.starts_with("success") {

@@ -8,7 +8,7 @@ use dapple::clock::SystemClock;
 use dapple::fault::Fault as _;
 use dapple::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
 use dapple::model::id::{EndpointId, IntentId};
-use dapple::model::probe::Probe;
+use dapple::model::probe::{Finding, Probe};
 use dapple::model::time::Timestamp;
 use dapple::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use dapple::storage::layout::StoragePath;
@@ -149,13 +149,21 @@ impl World {
     }
 }
 
-/// A collection that nobody else uses, probed.
+/// What the probes of servers found. Each is probed once: a probe breaks off requests on purpose,
+/// and XRootD takes a while to get over that.
+static FOUND: tokio::sync::Mutex<std::collections::BTreeMap<String, Vec<Finding>>> =
+    tokio::sync::Mutex::const_new(std::collections::BTreeMap::new());
+
+/// A collection that nobody else uses, on a server that was probed.
 async fn fresh(url: &str) -> Arc<dyn Backend> {
     let mut endpoint = endpoint(EndpointKind::Webdav, &format!("{url}/c{:x}", SystemClock::shared().random()));
     let unprobed = Webdav::open(&endpoint, None).expect("a URL");
     unprobed.create_root().await.expect("writable");
-    let findings = unprobed.probe().await.expect("writable");
-    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings });
+    let mut found = FOUND.lock().await;
+    if !found.contains_key(url) {
+        found.insert(url.to_owned(), unprobed.probe().await.expect("writable"));
+    }
+    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings: found[url].clone() });
     Arc::new(Webdav::open(&endpoint, None).expect("a URL"))
 }
 
