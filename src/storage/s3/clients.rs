@@ -27,7 +27,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, Request, StatusCode};
 
 use crate::model::endpoint::Addressing;
@@ -123,7 +123,11 @@ impl ForSdk {
         let body = SdkStream::new(request.take_body()).collect().await.map_err(|e| user(&e))?.into_bytes();
         let bytes = body.len() as u64;
         let request = request.try_into_http1x().map_err(|e| user(&e))?.map(|_| Body::from(body));
-        let request = Request::try_from(request).map_err(|e| user(&e))?;
+        let mut request = Request::try_from(request).map_err(|e| user(&e))?;
+        if bytes == 0 && matches!(*request.method(), Method::PUT | Method::POST) {
+            // HTTP lets it be left out; stores refuse copies without it.
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let attempt = || self.attempt(request.try_clone().expect("its body lies in memory"));
         let answer = self.0.send(bytes, attempt).await.map_err(|trouble| ConnectorError::io(trouble.into()))?;
         let status = answer.status.into();

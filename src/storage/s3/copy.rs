@@ -45,10 +45,11 @@ pub(super) async fn stage(
     source_path: &StoragePath,
 ) -> Result<Option<Staged>, StorageError> {
     let near = bucket.site.shares_server(&source.site) && bucket.does(Feature::ServerCopy);
-    if !near || bytes < PART_BYTES {
+    let (key, from) = (bucket.site.key(path)?, source.site.key(source_path)?);
+    // radosgw decodes the name of a source twice: one with `%` in it would be another object's.
+    if !near || bytes < PART_BYTES || from.contains('%') {
         return Ok(None);
     }
-    let (key, from) = (bucket.site.key(path)?, source.site.key(source_path)?);
     let head = object::head(source, source_path.as_str(), &from).await?;
     let head = head.ok_or_else(|| StorageError::NotFound { path: source_path.to_string() })?;
     let found = object::length(source_path.as_str(), &head)?;
@@ -65,7 +66,7 @@ pub(super) async fn stage(
     claim.owns(&id);
     drop(turn);
     let copy = Copy { bucket, key: &key, id: &id, source: &source };
-    match copy.all(bytes).await {
+    match copy.all_of_one_version(bytes).await {
         Ok(Some(parts)) => {
             let upload = Upload { id, parts, crc32c: None, source: Some(source) };
             claim.settle(Waiting::Upload(Arc::new(upload)));
@@ -73,7 +74,9 @@ pub(super) async fn stage(
         }
         outcome => {
             // That it could not be ended says nothing new: the next attempt or a discard finds it.
-            let _ = leftover::abort(bucket, &key, &id).await;
+            if leftover::abort(bucket, &key, &id).await.is_ok() {
+                claim.disowns();
+            }
             outcome.map(|_| None)
         }
     }
@@ -94,6 +97,17 @@ async fn begin(bucket: &Bucket, key: &str) -> Result<String, StorageError> {
 }
 
 impl Copy<'_> {
+    /// Copies all ranges, and looks whether the source is still what it was: not every store minds
+    /// the condition that goes with each range.
+    async fn all_of_one_version(&self, bytes: u64) -> Result<Option<Vec<Sent>>, StorageError> {
+        let parts = self.all(bytes).await?;
+        let Source { bucket, key, etag } = self.source;
+        if parts.is_some() && object::etag(bucket, key, key).await?.as_deref() != Some(bare(etag)) {
+            return Err(self.changed());
+        }
+        Ok(parts)
+    }
+
     /// Copies all ranges; `None` if the store turns out not to be able to.
     async fn all(&self, bytes: u64) -> Result<Option<Vec<Sent>>, StorageError> {
         let length = bytes.div_ceil(PARTS_MAX).next_multiple_of(1 << 20).max(RANGE_BYTES);

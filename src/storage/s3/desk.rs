@@ -173,6 +173,15 @@ impl Claim {
         }
     }
 
+    /// Says that its upload has ended.
+    pub(super) fn disowns(&self) {
+        if let Some(Place::Busy { ticket, upload }) = self.desk.lock().place(&self.key, self.intent)
+            && *ticket == self.ticket
+        {
+            *upload = None;
+        }
+    }
+
     /// Leaves what is complete for being published, unless another attempt has taken the place.
     pub(super) fn settle(self, waiting: Waiting) {
         self.put(|_| Some(Place::Done(waiting)));

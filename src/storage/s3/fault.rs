@@ -63,7 +63,15 @@ impl Refusal {
             )
             | (_, 401 | 403) => StorageError::Denied { path },
             (_, 404) => StorageError::NotFound { path },
-            ("SlowDown" | "RequestTimeout" | "OperationAborted" | "ConditionalRequestConflict", _)
+            (
+                "SlowDown"
+                | "InternalError"
+                | "ServiceUnavailable"
+                | "RequestTimeout"
+                | "OperationAborted"
+                | "ConditionalRequestConflict",
+                _,
+            )
             | (_, 408 | 409 | 429 | 500 | 502..=506 | 508..) => {
                 StorageError::Unavailable { path, what: self.sentence() }
             }
@@ -72,9 +80,10 @@ impl Refusal {
     }
 
     fn sentence(&self) -> String {
-        match self.words.is_empty() {
-            true => format!("it answers {}", self.told()),
-            false => format!("it answers {}: {}", self.told(), self.words),
+        if self.words.is_empty() {
+            format!("it answers {}", self.told())
+        } else {
+            format!("it answers {}: {}", self.told(), self.words)
         }
     }
 }
@@ -168,6 +177,7 @@ mod tests {
             (503, "SlowDown", "storage-unavailable"),
             (500, "InternalError", "storage-unavailable"),
             (200, "SlowDown", "storage-unavailable"),
+            (200, "InternalError", "storage-unavailable"),
             (409, "OperationAborted", "storage-unavailable"),
             (400, "BadDigest", "storage-faulty"),
             (400, "XAmzContentSHA256Mismatch", "storage-faulty"),

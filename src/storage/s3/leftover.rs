@@ -53,7 +53,7 @@ pub(super) async fn begin(
         };
         let worse = if beaten { Some(begun) } else { best.replace(begun) };
         if let Some(worse) = worse {
-            abort(bucket, key, &worse.id).await?;
+            try_abort(bucket, key, &worse.id).await;
         }
     }
     match best {
@@ -75,6 +75,13 @@ pub(super) async fn sweep(
         abort(bucket, key, &id).await?;
     }
     Ok(())
+}
+
+/// Ends an upload that is in nobody's way: one that stays costs room, but is no reason to fail.
+pub(super) async fn try_abort(bucket: &Bucket, key: &str, id: &str) {
+    if let Err(error) = abort(bucket, key, id).await {
+        tracing::warn!(key, %error, "an upload that nobody needs could not be ended");
+    }
 }
 
 /// Ends an upload; one that is not there has ended.

@@ -30,7 +30,7 @@ struct Trial<'a> {
 type Seen = (bool, String);
 
 /// The keys of a trial. The first holds an object; its name is one that has to be encoded.
-const OBJECT: &str = "an object ü+%41";
+const OBJECT: &str = "an object ü+";
 const FREE: &str = "free";
 const COPY: &str = "copy";
 const UPLOAD: &str = "upload";

@@ -51,6 +51,7 @@ pub(super) async fn publish(
 
 async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Overwrite) -> Result<(), StorageError> {
     let condition = condition(bucket, overwrite, Feature::PutRefusesToReplace);
+    let md5 = held.print.md5_hex();
     let request = bucket.sdk.put_object().bucket(&bucket.site.bucket).key(key).set_if_none_match(condition);
     let request = request
         .content_md5(held.print.md5_base64())
@@ -60,7 +61,18 @@ async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Over
     if bucket.site.is_sealed() {
         request = request.disable_payload_signing();
     }
-    let answer = request.send().await.map_err(|error| bucket.fault(path, error))?;
+    let answer = match request.send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let taken = Refusal::of(&error).is_some_and(|refusal| refusal.status == 412);
+            // A moment ago nothing was there. If just this is there now, it was put by an attempt
+            // whose answer was lost.
+            if taken && object::etag(bucket, path, key).await?.is_some_and(|etag| etag == md5) {
+                return Ok(());
+            }
+            return Err(bucket.fault(path, error));
+        }
+    };
     let is_md5 = etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
     confirm(path, bare(answer.e_tag().unwrap_or_default()), is_md5, &held.print)
 }

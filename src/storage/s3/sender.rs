@@ -98,7 +98,8 @@ impl Sender {
     /// How long to wait before the next attempt; `None` if there is no sense in one.
     fn pause<T: Reply>(&self, number: u32, outcome: &Result<T, Trouble>) -> Option<Duration> {
         let longest = PAUSE_MAX * 2_u32.pow(number - 1);
-        let drawn = longest / 2 + longest.mul_f64(f64::from(self.clock.random() as u32) / f64::from(u32::MAX)) / 2;
+        let half_micros = u64::try_from(longest.as_micros()).expect("it is seconds") / 2;
+        let drawn = Duration::from_micros(half_micros + self.clock.random() % half_micros);
         match outcome {
             Err(trouble) => trouble.passes.then_some(drawn),
             Ok(reply) if !asks_for_patience(reply.status()) => None,

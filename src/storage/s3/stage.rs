@@ -48,7 +48,7 @@ async fn hold(
     bytes: u64,
 ) -> Result<(), StorageError> {
     if let Some(left) = &claim.left {
-        leftover::abort(bucket, key, left).await?;
+        leftover::try_abort(bucket, key, left).await;
     }
     let with_crc32c = bucket.sends_crc32c();
     let mut cutter = Cutter::new(key, content, bytes, PART_BYTES, with_crc32c);
@@ -76,7 +76,9 @@ async fn upload(
         Err(error @ StorageError::WrongLength { .. }) => {
             // Whatever comes the next time, it is not this. That it could not be ended says nothing
             // new: the next attempt or a discard finds it.
-            let _ = leftover::abort(bucket, key, &begun.id).await;
+            if leftover::abort(bucket, key, &begun.id).await.is_ok() {
+                claim.disowns();
+            }
             return Err(error);
         }
         Err(error) => return Err(error),

@@ -152,6 +152,9 @@ async fn a_copy_of_a_source_that_changed_is_refused() {
     assert_eq!(code(short), "storage-wrong-length");
     let copied = store.stage_copy(&path("to"), PUT, (PART + 9) as u64, &store, &path("from")).await;
     assert!(copied.expect("both are there").is_some());
+    put(&store, "from%41", &pattern(PART)).await;
+    let odd = store.stage_copy(&path("odd"), PUT, PART as u64, &store, &path("from%41")).await;
+    assert!(odd.expect("both are there").is_none(), "it would take `fromA` for it");
     store.delete(&path("from")).await.expect("there");
     put(&store, "from", &pattern(PART + 8)).await;
     assert_eq!(code(store.read_staged(&path("to"), PUT).await), "storage-faulty");

@@ -31,6 +31,8 @@ pub(crate) struct World {
     scratch: Option<TempDir>,
     /// Names that the store cannot hold.
     pub(crate) cannot_hold: fn(&str) -> bool,
+    /// The longest name that the store can hold.
+    pub(crate) name_bytes_max: usize,
     /// Whether what is staged has a name of its own.
     pub(crate) has_temporary_names: bool,
     /// Whether names beginning with a dot are left out of lists.
@@ -85,17 +87,27 @@ impl World {
         Self { has_temporary_names: false, must_copy: true, ..Self::of(Arc::new(bucket.open())) }
     }
 
+    /// s3s-fs keeps what it knows of an object in a file whose name holds the object's, encoded.
     pub(crate) async fn s3_on_s3s() -> Self {
         let s3s = S3s::start().await;
         let bucket = Bucket::fresh(&s3s.url, s3s::PAIR).probed().await;
         let store = Arc::new(bucket.open());
-        Self { has_temporary_names: false, must_copy: true, _s3s: Some(s3s), ..Self::of(store) }
+        let name_bytes_max = 100;
+        Self { has_temporary_names: false, must_copy: true, name_bytes_max, _s3s: Some(s3s), ..Self::of(store) }
     }
 
     fn of(store: Arc<dyn Backend>) -> Self {
-        let (scratch, _dav, _s3s) = (None, None, None);
-        let cannot_hold = |_: &str| false;
-        Self { store, scratch, cannot_hold, has_temporary_names: true, hides_dots: false, must_copy: false, _dav, _s3s }
+        Self {
+            store,
+            scratch: None,
+            cannot_hold: |_| false,
+            name_bytes_max: usize::MAX,
+            has_temporary_names: true,
+            hides_dots: false,
+            must_copy: false,
+            _dav: None,
+            _s3s: None,
+        }
     }
 
     /// The directory of a posix storage.

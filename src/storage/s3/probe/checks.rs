@@ -37,10 +37,9 @@ impl Trial<'_> {
         if let Err(refusal) = self.put_in_parts().await? {
             return Ok((false, format!("{} for an object of parts", refusal.told())));
         }
-        match self.told(PARTS).await? {
-            true => Ok((true, String::new())),
-            false => Ok((false, "it tells none of the whole of an object of parts".to_owned())),
-        }
+        let told = self.told(PARTS).await?;
+        let seen = if told { "" } else { "it tells none of the whole of an object of parts" };
+        Ok((told, seen.to_owned()))
     }
 
     async fn put_in_parts(&self) -> Result<Result<(), Refusal>, StorageError> {

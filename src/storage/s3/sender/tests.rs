@@ -1,1 +1,197 @@
+//! Patience, against a small server that answers what it is told to.
 
+use std::pin::Pin;
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::clock::{Clock, SystemClock};
+use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
+use crate::model::id::{EndpointId, IntentId};
+use crate::model::time::Timestamp;
+use crate::storage::backend::{Overwrite, StorageError};
+use crate::storage::layout::StoragePath;
+use crate::storage::s3::bucket::Bucket;
+use crate::storage::s3::site::Site;
+use crate::storage::s3::{object, publish, read, stage};
+use crate::storage::secret::Secret;
+
+/// A clock that passes no time, and notes for how long it was asked to wait.
+struct Noting {
+    pauses: Mutex<Vec<Duration>>,
+    system: SharedClock,
+}
+
+/// 2026-01-01T00:00:00Z.
+const NOW: u64 = 1_767_225_600_000;
+
+impl Clock for Noting {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(NOW)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        // Deadlines never come; pauses are over at once.
+        if pause >= ANSWER_SPAN_MAX {
+            return Box::pin(futures::future::pending());
+        }
+        self.pauses.lock().expect("no panic").push(pause);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        self.system.fill(bytes);
+    }
+}
+
+struct World {
+    bucket: Bucket,
+    clock: std::sync::Arc<Noting>,
+    requests: std::sync::Arc<Mutex<Vec<String>>>,
+}
+
+/// A bucket of a server that gives these answers, one after the other, and then the last again.
+async fn world(answers: &'static [&'static str]) -> World {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("http://{}/b", listener.local_addr().expect("it is bound"));
+    let requests = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let noted = requests.clone();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut request = vec![0; 65_536];
+            let length = stream.read(&mut request).await.expect("a request");
+            noted.lock().expect("no panic").push(String::from_utf8_lossy(&request[..length]).into_owned());
+            let answer = answers[number.min(answers.len() - 1)];
+            stream.write_all(answer.as_bytes()).await.expect("it listens");
+            stream.shutdown().await.expect("it is open");
+        }
+    });
+    let clock = std::sync::Arc::new(Noting { pauses: Mutex::default(), system: SystemClock::shared() });
+    let endpoint = Endpoint {
+        id: EndpointId(1),
+        name: EndpointName::parse("x").expect("valid"),
+        kind: EndpointKind::S3,
+        location: url,
+        settings: Settings::default(),
+        secret: None,
+        probe: None,
+        attributes: std::collections::BTreeMap::new(),
+        created_at: Timestamp::from_millis(0),
+    };
+    let secret = Secret::parse("key:not-to-be-shown").expect("a pair");
+    let site = Site::of(&endpoint, Some(secret)).expect("valid");
+    let bucket = Bucket::open(site, &Trust::default(), None, clock.clone()).expect("it opens");
+    World { bucket, clock, requests }
+}
+
+impl World {
+    fn pauses(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.clock.pauses.lock().expect("no panic"))
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.lock().expect("no panic").len()
+    }
+}
+
+fn path() -> StoragePath {
+    StoragePath::parse("a").expect("valid")
+}
+
+const FOUND: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\netag: \"e\"\r\nconnection: close\r\n\r\n";
+const BUSY: &str = "HTTP/1.1 503 Slow Down\r\nretry-after: 7\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn retry_after_is_obeyed_by_both_clients() {
+    let world = self::world(&[BUSY, FOUND]).await;
+    assert_eq!(object::stat(&world.bucket, &path()).await.expect("the second time").bytes, 5);
+    assert_eq!((world.pauses(), world.requests()), (vec![Duration::from_secs(7)], 2));
+
+    let world = self::world(&[BUSY, FOUND]).await;
+    assert!(read::read(&world.bucket, &path(), None).await.is_ok());
+    assert_eq!((world.pauses(), world.requests()), (vec![Duration::from_secs(7)], 2));
+}
+
+#[tokio::test]
+async fn retry_after_may_be_a_date() {
+    const LATER: &str = "HTTP/1.1 429 Too Many\r\nretry-after: Thu, 01 Jan 2026 00:00:12 GMT\r\n\
+                         content-length: 0\r\nconnection: close\r\n\r\n";
+    let world = self::world(&[LATER, FOUND]).await;
+    object::stat(&world.bucket, &path()).await.expect("the second time");
+    assert_eq!(world.pauses(), [Duration::from_secs(12)]);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_longer_than_patience_lasts() {
+    const MUCH_LATER: &str =
+        "HTTP/1.1 503 Slow Down\r\nretry-after: 31\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let world = self::world(&[MUCH_LATER]).await;
+    let error = object::stat(&world.bucket, &path()).await.expect_err("it is not there for us");
+    assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+    assert_eq!((world.pauses().len(), world.requests()), (0, 1));
+    let error = read::read(&world.bucket, &path(), None).await.err().expect("it is not there for us");
+    assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn attempts_are_bounded_and_pauses_grow() {
+    const BROKEN: &str = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-";
+    for answers in [&[BROKEN], &[CUT]] {
+        let world = self::world(answers).await;
+        let error = object::stat(&world.bucket, &path()).await.expect_err("it is broken");
+        assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+        let pauses = world.pauses();
+        assert_eq!((pauses.len(), world.requests()), (4, 5));
+        for (number, pause) in (0_u32..).zip(pauses) {
+            let longest = PAUSE_MAX * 2_u32.pow(number);
+            assert!(pause <= longest && pause >= longest / 2, "{number}: {pause:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_waiting_does_not_better_is_not_tried_again() {
+    const REFUSED: &str = "HTTP/1.1 403 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let world = self::world(&[REFUSED]).await;
+    let error = object::stat(&world.bucket, &path()).await.expect_err("it is refused");
+    assert!(matches!(error, StorageError::Denied { .. }), "{error}");
+    assert_eq!(world.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_success_with_an_error_inside_is_none() {
+    const BEGUN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 118\r\nconnection: close\r\n\r\n<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>a</Key><UploadId>u</UploadId></InitiateMultipartUploadResult>    ";
+    const PART: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"no-md5\"\r\nconnection: close\r\n\r\n";
+    const NONE: &str = "HTTP/1.1 501 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    // Stores begin to answer before they know, and send spaces while they work.
+    const FAILED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>InternalError</Code><Message>We failed.</Message></Error>";
+    let world = self::world(&[NONE, BEGUN, PART, FAILED]).await;
+    // No memory is left, so that one byte goes as an upload.
+    let _room = world.bucket.desk.reserve(super::super::desk::HELD_BYTES_MAX).expect("it is free");
+    let content = futures::StreamExt::boxed(futures::stream::iter([Ok(bytes::Bytes::from_static(b"x"))]));
+    stage::stage(&world.bucket, &path(), IntentId(1), 1, content).await.expect("it has a part");
+    let error = publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await;
+    let error = error.expect_err("there is an error inside");
+    assert!(matches!(&error, StorageError::Unavailable { what, .. } if what.contains("InternalError")), "{error}");
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_noticed_by_the_name_the_store_gives_them() {
+    const OTHER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nconnection: close\r\n\r\n";
+    let world = self::world(&[OTHER]).await;
+    let content = futures::StreamExt::boxed(futures::stream::iter([Ok(bytes::Bytes::from_static(b"x"))]));
+    stage::stage(&world.bucket, &path(), IntentId(1), 1, content).await.expect("it waits in memory");
+    let error = publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await;
+    assert!(matches!(error, Err(StorageError::Faulty { .. })), "{error:?}");
+    let said = world.requests.lock().expect("no panic")[0].to_ascii_lowercase();
+    assert!(said.starts_with("put /b/a") && said.contains("content-md5: ndtkysamgdt1yfzofvxnpg=="), "{said}");
+    assert!(!format!("{error:?}{:?}", world.bucket.site).contains("not-to-be-shown"));
+}
