@@ -4,3 +4,4 @@ pub mod build;
 pub mod error;
 pub mod secrets;
 pub mod serve;
+pub mod stores;

@@ -143,7 +143,13 @@ pub async fn run(cli: Cli) -> u8 {
     let screen = Screen::of_process(cli.global.output, !cli.global.no_progress, clock.clone());
     let serves = matches!(cli.command, Command::Serve { .. } | Command::Demo(_));
     let demo = matches!(cli.command, Command::Demo(_));
-    telemetry::start(if serves && !demo { "info" } else { "warn" }, screen.colour);
+    let level = match (serves, demo) {
+        // The demo's stores log what they lack as if it were an error; their client says what matters.
+        (_, true) => "warn,s3s=off,s3s_fs=off,dav_server=off",
+        (true, false) => "info",
+        (false, false) => "warn",
+    };
+    telemetry::start(level, screen.colour);
     let talk = screen.talk();
     let work = async {
         match cli.command {

@@ -46,7 +46,7 @@ fn random(clock: &dyn Clock) -> [u8; 32] {
 }
 
 /// Reads a secret, or makes it: whole or not at all, synced, for its owner's eyes.
-fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> Result<(String, bool), AppError> {
+pub(crate) fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> Result<(String, bool), AppError> {
     match fs::read_to_string(path) {
         Ok(text) => return Ok((text.trim().to_owned(), false)),
         Err(error) if error.kind() == ErrorKind::NotFound => {}

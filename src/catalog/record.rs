@@ -574,3 +574,6 @@ stored_v1!(AccountRecord);
 stored_v1!(ApiKeyRecord);
 stored_v1!(LeaseRecord);
 stored_v1!(DecisionRecord);
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! `dapple demo`: a lake in one command. It runs the very commands that a person would type, shows
 //! them with their answers, and then stays up; with `--once` it checks what it did and stops.
+//! Its endpoints are one of each kind: two of their stores run in this process.
 
 mod check;
 mod sample;
+mod sites;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,13 +21,13 @@ use crate::model::did::Did;
 use crate::model::rule::RuleState;
 use crate::service::view::{NewUrl, RuleView};
 
+use sites::{SITES, Site, Stores};
+
 /// Where the demo listens if it may choose and nobody else does.
 const USUAL: &str = "127.0.0.1:7070";
 const ANY: &str = "127.0.0.1:0";
-/// Endpoints of the demo: name, country, tier. None is in France: one rule asks for that.
-const ENDPOINTS: [(&str, &str, &str); 3] = [("lisbon", "PT", "1"), ("hamburg", "DE", "1"), ("bologna", "IT", "2")];
 /// The expression of the rule that becomes OK.
-const GOOD: &str = "country=DE|country=IT";
+const GOOD: &str = "kind=s3|kind=webdav";
 /// The expression of the rule that is stuck on purpose.
 const STUCK: &str = "country=FR";
 
@@ -47,11 +49,12 @@ pub(crate) struct DemoArgs {
 }
 
 /// A tour that is under way.
-struct Tour {
+struct Tour<'a> {
     session: Session,
     directory: PathBuf,
     tree: PathBuf,
     dataset: Did,
+    stores: &'a Stores,
 }
 
 /// Sets up a small lake, shows what it does, and serves it.
@@ -61,7 +64,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         Some(directory) => (crate::cli::parse::absolute(directory)?, false),
         None => (std::env::temp_dir().join(format!("dapple-demo-{:016x}", clock.random())), true),
     };
-    let outcome = tour_and_serve(args, &directory, clock).await;
+    let outcome = with_stores(args, &directory, clock).await;
     if goes_away {
         // Made by us a moment ago under a random name, so nothing of anybody else's is in it.
         std::fs::remove_dir_all(&directory).map_err(|error| Failure::io("remove", &directory, error))?;
@@ -69,11 +72,18 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     outcome
 }
 
-async fn tour_and_serve(args: DemoArgs, directory: &Path, clock: SharedClock) -> Result<(), Failure> {
+async fn with_stores(args: DemoArgs, directory: &Path, clock: SharedClock) -> Result<(), Failure> {
+    let stores = Stores::start(&directory.join("sites"), &clock).await?;
+    let outcome = tour_and_serve(args, directory, &stores, clock).await;
+    stores.stop().await;
+    outcome
+}
+
+async fn tour_and_serve(args: DemoArgs, directory: &Path, stores: &Stores, clock: SharedClock) -> Result<(), Failure> {
     let mut server = start(directory, args.listen).await?;
     let (url, key) = (server.url.clone(), server.admin_key.clone());
     let toured = tokio::select! {
-        toured = tour(&args, directory, &url, &key, clock) => toured,
+        toured = tour(&args, directory, stores, &url, &key, clock) => toured,
         error = server.failed() => return Err(error.into()),
         () = serve::told_to_stop() => Ok(None),
     };
@@ -106,6 +116,7 @@ async fn start(directory: &Path, listen: Option<SocketAddr>) -> Result<Server, F
 async fn tour(
     args: &DemoArgs,
     directory: &Path,
+    stores: &Stores,
     server: &str,
     key: &str,
     clock: SharedClock,
@@ -119,10 +130,12 @@ async fn tour(
     let screen = Screen::of_process(Format::Table, true, clock);
     let session = Session { client, screen };
     let dataset = dataset.parse().expect("a DID");
-    let mut tour = Tour { session, directory: directory.to_owned(), tree, dataset };
+    let mut tour = Tour { session, directory: directory.to_owned(), tree, dataset, stores };
     if args.data.is_none() {
         say("its data is made up: smooth fields on a coarse grid, shaped like a reanalysis, true of no day");
     }
+    let (s3, webdav) = (stores.s3.address, stores.webdav.address);
+    say(&format!("in this process run an S3 store at {s3} and a WebDAV server at {webdav}, to try dapple with"));
     tour.store().await?;
     let (good, stuck) = tour.rules().await?;
     let url = tour.url().await?;
@@ -137,43 +150,42 @@ async fn tour(
     Ok(Some(()))
 }
 
-impl Tour {
+impl Tour<'_> {
     /// Endpoints, a scope, and data.
     async fn store(&mut self) -> Result<(), Failure> {
         let scope = self.dataset.scope.clone();
-        let known: Vec<String> = self.names().await?;
-        if !known.contains(&format!("scope {scope}")) {
+        // The demo's directory may have been used before.
+        let scopes = self.session.client.scopes().page(1_000, None).await?.items;
+        if !scopes.iter().any(|known| known.scope == scope) {
             self.act(&["scope", "add", scope.as_str()]).await?;
         }
-        for (name, country, tier) in ENDPOINTS {
-            if known.contains(&format!("endpoint {name}")) {
-                continue;
+        let endpoints = self.session.client.endpoints().page(1_000, None).await?.items;
+        for site in SITES {
+            match endpoints.iter().find(|known| known.name.as_str() == site.name) {
+                None => self.add(&site).await?,
+                Some(known) if known.kind == site.kind => {}
+                Some(known) => {
+                    let (name, kind, wanted) = (site.name, known.kind.name(), site.kind.name());
+                    let lake = self.directory.display();
+                    return Err(Failure::Usage {
+                        detail: format!("{name} of the lake in {lake} is of the kind {kind}, here it is {wanted}"),
+                        hint: Some("give another directory: this one is of another demo".to_owned()),
+                    });
+                }
             }
-            let path = self.directory.join("sites").join(name).display().to_string();
-            let (country, tier) = (format!("country={country}"), format!("tier={tier}"));
-            self.act(&[
-                "endpoint", "add", name, "--kind", "posix", "--path", &path, "--create", "--attr", &country, "--attr",
-                &tier,
-            ])
-            .await?;
         }
         let (tree, dataset) = (self.tree.display().to_string(), self.dataset.to_string());
         self.act(&["put", &tree, "--to", &dataset, "--endpoint", "lisbon"]).await
     }
 
-    /// What there is already, when the demo's directory was used before.
-    async fn names(&self) -> Result<Vec<String>, Failure> {
-        let client = &self.session.client;
-        let scopes = client.scopes().page(1_000, None).await?.items;
-        let endpoints = client.endpoints().page(1_000, None).await?.items;
-        let scopes = scopes.into_iter().map(|scope| format!("scope {}", scope.scope));
-        let endpoints = endpoints.into_iter().map(|endpoint| format!("endpoint {}", endpoint.name));
-        Ok(scopes.chain(endpoints).collect())
+    async fn add(&mut self, site: &Site) -> Result<(), Failure> {
+        let words = site.add(&self.directory.join("sites"), self.stores);
+        self.act(&words.iter().map(String::as_str).collect::<Vec<_>>()).await
     }
 
     /// One rule that becomes OK, one that is stuck.
     async fn rules(&mut self) -> Result<(RuleView, RuleView), Failure> {
-        say("a rule: two copies, in Germany and Italy");
+        say("a rule: two copies, in the S3 store and on the WebDAV server");
         let good = self.rule(GOOD, "2").await?;
         self.act(&["rule", "wait", &good.id.to_string(), "--for", "ok", "--timeout", "10m"]).await?;
         say("a rule that cannot be met, on purpose, and what dapple says about it");

@@ -79,6 +79,7 @@ pub(crate) struct AddArgs {
     "attributes", "unset", "region", "addressing", "ca", "no_ca", "redirect", "no_redirect",
     "secret_file", "secret_env", "secret_command", "no_secret",
 ])))]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for one option of the command line")]
 pub(crate) struct SetArgs {
     /// Its name
     #[arg(value_parser = parse::endpoint)]

@@ -64,6 +64,11 @@ fn command_lines_are_read_or_refused() {
         "dapple demo --once --listen 127.0.0.1:0",
         "dapple endpoint add site-a --kind posix --path /data --attr tier=1 --attr country=DE --create",
         "dapple endpoint add mem --kind memory",
+        "dapple endpoint add s --kind s3 --url https://h --bucket abc --prefix p --region eu --addressing virtual-host",
+        "dapple endpoint add w --kind webdav --url https://h/d --ca ca.pem --secret-file - --no-probe",
+        "dapple endpoint set a --secret-env STORE_SECRET --no-ca --no-redirect",
+        "dapple endpoint set a --no-secret --no-probe",
+        "dapple endpoint probe a",
         "dapple endpoint set a --unset tier",
         "dapple endpoint set a --attr tier=2 --unset country",
         "dapple scope add climate:",
@@ -95,6 +100,13 @@ fn command_lines_are_read_or_refused() {
         "dapple endpoint add a --path /x --attr kind=posix",
         "dapple endpoint add a --path /x --attr tier",
         "dapple endpoint set a",
+        "dapple endpoint set a --no-probe",
+        "dapple endpoint set a --no-secret --secret-file f",
+        "dapple endpoint set a --ca f --no-ca",
+        "dapple endpoint set a --redirect --no-redirect",
+        "dapple endpoint add a --kind webdav --secret-file f --secret-env E",
+        "dapple endpoint add a --kind webdav --secret word",
+        "dapple endpoint add a --path /x --create --no-probe",
         "dapple did create climate:x --kind file",
         "dapple did attach climate:x",
         "dapple put tree --to climate:era5 --endpoint a --parallel 0",
@@ -365,7 +377,7 @@ fn a_usage_line_names_no_option_that_a_variable_gives() {
     let error = parse("dapple ls --no-progress").expect_err("no DID").to_string();
     assert!(!error.contains("--server"), "{error}");
     let error = parse("dapple endpoint set a").expect_err("no change").to_string();
-    assert!(error.contains("<--attr <KEY=VALUE>|--unset <KEY>>"), "{error}");
+    assert!(error.contains("<--attr <KEY=VALUE>|--unset <KEY>|"), "{error}");
 }
 
 #[tokio::test]

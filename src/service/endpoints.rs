@@ -125,9 +125,9 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
     let attributes = change.attributes;
     let endpoint = store(ctx, old, move |current| {
         if tried {
-            current.settings = new.settings.clone();
-            current.secret = new.secret.clone();
-            current.probe = new.probe.clone();
+            current.settings.clone_from(&new.settings);
+            current.secret.clone_from(&new.secret);
+            current.probe.clone_from(&new.probe);
         }
         for (key, value) in &attributes {
             match value {

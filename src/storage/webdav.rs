@@ -60,7 +60,9 @@ pub struct Webdav {
     server: Server,
     can: Can,
     waiting: Waiting,
+    /// What is staged under its temporary name, and what was begun to be.
     sizes: Sizes,
+    begun: Sizes,
     known: Known,
     turns: Turns,
     /// How Destination headers and hrefs are written, once it mattered.
@@ -70,6 +72,7 @@ pub struct Webdav {
 
 /// What the server was seen to do.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Can {
     /// A PUT gives an object whole or not at all, and refuses to replace one.
     wait: bool,
@@ -107,6 +110,7 @@ impl Webdav {
             can: endpoint.probe.as_ref().map(Can::of).unwrap_or_default(),
             waiting: Waiting::default(),
             sizes: Sizes::default(),
+            begun: Sizes::default(),
             known: Known::default(),
             turns: Turns::default(),
             destinations: OnceCell::new(),

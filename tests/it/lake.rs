@@ -14,12 +14,14 @@ use dapple::model::endpoint::{EndpointKind, EndpointName};
 use dapple::model::id::RuleId;
 use dapple::model::rule::{Grouping, RuleState};
 use dapple::service::view::{
-    Members, NewDid, NewEndpoint, NewReplica, NewRule, NewScope, NewSettings, NewUpload, NewUploads, RuleView,
+    Members, NewDid, NewEndpoint, NewReplica, NewRule, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, RuleView,
     UploadView,
 };
 use tempfile::TempDir;
 
 mod access;
+mod endpoints;
+mod leaks;
 mod placing;
 mod registering;
 mod restarting;
@@ -203,6 +205,18 @@ impl TestLake {
             sums.2.extend(chunk.refused.into_iter().map(|refused| format!("{}: {}", refused.line, refused.code)));
         }
         sums
+    }
+
+    /// Reads a file's replica at one endpoint.
+    pub(crate) async fn read_from(&self, file: &Did, endpoint: &str) -> Vec<u8> {
+        let wish = NewUrl { did: file.clone(), expires_seconds: 600, from: Some(name(endpoint)), redirect: false };
+        let minted = self.client.mint(&wish).await.expect("a URL");
+        let mut download = self.client.download(&minted.url, 0, None).await.expect("it opens");
+        let mut read = Vec::new();
+        while let Some(chunk) = download.chunk().await.expect("readable") {
+            read.extend_from_slice(&chunk);
+        }
+        read
     }
 
     /// A page of the change feed.

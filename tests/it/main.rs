@@ -9,3 +9,4 @@ mod lake;
 mod peers;
 mod remote;
 mod storage_conformance;
+mod stores;

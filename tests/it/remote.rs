@@ -10,7 +10,7 @@ use dapple::model::endpoint::EndpointKind;
 use dapple::service::view::{NewEndpoint, NewSettings, SecretText};
 
 use crate::lake::{TestLake, name};
-use crate::peers::apache::apache;
+use crate::peers::apache::{PAIR, apache};
 use crate::peers::radosgw::radosgw;
 use crate::peers::{free_port, program};
 
@@ -34,7 +34,7 @@ fn on_apache(port: u16) -> Store {
     Store {
         kind: EndpointKind::Webdav,
         location: format!("http://127.0.0.1:{port}/dav/{name}"),
-        secret: format!("{}:{}", apache.user, apache.password),
+        secret: format!("{}:{}", PAIR.0, PAIR.1),
         directory: Some(apache.directory.join("dav").join(name)),
     }
 }
@@ -58,7 +58,7 @@ impl TestLake {
             kind: store.kind,
             location: store.location.clone(),
             settings: NewSettings::default(),
-            secret: Some(SecretText::from(store.secret.clone())),
+            secret: Some(SecretText::new(store.secret.clone())),
             attributes: [("site".to_owned(), endpoint.to_owned())].into(),
             create: true,
             no_probe: false,

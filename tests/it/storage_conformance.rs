@@ -4,6 +4,7 @@ mod large;
 mod posix;
 mod promises;
 mod s3;
+mod webdav;
 mod world;
 
 /// Makes a test of each promise for a backend; `$world` makes it afresh for each.

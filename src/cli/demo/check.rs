@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::cli::demo::{ENDPOINTS, Tour};
+use crate::cli::demo::Tour;
+use crate::cli::demo::sites::SITES;
 use crate::cli::failure::Failure;
 use crate::model::rule::RuleState;
 use crate::service::view::RuleView;
 
-impl Tour {
+impl Tour<'_> {
     pub(super) async fn check(
         &self,
         server: &str,
@@ -37,9 +38,9 @@ impl Tour {
         } else {
             files(&self.tree)?.into_iter().map(|(path, content)| (prefix.join(path), content)).collect()
         };
-        for (name, ..) in ENDPOINTS {
-            let found = files(&self.directory.join("sites").join(name))?;
-            expect(found == wanted, || format!("what lies at {name} is not what was put"))?;
+        for site in SITES {
+            let found = files(&site.files(&self.directory.join("sites")))?;
+            expect(found == wanted, || format!("what lies at {} is not what was put", site.name))?;
         }
         Ok(())
     }

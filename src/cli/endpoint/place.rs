@@ -17,7 +17,7 @@ pub(crate) struct Place {
     /// For s3, the address of the store; for webdav, that of the root collection
     // Not `--url`, which is the lake's own server: one slip would send its key to a store.
     #[arg(long, value_name = "URL")]
-    store_url: Option<String>,
+    url: Option<String>,
     /// For s3, the bucket
     #[arg(long)]
     bucket: Option<String>,
@@ -32,7 +32,7 @@ impl Place {
         let s3 = kind == KindWord::S3;
         let table = [
             (self.path.is_some(), kind == KindWord::Posix, "--path"),
-            (self.store_url.is_some(), s3 || kind == KindWord::Webdav, "--store-url"),
+            (self.url.is_some(), s3 || kind == KindWord::Webdav, "--url"),
             (self.bucket.is_some(), s3, "--bucket"),
             (self.prefix.is_some(), s3, "--prefix"),
         ];
@@ -44,15 +44,15 @@ impl Place {
             KindWord::Memory => Ok(name.to_string()),
             KindWord::Posix => directory(self.path.ok_or_else(|| lacks("a posix endpoint needs a directory"))?),
             KindWord::Webdav => {
-                let url = self.store_url.ok_or_else(|| lacks("a webdav endpoint needs the address of a collection"))?;
+                let url = self.url.ok_or_else(|| lacks("a webdav endpoint needs the address of a collection"))?;
                 let location = WebdavLocation::parse(&url).map_err(|error| refused(&error, name, kind))?;
                 Ok(location.to_string())
             }
             KindWord::S3 => {
-                let url = self.store_url.ok_or_else(|| lacks("an s3 endpoint needs the address of the store"))?;
+                let url = self.url.ok_or_else(|| lacks("an s3 endpoint needs the address of the store"))?;
                 let bucket = self.bucket.ok_or_else(|| lacks("an s3 endpoint needs a bucket"))?;
                 bucket_at(&url, &bucket, self.prefix.as_deref()).map_err(|error| match error {
-                    Misplaced::Path => lacks("--store-url is the address of the store alone, without a path"),
+                    Misplaced::Path => lacks("--url is the address of the store alone, without a path"),
                     Misplaced::Bucket => {
                         lacks("--bucket is the name of the bucket alone; --prefix is for what follows")
                     }
@@ -104,7 +104,7 @@ pub(super) fn useless(option: &str, kind: KindWord) -> Failure {
     let hint = match kind {
         KindWord::Posix => "leave it out, or say --kind s3 or --kind webdav".to_owned(),
         KindWord::Webdav if matches!(option, "--bucket" | "--prefix") => {
-            "write the whole address into --store-url, as https://dav.example.org/data".to_owned()
+            "write the whole address into --url, as https://dav.example.org/data".to_owned()
         }
         _ => "leave it out".to_owned(),
     };
@@ -117,11 +117,11 @@ fn example(name: &EndpointName, kind: KindWord) -> String {
         KindWord::Posix => format!("dapple endpoint add {name} --path DIR --create"),
         KindWord::Memory => format!("dapple endpoint add {name} --kind memory"),
         KindWord::S3 => format!(
-            "dapple endpoint add {name} --kind s3 --store-url https://s3.example.org --bucket BUCKET --secret-file FILE"
+            "dapple endpoint add {name} --kind s3 --url https://s3.example.org --bucket BUCKET --secret-file FILE"
         ),
-        KindWord::Webdav => format!(
-            "dapple endpoint add {name} --kind webdav --store-url https://dav.example.org/data --secret-file FILE"
-        ),
+        KindWord::Webdav => {
+            format!("dapple endpoint add {name} --kind webdav --url https://dav.example.org/data --secret-file FILE")
+        }
     }
 }
 
@@ -131,12 +131,7 @@ mod tests {
 
     fn place(path: &str, url: &str, bucket: &str, prefix: &str) -> Place {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Place {
-            path: given(path).map(PathBuf::from),
-            store_url: given(url),
-            bucket: given(bucket),
-            prefix: given(prefix),
-        }
+        Place { path: given(path).map(PathBuf::from), url: given(url), bucket: given(bucket), prefix: given(prefix) }
     }
 
     #[test]
@@ -149,7 +144,7 @@ mod tests {
             (s3, place("", "https://H:443/", "abc", ""), Ok("https://h/abc")),
             (s3, place("", "http://127.0.0.1:9000", "abc", "/p/q/"), Ok("http://127.0.0.1:9000/abc/p/q")),
             (s3, place("", "https://h", "", ""), Err("--bucket BUCKET")),
-            (s3, place("", "", "abc", ""), Err("--store-url https://")),
+            (s3, place("", "", "abc", ""), Err("--url https://")),
             (s3, place("", "https://h/abc", "abc", ""), Err("without a path")),
             (s3, place("", "https://h", "abc/p", ""), Err("--prefix is for")),
             (s3, place("", "https://h", "ABC", ""), Err("lower-case")),
@@ -157,8 +152,8 @@ mod tests {
             (s3, place("", "https://k:w@h", "abc", ""), Err("give it as the secret")),
             (s3, place("/a", "https://h", "abc", ""), Err("no use for --path")),
             (webdav, place("", "https://h/a/", "", ""), Ok("https://h/a")),
-            (webdav, place("", "", "", ""), Err("--store-url https://")),
-            (webdav, place("", "https://h/a", "abc", ""), Err("whole address into --store-url")),
+            (webdav, place("", "", "", ""), Err("--url https://")),
+            (webdav, place("", "https://h/a", "abc", ""), Err("whole address into --url")),
             (webdav, place("", "ftp://h/a", "", ""), Err("https://")),
         ];
         let name = EndpointName::parse("x").expect("a name");

@@ -14,6 +14,7 @@ use crate::service::view::SecretText;
 use crate::storage::secret::{SECRET_BYTES_MAX, Secret};
 
 #[derive(Debug, Default, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "they are named as the options are")]
 pub(crate) struct SecretArgs {
     /// A file with the secret, `-` for stdin: `KEY:SECRET`, `USER:PASSWORD`, a token, or PEM
     #[arg(long, value_name = "FILE", group = "secret")]
@@ -87,15 +88,17 @@ fn command(line: &str) -> Result<Vec<u8>, Failure> {
     let failed = |source| Failure::io("run", Path::new("sh"), source);
     // It may ask a person: stdin and stderr stay the terminal's.
     let mut child = Command::new("sh").arg("-c").arg(line).stdout(Stdio::piped()).spawn().map_err(failed)?;
-    let printed = limited(child.stdout.take().expect("it was asked for")).map_err(failed);
+    let printed = limited(child.stdout.take().expect("it was asked for"));
     let status = child.wait().map_err(failed)?;
-    if !status.success() {
+    // One that prints too much may have died of not being listened to; that it is too much, is told.
+    let too_much = printed.as_ref().is_ok_and(|bytes| bytes.len() > SECRET_BYTES_MAX);
+    if !status.success() && !too_much {
         return Err(Failure::Usage {
             detail: format!("the command that should print the secret failed: {status}"),
             hint: Some("run it by itself to see why".to_owned()),
         });
     }
-    printed
+    printed.map_err(failed)
 }
 
 /// What there is to read, but little more than a secret may have.

@@ -102,7 +102,7 @@ impl Address {
     /// elsewhere or cannot be read.
     pub(super) fn below(&self, href: &str, style: Style) -> Option<String> {
         let path = match href.split_once("://") {
-            Some((scheme, rest)) if matches!(scheme, "http" | "https") => rest.split_once('/').map_or("", |r| r.1),
+            Some(("http" | "https", rest)) => rest.split_once('/').map_or("", |r| r.1),
             _ => href,
         };
         let read = |segment: &str| match style {

@@ -149,7 +149,14 @@ impl Webdav {
     }
 
     async fn make(&self, path: &str) -> Result<Made, StorageError> {
-        self.mkcol(self.server.address.collection(path), path).await
+        match self.mkcol(self.server.address.collection(path), path).await {
+            // Of two that make the same one at once, Apache denies one.
+            Err(error @ StorageError::Denied { .. }) => match self.server.look(path).await {
+                Ok(Seen::Collection) => Ok(Made::Before),
+                _ => Err(error),
+            },
+            made => made,
+        }
     }
 
     async fn mkcol(&self, url: Url, about: &str) -> Result<Made, StorageError> {

@@ -11,6 +11,7 @@ use crate::model::id::IntentId;
 use crate::storage::backend::{Staged, StorageError};
 use crate::storage::layout::StoragePath;
 use crate::storage::webdav::Webdav;
+use crate::storage::webdav::collections::above;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::server::{Ask, Verb, collect, faulty, long_span, refusal};
 
@@ -56,6 +57,10 @@ impl Webdav {
         temporary: &str,
         bytes: u64,
     ) -> Result<bool, StorageError> {
+        if !self.known.has(above(temporary)) {
+            // nginx answers 500 where others say that a collection is missing.
+            self.make_above(temporary).await?;
+        }
         for is_last in [false, true] {
             let mut ask = Ask::new(Verb::Copy, source.server.address.object(from), temporary);
             ask = ask.header("overwrite", "T").header("depth", "0");
@@ -103,7 +108,7 @@ fn judge(about: &str, report: &str) -> Result<(), StorageError> {
         Err(faulty(about, format!("its copy ended with `{what}`")))
     };
     let lines = report.lines().map(str::trim).filter(|line| !line.is_empty());
-    let Some(last) = lines.clone().last() else { return Ok(()) };
+    let Some(last) = lines.clone().next_back() else { return Ok(()) };
     let lower = last.to_ascii_lowercase();
     let is_marked = lines.clone().any(|line| line.eq_ignore_ascii_case("Perf Marker"));
     if lower.starts_with("success") {

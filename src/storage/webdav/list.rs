@@ -2,8 +2,8 @@
 //! answer it with the root alone.
 //!
 //! What could not be listed comes as an error among the items, and the walk goes on: a listing with
-//! an error in it is not complete. A collection that is gone when its turn comes had its objects
-//! removed, and is no error.
+//! an error in it is not complete. So is a collection that is listed and then not there: XRootD cuts
+//! names of 255 bytes off, and what is below such a one would be missing without a word.
 
 use std::collections::VecDeque;
 
@@ -82,7 +82,7 @@ impl Webdav {
         match response.status().as_u16() {
             207 => {}
             404 | 410 if path.is_empty() => return Err(self.absent(path).await),
-            404 | 410 => return Ok(()),
+            404 | 410 => return Err(faulty(path, "it lists a collection and does not know it".to_owned())),
             _ => return Err(refusal(path, response.status())),
         }
         let mut all = Vec::new();

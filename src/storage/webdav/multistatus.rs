@@ -159,7 +159,7 @@ impl Walk {
         let text = std::mem::take(&mut self.text);
         match &name[..] {
             b"href" if self.is_in(b"response") => {
-                self.said.href = text.trim_matches(['\n', '\r', '\t']).to_owned();
+                text.trim_matches(['\n', '\r', '\t']).clone_into(&mut self.said.href);
             }
             b"status" if self.is_in(b"response") => self.said.status = status(&text),
             b"status" if self.is_in(b"propstat") => self.pending_status = status(&text),

@@ -58,9 +58,10 @@ impl Verb {
         }
     }
 
-    /// Whether asking twice does what asking once does, and says the same.
+    /// Whether asking twice does what asking once does. Of what was removed or made by a request whose
+    /// answer got lost, the second one says that it is gone, or there, which is as good.
     fn is_repeatable(self) -> bool {
-        matches!(self, Verb::Get | Verb::Head | Verb::Propfind)
+        matches!(self, Verb::Get | Verb::Head | Verb::Propfind | Verb::Delete | Verb::Mkcol)
     }
 }
 
@@ -185,7 +186,7 @@ impl Server {
     }
 
     fn jitter(&self) -> f64 {
-        1.0 + f64::from((self.clock.random() % 256) as u8) / 512.0
+        1.0 + f64::from(u8::try_from(self.clock.random() % 256).expect("it is below 256")) / 512.0
     }
 
     async fn follow(&self, ask: &Ask<'_>) -> Result<Response, StorageError> {

@@ -18,6 +18,9 @@ use crate::storage::webdav::server::{Ask, Payload, Verb, faulty, long_span, refu
 /// Up to this length a body is sent before it is known whether its collection is there: it is kept
 /// in whole, and short enough for every server to read it before it refuses.
 const HOPEFUL_BYTES_MAX: u64 = 1 << 20;
+/// Pauses before a short body is sent again. XRootD keeps a name locked for a while after a PUT to
+/// it broke off.
+const AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// When to look for what a broken-off PUT may leave: a server may notice only now that it did.
 const SWEEPS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(250)];
 
@@ -41,11 +44,30 @@ impl Webdav {
         self.root_is_there().await?;
         let feed = Feed::new(&temporary, bytes, content);
         feed.prime().await?;
-        if let Err(error) = self.upload(&temporary, &feed).await {
-            self.sweep(&temporary).await;
+        if self.begun.has(&temporary) {
+            // A dropped attempt may still be written, on some servers into the very same object.
+            self.remove(&temporary).await?;
+        }
+        self.begun.add(&temporary, bytes);
+        for pause in AGAIN {
+            match self.attempt(&temporary, &feed).await {
+                Err(StorageError::Faulty { .. } | StorageError::Unavailable { .. }) if feed.is_kept() => {
+                    self.server.wait(pause).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.attempt(&temporary, &feed).await
+    }
+
+    async fn attempt(&self, temporary: &str, feed: &Feed) -> Result<Staged, StorageError> {
+        if let Err(error) = self.upload(temporary, feed).await {
+            self.sweep(temporary).await;
             return Err(error);
         }
-        self.arrived(&temporary, bytes).await
+        let staged = self.arrived(temporary, feed.length()).await?;
+        self.begun.remove(temporary);
+        Ok(staged)
     }
 
     /// Looks whether staged bytes are all there; if not, none are left.

@@ -10,6 +10,9 @@ use crate::storage::webdav::address::{Style, is_plain};
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::server::{Ask, Payload, Verb, refusal};
 
+/// XRootD, which takes names literally, cuts off the last byte of longer ones when it lists them.
+const LITERAL_NAME_BYTES_MAX: usize = 254;
+
 impl Webdav {
     /// How a Destination header has to name a path; tried out once, when it matters.
     pub(super) async fn destination_style(&self, path: &str) -> Result<Style, StorageError> {
@@ -23,11 +26,19 @@ impl Webdav {
     /// Refuses names that the server would take for others.
     pub(super) async fn holds_name(&self, path: &str) -> Result<(), StorageError> {
         let is_risky = |c: char| c == '?' || c.is_control();
-        if path.contains(is_risky) && self.destination_style(path).await? == Style::Literal {
-            let why = "the server cannot be told of `?` and control characters in a name".to_owned();
-            return Err(StorageError::Outside { path: path.to_owned(), why });
+        let is_long = path.split('/').any(|name| name.len() > LITERAL_NAME_BYTES_MAX);
+        if !is_long && !path.contains(is_risky) {
+            return Ok(());
         }
-        Ok(())
+        if *self.destinations.get_or_try_init(|| self.try_destination()).await? == Style::Encoded {
+            return Ok(());
+        }
+        let why = if is_long {
+            format!("the server lists no name of more than {LITERAL_NAME_BYTES_MAX} bytes")
+        } else {
+            "the server cannot be told of `?` and control characters in a name".to_owned()
+        };
+        Err(StorageError::Outside { path: path.to_owned(), why })
     }
 
     /// How hrefs are written, judged by one with a `%` in it; `None` if it reads neither way.

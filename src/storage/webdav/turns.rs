@@ -62,6 +62,10 @@ impl Sizes {
         lock(&self.0).get(temporary).copied()
     }
 
+    pub(super) fn has(&self, temporary: &str) -> bool {
+        self.get(temporary).is_some()
+    }
+
     pub(super) fn remove(&self, temporary: &str) -> bool {
         lock(&self.0).remove(temporary).is_some()
     }

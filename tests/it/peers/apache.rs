@@ -6,25 +6,36 @@ use std::sync::OnceLock;
 
 use super::{Server, authority, free_port, home, open_to_all, program, run, wait_for_port};
 
+/// The user and the password of [`Apache::guarded`].
+pub(crate) const PAIR: (&str, &str) = ("alice", "secret");
+
 /// A running Apache.
 pub(crate) struct Apache {
     pub(crate) port: u16,
     pub(crate) tls_port: u16,
-    pub(crate) user: &'static str,
-    pub(crate) password: &'static str,
     pub(crate) directory: PathBuf,
     server: Server,
 }
 
 impl Apache {
-    /// Its URL; `/dav` wants the password, `/open` wants nothing.
-    pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    /// The URL of the open area.
+    pub(crate) fn open(&self) -> String {
+        format!("http://127.0.0.1:{}/open", self.port)
     }
 
-    /// Its URL over TLS; `/certified` wants the client certificate.
-    pub(crate) fn tls_url(&self) -> String {
-        format!("https://localhost:{}", self.tls_port)
+    /// The URL of the area behind the password.
+    pub(crate) fn guarded(&self) -> String {
+        format!("http://127.0.0.1:{}/dav", self.port)
+    }
+
+    /// The open area over TLS.
+    pub(crate) fn tls(&self) -> String {
+        format!("https://localhost:{}/open", self.tls_port)
+    }
+
+    /// The area for holders of the client certificate.
+    pub(crate) fn certified(&self) -> String {
+        format!("https://localhost:{}/certified", self.tls_port)
     }
 
     /// Starts one that the caller may stop and start again at the same place.
@@ -32,7 +43,7 @@ impl Apache {
         for area in ["dav", "open", "certified", "lock", "run"] {
             std::fs::create_dir_all(directory.join(area)).expect("a scratch directory");
         }
-        let (user, password) = ("alice", "secret");
+        let (user, password) = PAIR;
         let d = directory.display();
         std::fs::write(directory.join("httpd.conf"), configuration(&directory, port, tls_port)).expect("room");
         open_to_all(&directory);
@@ -40,7 +51,7 @@ impl Apache {
         let command = format!("{} -f {d}/httpd.conf -DFOREGROUND", program("apache2"));
         let server = Server::start(&command, &directory.join("apache.log"));
         wait_for_port(port, "apache2");
-        Self { port, tls_port, user, password, directory, server }
+        Self { port, tls_port, directory, server }
     }
 
     /// Ends it; its files stay.

@@ -61,7 +61,7 @@ fn start(name: &str, guarded: bool) -> Xrootd {
     let (d, ca) = (directory.display(), authority().directory.display());
     let mut text = format!(
         "all.role server\nall.sitename {name}\nall.export /\noss.localroot {d}/data\nall.adminpath {d}/admin\n\
-         all.pidpath {d}/admin\nxrd.port {port}\nxrd.network nodnr\nxrd.sched mint 4 avlt 4 maxt 64\n\
+         all.pidpath {d}/admin\nxrd.port {port}\nxrd.network nodnr\nxrd.sched mint 8 avlt 16 maxt 256\n\
          xrd.protocol XrdHttp:{port} libXrdHttp.so\nxrd.tls {d}/cert.pem {d}/key.pem\n\
          xrd.tlsca certfile {ca}/ca.pem\nhttp.cadir {ca}/certs\nhttp.desthttps false\nhttp.selfhttps2http false\n\
          http.exthandler xrdtpc libXrdHttpTPC.so\nhttp.header2cgi Authorization authz\n\

@@ -114,7 +114,10 @@ borne! {
 async fn a_full_s3_store_is_told_and_goes_on_when_there_is_room() {
     let gateway = radosgw();
     let user = crate::remote::fresh();
-    let store = |port: u16| Store { location: format!("http://127.0.0.1:{port}/{}", crate::remote::fresh()), ..on_radosgw(port) };
+    let store = |port: u16| Store {
+        location: format!("http://127.0.0.1:{port}/{}", crate::remote::fresh()),
+        ..on_radosgw(port)
+    };
     gateway.admin(&format!("user create --uid={user} --display-name=x --access-key={user} --secret=its-own"));
     let lake = TestLake::with_endpoints(&["x"]).await;
     let store = Store { secret: format!("{user}:its-own"), ..store(gateway.port) };
@@ -142,10 +145,11 @@ async fn a_changed_password_is_told_and_a_new_secret_helps_without_a_restart() {
     let problem = troubled.problem(rule, "endpoint-denies").await;
     assert!(problem.help.iter().any(|help| help.contains("--secret-file")), "{:?}", problem.help);
     troubled.way.set(Way::Open);
-    let wrong = EndpointChange { secret: Some(Some(SecretText::from(format!("{user}:wrong")))), ..EndpointChange::default() };
+    let wrong =
+        EndpointChange { secret: Some(Some(SecretText::new(format!("{user}:wrong")))), ..EndpointChange::default() };
     let refused = troubled.lake.client.change_endpoint(&name("far"), &wrong).await.expect_err("it does not fit");
     assert!(!refused.to_string().contains("wrong"), "{refused}");
-    let right = SecretText::from(format!("{user}:{password}"));
+    let right = SecretText::new(format!("{user}:{password}"));
     let right = EndpointChange { secret: Some(Some(right)), ..EndpointChange::default() };
     troubled.lake.client.change_endpoint(&name("far"), &right).await.expect("it fits");
     troubled.lake.client.retry_rule(rule).await.expect("retried");

@@ -8,7 +8,7 @@ use dapple::clock::SystemClock;
 use dapple::fault::Fault as _;
 use dapple::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
 use dapple::model::id::{EndpointId, IntentId};
-use dapple::model::probe::Probe;
+use dapple::model::probe::{Finding, Probe};
 use dapple::model::time::Timestamp;
 use dapple::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use dapple::storage::layout::StoragePath;
@@ -33,8 +33,10 @@ pub(crate) struct World {
     pub(crate) cannot_hold: fn(&str) -> bool,
     /// The longest name that the store can hold.
     pub(crate) name_bytes_max: usize,
-    /// Whether what is staged has a name of its own, which a list shows.
+    /// Whether what is staged has a name of its own.
     pub(crate) has_temporary_names: bool,
+    /// Whether names beginning with a dot are left out of lists.
+    pub(crate) hides_dots: bool,
     /// Whether it has to copy large objects of its own itself.
     pub(crate) must_copy: bool,
     _dav: Option<Dav>,
@@ -59,16 +61,19 @@ impl World {
     }
 
     pub(crate) async fn webdav_on_apache() -> Self {
-        Self::of(fresh(&(apache().url() + "/open")).await)
+        Self::of(fresh(&apache().open()).await)
     }
 
+    /// nginx lists no name that begins with a dot.
     pub(crate) async fn webdav_on_nginx() -> Self {
-        Self::of(fresh(&nginx().url()).await)
+        Self { hides_dots: true, ..Self::of(fresh(&nginx().url()).await) }
     }
 
-    /// XRootD takes what follows a `?` for a query, however it is encoded.
+    /// XRootD takes what follows a `?` for a query, however it is encoded, and cuts the last byte of
+    /// names of 255 bytes off when it lists them.
     pub(crate) async fn webdav_on_xrootd() -> Self {
-        Self { cannot_hold: |path| path.contains('?'), ..Self::of(fresh(&xrootd().url()).await) }
+        let cannot_hold = |path: &str| path.contains('?') || path.split('/').any(|name| name.len() > 254);
+        Self { cannot_hold, ..Self::of(fresh(&xrootd().url()).await) }
     }
 
     pub(crate) async fn webdav_on_dav_server() -> Self {
@@ -98,6 +103,7 @@ impl World {
             cannot_hold: |_| false,
             name_bytes_max: usize::MAX,
             has_temporary_names: true,
+            hides_dots: false,
             must_copy: false,
             _dav: None,
             _s3s: None,
@@ -129,6 +135,14 @@ impl World {
         whole(self.store.read_staged(path, intent).await?.content).await
     }
 
+    /// What a list of these paths has, in order.
+    pub(crate) fn listable<T: AsRef<str>>(&self, paths: impl IntoIterator<Item = T>) -> Vec<String> {
+        let is_shown = |path: &String| !self.hides_dots || !path.split('/').any(|name| name.starts_with('.'));
+        let mut paths: Vec<_> = paths.into_iter().map(|path| path.as_ref().to_owned()).filter(is_shown).collect();
+        paths.sort();
+        paths
+    }
+
     /// All paths there are, in order.
     pub(crate) async fn paths(&self) -> Vec<String> {
         let listed: Vec<_> = self.store.list().try_collect().await.expect("listable");
@@ -147,13 +161,21 @@ impl World {
     }
 }
 
-/// A collection that nobody else uses, probed.
+/// What the probes of servers found. Each is probed once: a probe breaks off requests on purpose,
+/// and XRootD takes a while to get over that.
+static FOUND: tokio::sync::Mutex<std::collections::BTreeMap<String, Vec<Finding>>> =
+    tokio::sync::Mutex::const_new(std::collections::BTreeMap::new());
+
+/// A collection that nobody else uses, on a server that was probed.
 async fn fresh(url: &str) -> Arc<dyn Backend> {
     let mut endpoint = endpoint(EndpointKind::Webdav, &format!("{url}/c{:x}", SystemClock::shared().random()));
     let unprobed = Webdav::open(&endpoint, None).expect("a URL");
     unprobed.create_root().await.expect("writable");
-    let findings = unprobed.probe().await.expect("writable");
-    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings });
+    let mut found = FOUND.lock().await;
+    if !found.contains_key(url) {
+        found.insert(url.to_owned(), unprobed.probe().await.expect("writable"));
+    }
+    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings: found[url].clone() });
     Arc::new(Webdav::open(&endpoint, None).expect("a URL"))
 }
 

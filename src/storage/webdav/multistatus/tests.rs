@@ -1,3 +1,5 @@
+//! What the parser takes, and what it refuses.
+
 use futures::{FutureExt, stream};
 
 use super::*;

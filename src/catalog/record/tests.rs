@@ -1,0 +1,57 @@
+//! Golden records: what was written once is read for ever.
+
+use super::*;
+use crate::model::endpoint::Addressing;
+use crate::model::probe::{Feature, Finding};
+
+fn text(value: &str) -> Vec<u8> {
+    let length = u8::try_from(value.len()).expect("short");
+    [&[length], value.as_bytes()].concat()
+}
+
+/// Version 1 as it was written: name, kind, location, attributes, time.
+fn version_1() -> Vec<u8> {
+    let attributes = [vec![1], text("tier"), text("1")].concat();
+    // 1,000 milliseconds as a varint.
+    [vec![1], text("lisbon"), vec![0], text("/data/lisbon"), attributes, vec![0xe8, 0x07]].concat()
+}
+
+#[test]
+fn an_endpoint_of_version_1_is_still_read() {
+    let record = EndpointRecord::decode(&version_1()).expect("it was written once");
+    let expected = EndpointRecord {
+        name: EndpointName::parse("lisbon").expect("a name"),
+        kind: EndpointKind::Posix,
+        location: "/data/lisbon".to_owned(),
+        attributes: BTreeMap::from([("tier".to_owned(), "1".to_owned())]),
+        created_at: Timestamp::from_millis(1_000),
+        settings: Settings::default(),
+        secret: None,
+        probe: None,
+    };
+    assert_eq!(record, expected);
+    assert_eq!(EndpointRecord::decode(&record.encode()).expect("written anew"), expected);
+}
+
+#[test]
+fn an_endpoint_of_version_2_is_written_as_it_was() {
+    let mut record = EndpointRecord::decode(&version_1()).expect("it was written once");
+    record.kind = EndpointKind::S3;
+    record.settings =
+        Settings { region: Some("eu".to_owned()), addressing: Addressing::VirtualHost, ca: None, redirect: true };
+    record.secret = Some(SealedSecret::new(vec![9, 200]));
+    let finding = Finding { feature: Feature::Room, holds: true, seen: "x".to_owned() };
+    record.probe = Some(Probe { at: Timestamp::from_millis(2), findings: vec![finding] });
+    // After the bytes of version 1: region, addressing, no certificates, redirect; the sealed
+    // secret; the time of the probe and its one finding.
+    let mut golden = version_1();
+    golden[0] = 2;
+    golden[8] = 2;
+    golden.extend([1, 2, b'e', b'u', 1, 0, 1]);
+    golden.extend([1, 2, 9, 200]);
+    golden.extend([1, 2, 1, 13, 1, 1, b'x']);
+    assert_eq!(record.encode(), golden);
+    assert_eq!(EndpointRecord::decode(&golden).expect("a golden record"), record);
+    let newer = EndpointRecord::decode(&[3]).expect_err("a version to come");
+    assert!(matches!(newer, DecodeError::NewerVersion { version: 3, known: 2 }), "{newer}");
+}

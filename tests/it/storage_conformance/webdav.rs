@@ -1,0 +1,334 @@
+//! What only WebDAV servers can get wrong: answers that are not true, redirects, certificates.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use dapple::clock::SystemClock;
+use dapple::model::endpoint::EndpointKind;
+use dapple::model::id::IntentId;
+use dapple::model::probe::{Feature, Finding, Probe};
+use dapple::model::time::Timestamp;
+use dapple::storage::backend::{Backend, ByteRange, Overwrite, StorageError};
+use dapple::storage::secret::Secret;
+use dapple::storage::webdav::Webdav;
+use futures::{StreamExt, stream};
+
+use super::world::{PUT, chunks, code, endpoint, path, pattern, whole};
+use crate::peers::apache::{PAIR, apache};
+use crate::peers::authority;
+use crate::peers::nginx::nginx;
+use crate::peers::xrootd::xrootd;
+
+fn fresh_url(url: &str) -> String {
+    format!("{url}/t{:x}", SystemClock::shared().random())
+}
+
+fn open(url: &str, secret: Option<Secret>, ca: bool, can: &[Feature]) -> Webdav {
+    let mut endpoint = endpoint(EndpointKind::Webdav, url);
+    endpoint.settings.ca = ca.then(|| authority().certificate());
+    let findings = can.iter().map(|feature| Finding { feature: *feature, holds: true, seen: String::new() }).collect();
+    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings });
+    Webdav::open(&endpoint, secret).expect("a URL")
+}
+
+async fn made(url: &str, can: &[Feature]) -> Webdav {
+    let store = open(&fresh_url(url), None, false, can);
+    store.create_root().await.expect("writable");
+    store
+}
+
+async fn put(store: &Webdav, name: &str, content: &[u8]) {
+    let path = path(name);
+    store.stage(&path, PUT, content.len() as u64, chunks(content, 100_000)).await.expect("room");
+    store.publish(&path, PUT, Overwrite::Refuse).await.expect("free");
+}
+
+/// What a probe finds of each server is what is known of it.
+#[tokio::test]
+async fn a_probe_tells_servers_apart() {
+    let table = [
+        (apache().open(), "ranged-read put-refuses-to-replace move-refuses-to-replace whole-put server-copy"),
+        (nginx().url(), "ranged-read move-refuses-to-replace whole-put server-copy"),
+        (xrootd().url(), "ranged-read server-copy tells-adler32 tells-crc32c tells-md5"),
+    ];
+    for (url, expected) in table {
+        let findings = made(&url, &[]).await.probe().await.expect("writable");
+        let held: Vec<_> = findings.iter().filter(|f| f.holds).map(|f| f.feature.code()).collect();
+        assert_eq!(held.join(" "), expected, "{findings:?}");
+    }
+}
+
+#[tokio::test]
+async fn xrootd_understands_our_headers_and_keeps_no_part_under_a_final_name() {
+    let store = made(&xrootd().url(), &[Feature::TellsAdler32]).await;
+    put(&store, "a", b"hello world").await;
+    let content = store.read(&path("a"), Some(ByteRange { start: 6, end: 11 })).await.expect("there");
+    assert_eq!(whole(content).await.expect("readable"), b"world");
+    let info = store.stat(&path("a")).await.expect("there");
+    assert_eq!((info.bytes, info.checksums[0].to_string().as_str()), (11, "adler32:1a0b045d"));
+
+    let broken = StorageError::Unavailable { path: "source".to_owned(), what: "cut".to_owned() };
+    let items = (0..6).map(|_| Ok(Bytes::from(vec![1; 1 << 20]))).chain([Err(broken)]);
+    let outcome = store.stage(&path("b"), PUT, 9 << 20, stream::iter(items).boxed()).await;
+    assert_eq!(code(outcome), "storage-unavailable");
+    assert_eq!(code(store.stat(&path("b")).await), "storage-not-found");
+    let left: Vec<_> = store.list().collect().await;
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test]
+async fn a_collection_is_no_object_and_is_never_removed() {
+    for url in [apache().open(), nginx().url(), xrootd().url()] {
+        let store = made(&url, &[]).await;
+        put(&store, "dir/file", b"1").await;
+        let dir = path("dir");
+        assert_eq!(code(store.stat(&dir).await), "storage-outside-root", "{url}");
+        assert_eq!(code(store.delete(&dir).await), "storage-outside-root", "{url}");
+        store.stage(&dir, PUT, 1, chunks(b"x", 1)).await.expect("room");
+        assert_eq!(code(store.publish(&dir, PUT, Overwrite::Refuse).await), "storage-exists", "{url}");
+        assert_eq!(code(store.publish(&dir, PUT, Overwrite::Replace).await), "storage-outside-root", "{url}");
+        store.discard(&dir, PUT).await.expect("ours");
+        assert_eq!(store.stat(&path("dir/file")).await.expect("untouched").bytes, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_root_is_said_to_be_missing() {
+    for url in [apache().open(), nginx().url(), xrootd().url()] {
+        let store = open(&fresh_url(&url), None, false, &[]);
+        assert_eq!(code(store.stat(&path("a")).await), "storage-no-root", "{url}");
+        assert_eq!(code(store.stage(&path("a/b"), PUT, 1, chunks(b"x", 1)).await), "storage-no-root", "{url}");
+        assert_eq!(code(store.probe().await), "storage-no-root", "{url}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_let_in_who_has_them() {
+    let url = apache().guarded();
+    let pair = |word: &str| Some(Secret::Pair { name: PAIR.0.to_owned(), word: word.to_owned() });
+    let store = open(&url, pair(PAIR.1), false, &[]);
+    store.probe().await.expect("let in");
+    for secret in [None, pair("wrong"), Some(Secret::Token("wrong".to_owned()))] {
+        let store = open(&url, secret, false, &[]);
+        assert_eq!(code(store.stat(&path("a")).await), "storage-denied");
+        assert_eq!(code(store.stage(&path("a"), PUT, 1, chunks(b"x", 1)).await), "storage-denied");
+    }
+    let certified = apache().certified();
+    let pem = authority().client();
+    open(&certified, Some(Secret::Certificate(pem)), true, &[]).probe().await.expect("let in");
+    assert_eq!(code(open(&certified, None, true, &[]).stat(&path("a")).await), "storage-denied");
+}
+
+#[tokio::test]
+async fn a_token_lets_in_who_bears_it() {
+    let router = Router::new().fallback(|headers: HeaderMap| async move {
+        match headers.get("authorization").and_then(|value| value.to_str().ok()) {
+            Some("Bearer word") => "content".into_response(),
+            _ => StatusCode::UNAUTHORIZED.into_response(),
+        }
+    });
+    let url = serve(router).await;
+    let token = |word: &str| Some(Secret::Token(word.to_owned()));
+    let content = open(&url, token("word"), false, &[]).read(&path("a"), None).await.expect("let in");
+    assert_eq!(whole(content).await.expect("readable"), b"content");
+    for secret in [None, token("wrong")] {
+        assert_eq!(code(open(&url, secret, false, &[]).read(&path("a"), None).await), "storage-denied");
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_an_unknown_authority_is_not_trusted() {
+    for url in [apache().tls(), xrootd().tls_url()] {
+        let error = open(&url, None, false, &[]).stat(&path("a")).await.expect_err("not trusted");
+        let is_unavailable = matches!(error, StorageError::Unavailable { .. });
+        assert!(is_unavailable && error.to_string().contains("certificate"), "{error}");
+        assert_eq!(code(open(&url, None, true, &[]).stat(&path("a")).await), "storage-not-found");
+    }
+}
+
+#[tokio::test]
+async fn copies_stay_on_one_server_and_with_one_identity() {
+    let can = [Feature::ServerCopy];
+    let one = made(&apache().open(), &can).await;
+    put(&one, "a", b"content").await;
+    let counted = Arc::new(AtomicUsize::new(0));
+    let other = open(&serve(counter(counted.clone())).await, None, false, &can);
+    let pair = Secret::Pair { name: "x".to_owned(), word: "y".to_owned() };
+    let same_host = open(&apache().open(), Some(pair), false, &can);
+    let unprobed = open(&apache().open(), None, false, &[]);
+    for target in [&other, &same_host, &unprobed] {
+        let copied = target.stage_copy(&path("b"), PUT, 7, &one, &path("a")).await.expect("no request");
+        assert!(copied.is_none());
+    }
+    assert_eq!(counted.load(Ordering::Relaxed), 0);
+    assert_eq!(code(one.stage_copy(&path("b"), PUT, 7, &one, &path("missing")).await), "storage-not-found");
+    assert_eq!(code(one.stage_copy(&path("b"), PUT, 9, &one, &path("a")).await), "storage-wrong-length");
+}
+
+/// A server in this process that answers as it is told.
+async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("the loopback is up");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+fn counter(counted: Arc<AtomicUsize>) -> Router {
+    Router::new().fallback(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { StatusCode::OK }
+    })
+}
+
+fn multistatus(href: &str, bytes: Option<u64>) -> Response {
+    let props = match bytes {
+        Some(bytes) => format!("<getcontentlength>{bytes}</getcontentlength>"),
+        None => "<resourcetype><collection/></resourcetype>".to_owned(),
+    };
+    let body = format!(
+        "<multistatus xmlns='DAV:'><response><href>{href}</href><propstat><prop>{props}</prop></propstat></response>\
+         </multistatus>"
+    );
+    (StatusCode::MULTI_STATUS, body).into_response()
+}
+
+/// XRootD answers 201 to a COPY before it knows how that ends, and says it in the last line.
+#[tokio::test]
+async fn a_copy_that_fails_after_its_answer_is_noticed() {
+    let router = Router::new().fallback(|request: Request| async move {
+        match (request.method().as_str(), request.uri().path()) {
+            ("PROPFIND", "/") => multistatus("/", None),
+            ("PROPFIND", name) => multistatus(name, Some(7)),
+            ("COPY", _) => {
+                (StatusCode::CREATED, "Perf Marker\nEnd\nfailure: it broke at http://x/?authz=secret\n").into_response()
+            }
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    });
+    let store = open(&serve(router).await, None, false, &[Feature::ServerCopy]);
+    let error = store.stage_copy(&path("b"), PUT, 7, &store, &path("a")).await.expect_err("it failed");
+    let said = error.to_string();
+    assert!(said.contains("failure: it broke") && !said.contains("secret"), "{said}");
+}
+
+/// Answers of success without an effect are found out.
+#[tokio::test]
+async fn a_server_that_keeps_nothing_is_faulty() {
+    let router = Router::new().fallback(|request: Request| async move {
+        match (request.method().as_str(), request.uri().path()) {
+            ("PROPFIND", "/") => multistatus("/", None),
+            ("PUT" | "HEAD", _) => StatusCode::OK.into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    });
+    let store = open(&serve(router).await, None, false, &[]);
+    assert_eq!(code(store.stage(&path("a"), PUT, 7, chunks(b"content", 7)).await), "storage-faulty");
+}
+
+/// A server that sends everything to another one, which tells what it was sent.
+async fn redirecting() -> (String, Arc<std::sync::Mutex<Vec<(String, bool, usize)>>>) {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let target = {
+        let seen = seen.clone();
+        Router::new().fallback(move |headers: HeaderMap, request: Request| {
+            let seen = seen.clone();
+            async move {
+                let method = request.method().to_string();
+                let body = axum::body::to_bytes(request.into_body(), 64 << 20).await.expect("whole");
+                let has_credentials = headers.contains_key("authorization");
+                seen.lock().expect("no panic").push((method.clone(), has_credentials, body.len()));
+                match method.as_str() {
+                    "HEAD" => ([("content-length", "3000000")], Body::empty()).into_response(),
+                    "GET" => "content".into_response(),
+                    _ => StatusCode::CREATED.into_response(),
+                }
+            }
+        })
+    };
+    let target = serve(target).await;
+    let home = Router::new().fallback(move |request: Request| {
+        let to = format!("{target}{}?token=secret", request.uri().path());
+        async move {
+            match (request.method().as_str(), request.uri().path()) {
+                ("PROPFIND", "/") => multistatus("/", None),
+                _ => (StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response(),
+            }
+        }
+    });
+    (serve(home).await, seen)
+}
+
+#[tokio::test]
+async fn redirects_keep_method_and_body_and_lose_credentials() {
+    let (url, seen) = redirecting().await;
+    let store = open(&url, Some(Secret::Token("word".to_owned())), false, &[]);
+    let content = store.read(&path("a"), None).await.expect("there");
+    assert_eq!(whole(content).await.expect("readable"), b"content");
+    let staged = store.stage(&path("a"), PUT, 3_000_000, chunks(&pattern(3_000_000), 300_000)).await;
+    assert_eq!(staged.expect("it arrived").bytes, 3_000_000);
+    let seen = seen.lock().expect("no panic").clone();
+    assert!(seen.contains(&("PUT".to_owned(), false, 3_000_000)), "{seen:?}");
+    assert!(seen.iter().all(|(_, has_credentials, _)| !has_credentials), "{seen:?}");
+}
+
+#[tokio::test]
+async fn redirects_without_end_are_given_up() {
+    let router = Router::new().fallback(|| async { (StatusCode::FOUND, [("location", "/elsewhere/x")]) });
+    let error = open(&serve(router).await, None, false, &[]).read(&path("a"), None).await.err().expect("no end");
+    assert!(error.to_string().contains("redirects more than"), "{error}");
+}
+
+#[tokio::test]
+async fn answers_that_make_no_sense_are_refused() {
+    for body in [
+        "<!DOCTYPE m [<!ENTITY a \"aaaa\">]><multistatus><response><href>&a;</href></response></multistatus>",
+        "<multistatus><response><href>/a</href>",
+        "<html>welcome</html>",
+    ] {
+        let router = Router::new().fallback(move || async move { (StatusCode::MULTI_STATUS, body) });
+        let store = open(&serve(router).await, None, false, &[]);
+        assert_eq!(code(store.stat(&path("a")).await), "storage-faulty", "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_was_not_asked_for_is_refused_and_a_whole_is_cut() {
+    let wrong = Router::new()
+        .fallback(|| async { (StatusCode::PARTIAL_CONTENT, [("content-range", "bytes 0-4/100")], "hello") });
+    let store = open(&serve(wrong).await, None, false, &[]);
+    let range = Some(ByteRange { start: 6, end: 11 });
+    assert_eq!(code(store.read(&path("a"), range).await), "storage-faulty");
+    let whole_one = Router::new().fallback(|| async { "hello world and more" });
+    let store = open(&serve(whole_one).await, None, false, &[]);
+    let content = store.read(&path("a"), range).await.expect("cut");
+    assert_eq!(whole(content).await.expect("readable"), b"world");
+}
+
+/// Run by hand, optimised: `cargo test --release --test it small_files -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures"]
+async fn many_small_files_reach_apache_quickly() {
+    let store = made(&apache().open(), &[Feature::WholePut, Feature::PutRefusesToReplace]).await;
+    let (content, started) = (pattern(4_096), std::time::Instant::now());
+    let before = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    stream::iter(0..5_000_u32)
+        .for_each_concurrent(48, |number| {
+            let (store, content) = (&store, &content);
+            async move {
+                let path = path(&format!("{}/{number}", number % 50));
+                store.stage(&path, IntentId(u128::from(number)), 4_096, chunks(content, 4_096)).await.expect("room");
+                store.publish(&path, IntentId(u128::from(number)), Overwrite::Refuse).await.expect("free");
+            }
+        })
+        .await;
+    let wall = started.elapsed().as_secs_f64();
+    let after = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let cpu_micros = (after.tv_sec - before.tv_sec) * 1_000_000 + (after.tv_nsec - before.tv_nsec) / 1_000;
+    println!("{:.0} files/s, {} us CPU per file", 5_000.0 / wall, cpu_micros / 5_000);
+}
