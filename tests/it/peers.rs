@@ -75,9 +75,9 @@ impl Server {
         Self { shell, input }
     }
 
-    /// Keeps the server until this process ends.
+    /// Keeps the server until this process ends: its watchdog waits for that.
     pub(crate) fn keep(self) {
-        std::mem::forget(self);
+        std::mem::forget((self.shell, self.input));
     }
 
     /// Ends the server now, and waits for it.

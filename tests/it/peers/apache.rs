@@ -87,8 +87,7 @@ fn configuration(directory: &Path, port: u16, tls_port: u16) -> String {
         "env",
         "reqtimeout",
     ];
-    let modules: String =
-        modules.iter().map(|name| format!("LoadModule {name}_module modules/mod_{name}.so\n")).collect();
+    let modules = modules.map(|name| format!("LoadModule {name}_module modules/mod_{name}.so\n")).concat();
     format!(
         "ServerRoot /usr/lib/apache2\nServerName localhost\nPidFile {d}/run/httpd.pid\nDefaultRuntimeDir {d}/run\n\
          Mutex file:{d}/run\nUser www-data\nGroup www-data\nListen 127.0.0.1:{port}\nListen 127.0.0.1:{tls_port}\n\

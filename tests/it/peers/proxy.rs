@@ -103,7 +103,7 @@ async fn forth(
     }
     let _ = to.shutdown().await;
     // The answer may still be on its way.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn back(

@@ -1,16 +1,13 @@
 //! XRootD 5, over HTTP and HTTPS on one port, with checksums: the grid's own WebDAV server, in a
 //! release that reads header names case-sensitively. Open to all, or to bearers of a macaroon.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::{Server, authority, free_port, home, open_to_all, program, run, wait_for_port};
 
 /// A running XRootD.
 pub(crate) struct Xrootd {
-    pub(crate) port: u16,
-    /// Where its files lie.
-    pub(crate) data: PathBuf,
+    port: u16,
 }
 
 impl Xrootd {
@@ -87,5 +84,5 @@ fn start(name: &str, guarded: bool) -> Xrootd {
     let command = format!("{} -R xrootd -n {name} -c {d}/xrd.cfg -l {d}/xrd.log", program("xrootd"));
     Server::start(&command, &directory.join("xrootd.log")).keep();
     wait_for_port(port, "xrootd");
-    Xrootd { port, data }
+    Xrootd { port }
 }

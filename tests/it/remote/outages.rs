@@ -8,7 +8,8 @@ use dapple::service::view::{EndpointChange, Problem, SecretText};
 
 use super::{Store, on_apache, on_radosgw};
 use crate::lake::{TestLake, did, name, pause, tree};
-use crate::peers::apache::apache;
+use crate::peers::apache::{Apache, PAIR, apache};
+use crate::peers::free_port;
 use crate::peers::proxy::{Proxy, Way};
 use crate::peers::radosgw::radosgw;
 
@@ -54,7 +55,7 @@ impl Troubled {
     }
 
     /// Makes the way bad, asks for copies, sees the problem told, opens the way, sees it done.
-    async fn is_borne(self, bad: Way, code: &str) {
+    async fn bear(self, bad: Way, code: &str) {
         self.way.set(bad.clone());
         let rule = self.lake.rule("s:d", 1, "site=far").await;
         let problem = self.problem(rule, code).await;
@@ -92,7 +93,7 @@ macro_rules! borne {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                Troubled::$on().await.is_borne($way, $code).await;
+                Troubled::$on().await.bear($way, $code).await;
             }
         )*
     };
@@ -108,6 +109,30 @@ borne! {
     an_s3_store_that_lies_is_found_out: on_radosgw, LIE, "endpoint-faulty";
     a_webdav_server_that_refuses_is_told: on_apache, REFUSAL, "endpoint-denies";
     an_s3_store_that_refuses_is_told: on_radosgw, REFUSAL, "endpoint-denies";
+}
+
+/// A server of its own that is really killed, in the middle of its work, and started again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_and_started_again_gets_its_files() {
+    let (directory, ports) = (crate::peers::home().join(crate::remote::fresh()), (free_port(), free_port()));
+    let server = Apache::start(directory.clone(), ports.0, ports.1);
+    let secret = format!("{}:{}", PAIR.0, PAIR.1);
+    let location = format!("http://127.0.0.1:{}/dav/site", ports.0);
+    let kind = dapple::model::endpoint::EndpointKind::Webdav;
+    let store = Store { kind, location, secret, directory: Some(directory.join("dav/site")) };
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    lake.add_store("far", &store).await;
+    lake.put_numbered("s:d", "x", 0..400).await;
+    let troubled = Troubled { lake, way: Proxy::to(ports.0).await, store };
+    let rule = troubled.lake.rule("s:d", 1, "site=far").await;
+    troubled.lake.until_rule(rule, |view| view.files_done > 20).await;
+    server.stop();
+    troubled.problem(rule, "endpoint-unreachable").await;
+    troubled.nothing_is_half_there();
+    let again = Apache::start(directory, ports.0, ports.1);
+    troubled.lake.until_within(HEALING, rule, |view| view.state == RuleState::Ok).await;
+    troubled.equals_x();
+    again.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,7 +23,7 @@ use super::world::{PUT, chunks, code, endpoint, path, pattern, whole};
 use crate::peers::apache::{PAIR, apache};
 use crate::peers::authority;
 use crate::peers::nginx::nginx;
-use crate::peers::xrootd::xrootd;
+use crate::peers::xrootd::{xrootd, xrootd_with_macaroons};
 
 fn fresh_url(url: &str) -> String {
     format!("{url}/t{:x}", SystemClock::shared().random())
@@ -331,4 +331,21 @@ async fn many_small_files_reach_apache_quickly() {
     let after = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let cpu_micros = (after.tv_sec - before.tv_sec) * 1_000_000 + (after.tv_nsec - before.tv_nsec) / 1_000;
     println!("{:.0} files/s, {} us CPU per file", 5_000.0 / wall, cpu_micros / 5_000);
+}
+
+/// The grid's own way in: a macaroon as a bearer token, over TLS.
+#[tokio::test]
+async fn a_bearer_token_opens_xrootd() {
+    let server = xrootd_with_macaroons();
+    let url = server.tls_url();
+    let token = Secret::parse(&server.macaroon()).expect("a token");
+    assert!(matches!(token, Secret::Token(_)));
+    let store = open(&fresh_url(&url), Some(token), true, &[]);
+    store.create_root().await.expect("it may");
+    put(&store, "a", b"content").await;
+    let read = store.read(&path("a"), None).await.expect("it may");
+    assert_eq!(whole(read).await.expect("readable"), b"content");
+    let stranger = open(&url, Some(Secret::Token("nobody".to_owned())), true, &[]);
+    let staged = stranger.stage(&path("b"), PUT, 1, chunks(b"1", 1)).await;
+    assert_eq!(code(staged), "storage-denied");
 }
