@@ -23,13 +23,16 @@ const ATTEMPTS_MAX: u32 = 5;
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// The longest `Retry-After` that is waited for.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
-/// How long after its signing a request is still sent again. Stores refuse signatures that are older
-/// than 15 minutes.
-const FRESH_SPAN: Duration = Duration::from_mins(5);
-/// How long any request may take, besides its bytes.
+/// How long after its first sending a request is still sent again. A store that hangs is not to be
+/// waited for five times over, and one refuses signatures that are older than 15 minutes.
+const FRESH_SPAN: Duration = Duration::from_secs(45);
+/// How long a request without a body may take: completing a large upload, or copying a range, takes
+/// stores minutes.
 const ANSWER_SPAN_MAX: Duration = Duration::from_mins(10);
+/// How long a request with a body may take, besides its bytes.
+const BODY_SPAN_MIN: Duration = Duration::from_mins(1);
 /// How long a MiB may take on its way.
-const MIB_SPAN_MAX: Duration = Duration::from_secs(2);
+const MIB_SPAN_MAX: Duration = Duration::from_secs(10);
 
 /// What a store answered, as far as trying again depends on it.
 pub(super) trait Reply {
@@ -133,8 +136,11 @@ pub(super) fn asks_for_patience(status: StatusCode) -> bool {
 }
 
 fn span(bytes: u64) -> Duration {
+    if bytes == 0 {
+        return ANSWER_SPAN_MAX;
+    }
     let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
-    ANSWER_SPAN_MAX.saturating_add(MIB_SPAN_MAX.saturating_mul(mib))
+    BODY_SPAN_MIN.saturating_add(MIB_SPAN_MAX.saturating_mul(mib))
 }
 
 #[cfg(test)]

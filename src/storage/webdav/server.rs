@@ -157,6 +157,7 @@ impl Server {
     /// Asks, and asks again what may be repeated while the server is out of order. Gives whatever
     /// answer came at last, refusals included.
     pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Response, StorageError> {
+        let begun = self.clock.monotonic();
         for pause in PAUSES {
             let outcome = self.follow(&ask).await;
             let again = match &outcome {
@@ -164,7 +165,9 @@ impl Server {
                 Err(StorageError::Unavailable { .. }) => Some(pause),
                 Err(_) => None,
             };
-            match again.filter(|_| ask.verb.is_repeatable()) {
+            // A server that hangs is not to be waited for four times over.
+            let hangs = self.clock.monotonic().saturating_sub(begun) >= SHORT_SPAN_MAX;
+            match again.filter(|_| ask.verb.is_repeatable() && !hangs) {
                 None => return outcome,
                 Some(pause) if pause > RETRY_AFTER_MAX => return outcome,
                 Some(pause) => self.clock.sleep(pause.mul_f64(self.jitter())).await,

@@ -23,7 +23,12 @@ pub(crate) enum Way {
     Flipped(usize),
     /// Requests never reach the server; this is the answer to each.
     Answered(&'static str),
+    /// What is PUT never reaches the server, though this is the answer; all else passes.
+    Swallowed(&'static str),
 }
+
+/// A body of which so long nothing came has come whole.
+const DRAINED_AFTER: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// A way to a server.
 pub(crate) struct Proxy {
@@ -76,14 +81,20 @@ async fn carry(mut client: TcpStream, server: SocketAddr, way: Way) {
             let _ = client.write_all(answer.as_bytes()).await;
             let _ = client.shutdown().await;
         }
-        Way::Open | Way::Cut(_) | Way::Flipped(_) => {
+        Way::Open | Way::Cut(_) | Way::Flipped(_) | Way::Swallowed(_) => {
             let Ok(server) = TcpStream::connect(server).await else { return };
-            let (from_client, to_client) = client.into_split();
+            let (from_client, mut to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
             let asked = Arc::new(tokio::sync::Notify::new());
+            let swallowed = match way {
+                Way::Swallowed(answer) => Some(answer),
+                _ => None,
+            };
             tokio::select! {
-                () = forth(from_client, to_server, Arc::clone(&asked)) => {}
-                () = back(from_server, to_client, way, asked) => {}
+                () = forth(from_client, to_server, Arc::clone(&asked), swallowed.is_some()) => {
+                    let _ = to_client.write_all(swallowed.unwrap_or_default().as_bytes()).await;
+                }
+                () = back(from_server, &mut to_client, way, asked) => {}
             }
         }
     }
@@ -93,9 +104,15 @@ async fn forth(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     asked: Arc<tokio::sync::Notify>,
+    swallows: bool,
 ) {
     let mut buffer = vec![0; 65_536];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        if swallows && buffer.starts_with(b"PUT ") {
+            // Its body is taken, as by a server that stores it.
+            while let Ok(Ok(1..)) = tokio::time::timeout(DRAINED_AFTER, from.read(&mut buffer)).await {}
+            return;
+        }
         asked.notify_one();
         if to.write_all(&buffer[..count]).await.is_err() {
             return;
@@ -108,7 +125,7 @@ async fn forth(
 
 async fn back(
     mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
+    to: &mut tokio::net::tcp::OwnedWriteHalf,
     way: Way,
     asked: Arc<tokio::sync::Notify>,
 ) {

@@ -85,12 +85,13 @@ impl Troubled {
 }
 
 const FULL: Way = Way::Answered("HTTP/1.1 507 Insufficient Storage\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-const LIE: Way = Way::Answered("HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+const LIE: Way = Way::Swallowed("HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 const REFUSAL: Way = Way::Answered("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 
 macro_rules! borne {
-    ($($name:ident: $on:ident, $way:expr, $code:literal;)*) => {
+    ($($(#[$attribute:meta])* $name:ident: $on:ident, $way:expr, $code:literal;)*) => {
         $(
+            $(#[$attribute])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 Troubled::$on().await.bear($way, $code).await;
@@ -102,7 +103,9 @@ macro_rules! borne {
 borne! {
     a_dead_webdav_server_is_waited_for: on_apache, Way::Dead, "endpoint-unreachable";
     a_dead_s3_store_is_waited_for: on_radosgw, Way::Dead, "endpoint-unreachable";
+    #[ignore = "a hanging server is waited for, minute by minute: tests/run --long"]
     a_webdav_server_that_hangs_is_waited_for: on_apache, Way::Silent, "endpoint-unreachable";
+    #[ignore = "a hanging store is waited for, minute by minute: tests/run --long"]
     an_s3_store_that_hangs_is_waited_for: on_radosgw, Way::Silent, "endpoint-unreachable";
     a_webdav_server_that_is_full_is_told: on_apache, FULL, "endpoint-full";
     a_webdav_server_that_lies_is_found_out: on_apache, LIE, "endpoint-faulty";
