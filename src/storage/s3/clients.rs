@@ -31,7 +31,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, Request, StatusCode};
 
 use crate::model::endpoint::Addressing;
-use crate::storage::s3::sender::{Reply, Sender, Trouble, asks_for_patience};
+use crate::storage::s3::sender::{Reply, Sender, Trouble, TroubleKind, asks_for_patience, makes_sense, span};
 use crate::storage::s3::site::Site;
 
 /// The most bytes of an answer that is read whole. A page of a list stays far below it.
@@ -129,9 +129,12 @@ impl ForSdk {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let attempt = || self.attempt(request.try_clone().expect("its body lies in memory"));
-        let answer = self.0.send(bytes, attempt).await.map_err(|trouble| ConnectorError::io(trouble.into()))?;
-        let status = answer.status.into();
-        let mut response = SdkResponse::new(status, SdkBody::from(answer.body));
+        let span = span(bytes, has_the_store_work(&request));
+        let answer = self.0.send(span, attempt).await.map_err(|trouble| ConnectorError::io(trouble.into()))?;
+        if !makes_sense(answer.status) {
+            return Err(ConnectorError::io(absurd(answer.status).into()));
+        }
+        let mut response = SdkResponse::new(answer.status.into(), SdkBody::from(answer.body));
         for (name, value) in &answer.headers {
             // A header that is no text is none that S3 means.
             if let Ok(value) = value.to_str() {
@@ -145,18 +148,31 @@ impl ForSdk {
         // Answers to what writes may take minutes: the store then copies or puts parts together.
         let client =
             if matches!(*request.method(), Method::PUT | Method::POST) { &self.0.writing } else { &self.0.reading };
-        let trouble = |error: reqwest::Error| Trouble::of(&error.without_url());
+        let trouble = |error: reqwest::Error| {
+            let timed_out = error.is_timeout();
+            Trouble::of(&error.without_url(), timed_out)
+        };
         let mut response = client.execute(request).await.map_err(trouble)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(trouble)? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(Trouble { what: "the answer is far too long".to_owned(), passes: false });
+                return Err(Trouble { what: "the answer is far too long".to_owned(), kind: TroubleKind::Absurd });
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Whole { status, headers, body: body.freeze() })
     }
+}
+
+/// A store that copies, or puts parts together, may take minutes before it answers.
+fn has_the_store_work(request: &Request) -> bool {
+    let completes = || request.url().query().is_some_and(|query| query.contains("uploadId="));
+    request.headers().contains_key("x-amz-copy-source") || *request.method() == Method::POST && completes()
+}
+
+fn absurd(status: StatusCode) -> Trouble {
+    Trouble { what: format!("it answers {status}, which no S3 store does"), kind: TroubleKind::Absurd }
 }
 
 impl SdkConnector for ForSdk {
@@ -173,14 +189,17 @@ impl ForObjectStore {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let attempt = || async {
             let answer = HttpService::call(&self.0.reading, request.clone()).await;
-            answer.map_err(|error| Trouble::of(&error))
+            answer.map_err(|error| Trouble::of(&error, error.kind() == HttpErrorKind::Timeout))
         };
         // Of this kind, object_store tries nothing again: that has been done.
         let over = |trouble: Trouble| HttpError::new(HttpErrorKind::Unknown, trouble);
-        let answer = self.0.send(0, attempt).await.map_err(over)?;
+        let answer = self.0.send(span(0, false), attempt).await.map_err(over)?;
         let status = answer.status();
         if asks_for_patience(status) {
-            return Err(over(Trouble { what: format!("it answers {status}"), passes: true }));
+            return Err(over(Trouble { what: format!("it answers {status}"), kind: TroubleKind::Passing }));
+        }
+        if !makes_sense(status) {
+            return Err(over(absurd(status)));
         }
         Ok(answer)
     }

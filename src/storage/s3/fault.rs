@@ -6,6 +6,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::net::told;
 use crate::storage::backend::StorageError;
+use crate::storage::s3::sender::{Trouble, TroubleKind};
 use crate::storage::s3::site::Site;
 
 /// The most of a store's own words that is passed on.
@@ -96,6 +97,9 @@ where
     if let Some(refusal) = Refusal::of(&error) {
         return refusal.means(site, path);
     }
+    if let Some(absurd) = absurdity(path, &error) {
+        return absurd;
+    }
     let path = path.to_owned();
     match &error {
         SdkError::DispatchFailure(failure) => {
@@ -113,6 +117,9 @@ where
 /// What object_store's error means.
 pub(super) fn reading(site: &Site, path: &str, error: object_store::Error) -> StorageError {
     use object_store::Error;
+    if let Some(absurd) = absurdity(path, &error) {
+        return absurd;
+    }
     let path = path.to_owned();
     match &error {
         Error::NotFound { .. } if told(&error).contains("NoSuchBucket") => StorageError::NoRoot { root: site.root() },
@@ -123,6 +130,12 @@ pub(super) fn reading(site: &Site, path: &str, error: object_store::Error) -> St
         }
         _ => StorageError::Unavailable { path, what: cause(&error).chars().take(WORDS_CHARS_MAX).collect() },
     }
+}
+
+/// What an answer means that no S3 store gives.
+fn absurdity(path: &str, error: &(dyn std::error::Error + 'static)) -> Option<StorageError> {
+    let trouble = Trouble::behind(error).filter(|trouble| trouble.kind == TroubleKind::Absurd)?;
+    Some(StorageError::Faulty { path: path.to_owned(), what: trouble.what.clone() })
 }
 
 /// The innermost reason: what wraps it only repeats the request.

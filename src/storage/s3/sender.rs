@@ -23,16 +23,15 @@ const ATTEMPTS_MAX: u32 = 5;
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// The longest `Retry-After` that is waited for.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
-/// How long after its first sending a request is still sent again. A store that hangs is not to be
-/// waited for five times over, and one refuses signatures that are older than 15 minutes.
-const FRESH_SPAN: Duration = Duration::from_secs(45);
-/// How long a request without a body may take: completing a large upload, or copying a range, takes
-/// stores minutes.
-const ANSWER_SPAN_MAX: Duration = Duration::from_mins(10);
-/// How long a request with a body may take, besides its bytes.
-const BODY_SPAN_MIN: Duration = Duration::from_mins(1);
+/// How long after its signing a request is still sent again. Stores refuse signatures that are older
+/// than 15 minutes.
+const FRESH_SPAN: Duration = Duration::from_mins(2);
+/// How long any request may take, besides its bytes.
+const ANSWER_SPAN_MAX: Duration = Duration::from_mins(1);
+/// How long one may take for which the store itself moves many bytes: a copy, or a completion.
+const WORK_SPAN_MAX: Duration = Duration::from_mins(10);
 /// How long a MiB may take on its way.
-const MIB_SPAN_MAX: Duration = Duration::from_secs(10);
+const MIB_SPAN_MAX: Duration = Duration::from_secs(20);
 
 /// What a store answered, as far as trying again depends on it.
 pub(super) trait Reply {
@@ -45,16 +44,39 @@ pub(super) trait Reply {
 #[error("{what}")]
 pub(super) struct Trouble {
     pub(super) what: String,
-    /// Whether it may be gone the next moment.
-    pub(super) passes: bool,
+    pub(super) kind: TroubleKind,
+}
+
+/// What trouble calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TroubleKind {
+    /// It may be gone the next moment.
+    Passing,
+    /// Trying again at once would not help: a silent store was waited for already, and certificates
+    /// do not get better.
+    Lasting,
+    /// An answer came that no S3 store gives.
+    Absurd,
 }
 
 impl Trouble {
-    /// What happened to a request. Certificates do not get better by waiting.
-    pub(super) fn of(error: &dyn std::error::Error) -> Self {
+    /// What happened to a request.
+    pub(super) fn of(error: &dyn std::error::Error, timed_out: bool) -> Self {
         let what = told(error);
-        let passes = !what.contains("certificate") && !what.contains("builder error");
-        Self { what, passes }
+        let lasts = timed_out || what.contains("certificate") || what.contains("builder error");
+        Self { what, kind: if lasts { TroubleKind::Lasting } else { TroubleKind::Passing } }
+    }
+
+    /// The trouble behind another error, if it was ours.
+    pub(super) fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(trouble) = error.downcast_ref() {
+                return Some(trouble);
+            }
+            next = error.source();
+        }
+        None
     }
 }
 
@@ -71,15 +93,15 @@ impl Sender {
     }
 
     /// Sends until there is an answer that trying again would not better, or patience ends. `attempt`
-    /// sends once; `bytes` go along each time.
-    pub(super) async fn send<T: Reply, F>(&self, bytes: u64, attempt: impl Fn() -> F) -> Result<T, Trouble>
+    /// sends once, which may take so long.
+    pub(super) async fn send<T: Reply, F>(&self, span: Duration, attempt: impl Fn() -> F) -> Result<T, Trouble>
     where
         F: Future<Output = Result<T, Trouble>>,
     {
         let begun = self.clock.monotonic();
         let mut number = 1;
         loop {
-            let outcome = self.within(span(bytes), attempt()).await;
+            let outcome = self.within(span, attempt()).await;
             let stale = self.clock.monotonic().saturating_sub(begun) > FRESH_SPAN;
             let pause = if number >= ATTEMPTS_MAX || stale { None } else { self.pause(number, &outcome) };
             let Some(pause) = pause else { return outcome };
@@ -93,7 +115,8 @@ impl Sender {
         match select(std::pin::pin!(sending), self.clock.sleep(span)).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => {
-                Err(Trouble { what: format!("no answer came within {} s", span.as_secs()), passes: false })
+                let what = format!("no answer came within {} s", span.as_secs());
+                Err(Trouble { what, kind: TroubleKind::Lasting })
             }
         }
     }
@@ -104,7 +127,7 @@ impl Sender {
         let half_micros = u64::try_from(longest.as_micros()).expect("it is seconds") / 2;
         let drawn = Duration::from_micros(half_micros + self.clock.random() % half_micros);
         match outcome {
-            Err(trouble) => trouble.passes.then_some(drawn),
+            Err(trouble) => (trouble.kind == TroubleKind::Passing).then_some(drawn),
             Ok(reply) if !asks_for_patience(reply.status()) => None,
             Ok(reply) => match self.retry_after(reply.headers()) {
                 Some(asked) => (asked <= PATIENCE_MAX).then_some(asked),
@@ -135,12 +158,16 @@ pub(super) fn asks_for_patience(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-fn span(bytes: u64) -> Duration {
-    if bytes == 0 {
-        return ANSWER_SPAN_MAX;
-    }
+/// Tells whether a success is one that S3 knows. Others come from something that is no S3 store.
+pub(super) fn makes_sense(status: StatusCode) -> bool {
+    !status.is_success() || matches!(status.as_u16(), 200 | 204 | 206)
+}
+
+/// How long a request may take that sends so many bytes, or has the store work.
+pub(super) fn span(bytes: u64, works: bool) -> Duration {
     let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
-    BODY_SPAN_MIN.saturating_add(MIB_SPAN_MAX.saturating_mul(mib))
+    let answer = if works { WORK_SPAN_MAX } else { ANSWER_SPAN_MAX };
+    answer.saturating_add(MIB_SPAN_MAX.saturating_mul(mib))
 }
 
 #[cfg(test)]

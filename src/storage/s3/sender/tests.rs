@@ -21,6 +21,7 @@ use crate::storage::secret::Secret;
 /// A clock that passes no time, and notes for how long it was asked to wait.
 struct Noting {
     pauses: Mutex<Vec<Duration>>,
+    deadlines_come: std::sync::atomic::AtomicBool,
     system: SharedClock,
 }
 
@@ -37,9 +38,10 @@ impl Clock for Noting {
     }
 
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        // Deadlines never come; pauses are over at once.
+        // Deadlines come when they are told to; pauses are over at once.
         if pause >= ANSWER_SPAN_MAX {
-            return Box::pin(futures::future::pending());
+            let come = self.deadlines_come.load(std::sync::atomic::Ordering::SeqCst);
+            return if come { Box::pin(std::future::ready(())) } else { Box::pin(futures::future::pending()) };
         }
         self.pauses.lock().expect("no panic").push(pause);
         Box::pin(std::future::ready(()))
@@ -73,7 +75,11 @@ async fn world(answers: &'static [&'static str]) -> World {
             stream.shutdown().await.expect("it is open");
         }
     });
-    let clock = std::sync::Arc::new(Noting { pauses: Mutex::default(), system: SystemClock::shared() });
+    let clock = std::sync::Arc::new(Noting {
+        pauses: Mutex::default(),
+        deadlines_come: false.into(),
+        system: SystemClock::shared(),
+    });
     let endpoint = Endpoint {
         id: EndpointId(1),
         name: EndpointName::parse("x").expect("valid"),
@@ -164,6 +170,32 @@ async fn what_waiting_does_not_better_is_not_tried_again() {
     let error = object::stat(&world.bucket, &path()).await.expect_err("it is refused");
     assert!(matches!(error, StorageError::Denied { .. }), "{error}");
     assert_eq!(world.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_success_that_s3_does_not_know_says_nothing_of_an_object() {
+    const CREATED: &str = "HTTP/1.1 201 Created\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let world = self::world(&[CREATED]).await;
+    let looked = object::stat(&world.bucket, &path()).await.expect_err("it is no S3 store");
+    let got = read::read(&world.bucket, &path(), None).await.err().expect("it is no S3 store");
+    let content = futures::StreamExt::boxed(futures::stream::iter([Ok(bytes::Bytes::from_static(b"x"))]));
+    stage::stage(&world.bucket, &path(), IntentId(1), 1, content).await.expect("it waits in memory");
+    for overwrite in [Overwrite::Refuse, Overwrite::Replace] {
+        let put = publish::publish(&world.bucket, &path(), IntentId(1), overwrite).await.expect_err("no S3 store");
+        assert!(matches!(put, StorageError::Faulty { .. }), "{put}");
+    }
+    for error in [looked, got] {
+        assert!(matches!(&error, StorageError::Faulty { what, .. } if what.contains("201")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_store_is_waited_for_once() {
+    let world = self::world(&[FOUND]).await;
+    world.clock.deadlines_come.store(true, std::sync::atomic::Ordering::SeqCst);
+    let error = object::stat(&world.bucket, &path()).await.expect_err("its time is over");
+    assert!(matches!(&error, StorageError::Unavailable { what, .. } if what.contains("no answer")), "{error}");
+    assert!(world.pauses().is_empty());
 }
 
 #[tokio::test]
