@@ -209,6 +209,7 @@ impl Uploads {
         let backend = self.stores.get(&endpoint)?;
         let path = path_at(&sending.did, replica.as_ref());
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
+        let _lane = self.stores.lane(sending.bytes).await;
         let verification = store(backend.as_ref(), &path, sending, content, overwrite).await;
         let verification = match verification {
             Err(UploadError::Storage(StorageError::Exists { .. })) => {
@@ -355,7 +356,8 @@ async fn store(
     let hashed = hashed.finish();
     let found = hashed.checksum(sending.checksum.algorithm()).cloned();
     if found.as_ref() != Some(&sending.checksum) {
-        backend.discard(path, sending.intent).await?;
+        // What is not removed now is swept when the upload expires.
+        let _ = backend.discard(path, sending.intent).await;
         let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
         return Err(UploadError::WrongBytes { expected: sending.checksum.to_string(), found });
     }

@@ -13,10 +13,15 @@ use crate::model::time::Timestamp;
 
 /// After how many failures in a row an endpoint is left alone.
 const FAILURES_MAX: u32 = 5;
-/// For how long at first; it doubles as long as the endpoint goes on failing.
-const REST_FIRST: Duration = Duration::from_secs(15);
+/// For how long at first, and how long those wait at least that failed because of it; both double as
+/// long as it goes on failing.
+const PAUSE_FIRST: Duration = Duration::from_secs(15);
 /// For how long at most.
-const REST_MAX: Duration = Duration::from_mins(5);
+const PAUSE_MAX: Duration = Duration::from_mins(5);
+/// After how long without a failure its past is forgotten.
+const FORGIVEN_AFTER: Duration = Duration::from_mins(30);
+/// How long after its last failure an endpoint is taken to be well: what was under way may still fail.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// What ails an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,62 +36,107 @@ pub struct Ailment {
     pub reason: StuckReason,
     /// What it said last.
     pub said: String,
-    rests_until: Duration,
-    rests: u32,
 }
 
-/// The endpoints that ail.
+/// What is remembered of an endpoint that has failed.
+#[derive(Default)]
+struct Past {
+    ailment: Option<Ailment>,
+    failed_at: Duration,
+    rests_until: Duration,
+    rests: u32,
+    /// Whether transfers have failed because of it since they were last given another try.
+    has_victims: bool,
+    revivals: u32,
+    next_revival: Duration,
+}
+
+/// The endpoints that ail, or did.
 #[derive(Default)]
 pub struct Health {
-    ailments: Mutex<BTreeMap<EndpointId, Ailment>>,
+    pasts: Mutex<BTreeMap<EndpointId, Past>>,
 }
 
 impl Health {
     /// Notes that an endpoint did what it was asked for.
     pub fn well(&self, endpoint: EndpointId) {
-        self.lock().remove(&endpoint);
+        if let Some(past) = self.lock().get_mut(&endpoint) {
+            past.ailment = None;
+        }
+    }
+
+    /// Notes that an endpoint that was tried did what it was asked for: it is left alone no more, but
+    /// its next failure counts as much as those before.
+    pub fn recovered(&self, endpoint: EndpointId) {
+        if let Some(past) = self.lock().get_mut(&endpoint) {
+            past.rests_until = Duration::ZERO;
+            past.ailment = None;
+        }
     }
 
     /// Notes that an endpoint failed, and what it said.
     pub fn failed(&self, endpoint: EndpointId, reason: StuckReason, said: String, clock: &dyn Clock) {
         let (now, monotonic) = (clock.now(), clock.monotonic());
-        let mut ailments = self.lock();
-        let ailment = ailments.entry(endpoint).or_insert_with(|| Ailment {
-            since: now,
-            last: now,
-            failures: 0,
-            reason: reason.clone(),
-            said: String::new(),
-            rests_until: Duration::ZERO,
-            rests: 0,
-        });
+        let mut pasts = self.lock();
+        let past = pasts.entry(endpoint).or_default();
+        if monotonic.saturating_sub(past.failed_at) > FORGIVEN_AFTER {
+            *past = Past::default();
+        }
+        let fresh = || Ailment { since: now, last: now, failures: 0, reason: reason.clone(), said: String::new() };
+        // Well again, but not for long: it is on probation.
+        let begin = if past.rests > 0 { FAILURES_MAX - 1 } else { 0 };
+        let ailment = past.ailment.get_or_insert_with(|| Ailment { failures: begin, ..fresh() });
         (ailment.last, ailment.reason, ailment.said) = (now, reason, said);
         ailment.failures = ailment.failures.saturating_add(1);
         // What was under way when a rest began fails into it, and does not make it longer.
-        if ailment.failures >= FAILURES_MAX && ailment.rests_until <= monotonic {
-            ailment.rests_until = monotonic + REST_FIRST.saturating_mul(1 << ailment.rests.min(16)).min(REST_MAX);
-            ailment.rests += 1;
+        if ailment.failures >= FAILURES_MAX && past.rests_until <= monotonic {
+            past.rests_until = monotonic + pause(past.rests);
+            past.rests += 1;
         }
+        (past.failed_at, past.has_victims) = (monotonic, true);
     }
 
     /// What ails an endpoint; `None` if nothing is known to.
     pub fn ailment(&self, endpoint: EndpointId) -> Option<Ailment> {
-        self.lock().get(&endpoint).cloned()
+        self.lock().get(&endpoint).and_then(|past| past.ailment.clone())
     }
 
     /// Tells whether an endpoint is to be left alone.
     pub fn rests(&self, endpoint: EndpointId, monotonic: Duration) -> bool {
-        self.lock().get(&endpoint).is_some_and(|ailment| ailment.rests_until > monotonic)
+        self.lock().get(&endpoint).is_some_and(|past| past.rests_until > monotonic)
     }
 
-    /// All endpoints that ail.
-    pub fn ailing(&self) -> Vec<EndpointId> {
-        self.lock().keys().copied().collect()
+    /// The endpoints that ail and are not left alone: they can be tried.
+    pub fn to_try(&self, monotonic: Duration) -> Vec<EndpointId> {
+        let pasts = self.lock();
+        let open = pasts.iter().filter(|(_, past)| past.ailment.is_some() && past.rests_until <= monotonic);
+        open.map(|(endpoint, _)| *endpoint).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<EndpointId, Ailment>> {
-        self.ailments.lock().expect("no holder of the lock panics")
+    /// Takes the endpoints that are well again and whose victims are due for another try. What fails
+    /// for a reason that a short look at the endpoint does not find, such as a quota that is almost
+    /// reached, comes later and later.
+    pub fn take_to_revive(&self, monotonic: Duration) -> Vec<EndpointId> {
+        let mut due = Vec::new();
+        for (endpoint, past) in self.lock().iter_mut() {
+            let settled = monotonic >= past.failed_at + SETTLED_AFTER;
+            if past.has_victims && past.ailment.is_none() && settled && monotonic >= past.next_revival {
+                past.has_victims = false;
+                past.next_revival = monotonic + pause(past.revivals);
+                past.revivals += 1;
+                due.push(*endpoint);
+            }
+        }
+        due
     }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<EndpointId, Past>> {
+        self.pasts.lock().expect("no holder of the lock panics")
+    }
+}
+
+fn pause(times: u32) -> Duration {
+    PAUSE_FIRST.saturating_mul(1 << times.min(16)).min(PAUSE_MAX)
 }
 
 #[cfg(test)]
@@ -117,33 +167,78 @@ mod tests {
         }
     }
 
+    struct World {
+        health: Health,
+        reason: StuckReason,
+    }
+
+    const X: EndpointId = EndpointId(1);
+
+    impl World {
+        fn new() -> Self {
+            let endpoint = EndpointName::parse("x").expect("valid");
+            Self { health: Health::default(), reason: StuckReason::EndpointUnreachable { endpoint } }
+        }
+
+        fn fails(&self, second: u64) {
+            self.health.failed(X, self.reason.clone(), "down".to_owned(), &At(second));
+        }
+
+        fn rests(&self, second: u64) -> bool {
+            self.health.rests(X, Duration::from_secs(second))
+        }
+
+        fn revives(&self, second: u64) -> bool {
+            self.health.take_to_revive(Duration::from_secs(second)) == [X]
+        }
+    }
+
     #[test]
     fn an_endpoint_that_goes_on_failing_is_left_alone_for_longer_and_longer() {
-        let (health, endpoint) = (Health::default(), EndpointId(1));
-        let reason = StuckReason::EndpointUnreachable { endpoint: EndpointName::parse("x").expect("valid") };
-        let fails = |said: &str, second| health.failed(endpoint, reason.clone(), said.to_owned(), &At(second));
-        let rests = |second| health.rests(endpoint, Duration::from_secs(second));
+        let world = World::new();
         for _ in 1..FAILURES_MAX {
-            fails("down", 100);
+            world.fails(100);
         }
-        assert!(!rests(100));
+        assert!(!world.rests(100) && world.health.to_try(Duration::from_secs(100)) == [X]);
         // Those under way fail all at once; they are one rest.
         for _ in 0..50 {
-            fails("still down", 101);
+            world.fails(101);
         }
-        assert!(rests(101) && rests(115) && !rests(116));
-        fails("down again", 120);
-        assert!(rests(149) && !rests(150));
+        assert!(world.rests(101) && world.rests(115) && !world.rests(116));
+        world.fails(120);
+        assert!(world.rests(149) && !world.rests(150));
+        assert!(world.health.to_try(Duration::from_secs(149)).is_empty());
         for second in [200, 400, 1_000, 2_000] {
-            fails("down", second);
+            world.fails(second);
         }
-        assert!(rests(2_200) && !rests(2_300), "no longer than five minutes");
-        let ailment = health.ailment(endpoint).expect("it fails");
+        assert!(world.rests(2_200) && !world.rests(2_300), "no longer than five minutes");
+        let ailment = world.health.ailment(X).expect("it fails");
         assert_eq!((ailment.since, ailment.last), (At(100).now(), At(2_000).now()));
 
-        health.well(endpoint);
-        assert!(!rests(2_000) && health.ailing().is_empty());
-        fails("once", 2_001);
-        assert!(!rests(2_001), "its past is forgiven");
+        world.health.recovered(X);
+        assert!(!world.rests(2_000) && world.health.ailment(X).is_none());
+        world.fails(2_001);
+        assert!(world.rests(2_002), "it is on probation");
+        world.health.recovered(X);
+        world.fails(9_000);
+        assert!(!world.rests(9_000), "its past is forgiven");
+    }
+
+    #[test]
+    fn victims_get_another_try_when_it_is_well_and_then_later_and_later() {
+        let world = World::new();
+        world.fails(100);
+        assert!(!world.revives(110), "it ails");
+        world.health.well(X);
+        assert!(!world.revives(101), "others may still fail");
+        assert!(world.revives(103) && !world.revives(104), "once");
+        let mut second = 103;
+        for pause in [15, 30, 60, 120, 240, 300, 300] {
+            world.fails(second + 1);
+            world.health.recovered(X);
+            assert!(!world.revives(second + pause - 1), "{pause}");
+            second += pause;
+            assert!(world.revives(second), "{pause}");
+        }
     }
 }

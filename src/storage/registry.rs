@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
@@ -27,6 +27,8 @@ pub struct Registry {
     rooms: Mutex<Rooms>,
 }
 
+/// From this length on an object has to hold a lane while it passes through this process.
+pub const LARGE_BYTES_MIN: u64 = 32 << 20;
 /// How many large objects may be on their way through this process at once.
 const LANES: usize = 8;
 
@@ -107,9 +109,13 @@ impl Registry {
         &self.health
     }
 
-    /// What a large object has to hold while it passes through this process.
-    pub fn lanes(&self) -> &Semaphore {
-        &self.lanes.0
+    /// Waits for what a large object has to hold while it passes through this process; `None` for
+    /// one that is not large.
+    pub async fn lane(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        if bytes < LARGE_BYTES_MIN {
+            return None;
+        }
+        Some(self.lanes.0.acquire().await.expect("lanes are never closed"))
     }
 
     /// The backend of an endpoint.

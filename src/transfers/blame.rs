@@ -14,6 +14,14 @@ pub(super) enum Failure {
     AtDestination(Trouble),
 }
 
+impl Failure {
+    /// Tells whether it is an outage that interrupted the work: what was done so far is good.
+    pub(super) fn interrupts(&self) -> bool {
+        let (Failure::AtSource(trouble) | Failure::AtDestination(trouble)) = self;
+        trouble.passing && trouble.ailing.is_some()
+    }
+}
+
 /// What went wrong.
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -66,6 +74,10 @@ pub(super) fn at_destination(destination: &Endpoint, error: &StorageError) -> Fa
     let reason = reason(destination, error);
     Failure::AtDestination(match error {
         StorageError::Outside { .. } => Trouble::of_file(reason, false),
+        // Something came between: it is about this file alone.
+        StorageError::NotFound { .. } | StorageError::Exists { .. } | StorageError::WrongLength { .. } => {
+            Trouble::of_file(reason, true)
+        }
         StorageError::Denied { .. } | StorageError::Locked { .. } | StorageError::Full { .. } => {
             Trouble::of_endpoint(reason, false, error)
         }

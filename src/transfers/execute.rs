@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
+
 use crate::clock::SharedClock;
 use crate::model::checksum::{Checksum, contradiction};
 use crate::model::id::EndpointId;
@@ -16,7 +18,7 @@ use crate::storage::registry::Registry;
 use crate::transfers::blame::{self, Failure, Trouble, at_destination, at_source, occupied};
 use crate::transfers::job::{Ending, Job, Outcome, Source};
 use crate::transfers::relay::relay;
-use crate::transfers::verify::{algorithms, verify};
+use crate::transfers::verify::{algorithms, compare};
 
 /// Where the bytes of jobs are and what time it is.
 #[derive(Clone)]
@@ -49,11 +51,18 @@ pub async fn execute(job: Job, tools: Tools) -> Outcome {
         let trouble = Trouble::silence(&job.destination.name, "");
         return Outcome { result: Ending::Failed { reason: trouble.reason, passing: true }, job };
     }
+    let lane = Box::pin(tools.stores.lane(job.bytes));
+    let Either::Left((_lane, _)) = select(lane, tools.clock.sleep(left)).await else {
+        // Nobody ails: there was no room on the way.
+        let trouble = Trouble::silence(&job.destination.name, "");
+        return Outcome { result: Ending::Failed { reason: trouble.reason, passing: true }, job };
+    };
+    let left = job.deadline.saturating_sub(tools.clock.monotonic());
     let result = {
         let work = Box::pin(attempt(&job, &tools));
-        match futures::future::select(work, tools.clock.sleep(left)).await {
-            futures::future::Either::Left((ending, _)) => ending,
-            futures::future::Either::Right(_) => {
+        match select(work, tools.clock.sleep(left)).await {
+            Either::Left((ending, _)) => ending,
+            Either::Right(_) => {
                 let trouble = Trouble::silence(&job.destination.name, "it was not done when its time was over");
                 tools.ended_by(trouble, job.destination.id)
             }
@@ -75,6 +84,7 @@ async fn attempt(job: &Job, tools: &Tools) -> Ending {
         };
     }
     let mut last = Ending::Failed { reason: StuckReason::NoSource, passing: true };
+    let mut interrupted = false;
     for source in &job.sources {
         match from_source(job, source, destination.as_ref(), tools).await {
             Ok(verification) => {
@@ -84,6 +94,7 @@ async fn attempt(job: &Job, tools: &Tools) -> Ending {
             }
             Err(failure) => {
                 let hopeless = matches!(failure, Failure::AtDestination(_));
+                interrupted = failure.interrupts();
                 last = ended(job, tools, failure, source.endpoint.id);
                 if hopeless {
                     break;
@@ -91,9 +102,11 @@ async fn attempt(job: &Job, tools: &Tools) -> Ending {
             }
         }
     }
-    // What the store no longer answers for stays under its temporary name; the next attempt, which
-    // has the same intent, begins afresh on it.
-    let _ = destination.discard(&job.path, job.intent).await;
+    // What an outage interrupted is gone on with, where the store can; the next attempt has the same
+    // intent. So it is with what the store does not let go of.
+    if !interrupted {
+        let _ = destination.discard(&job.path, job.intent).await;
+    }
     last
 }
 
@@ -134,11 +147,22 @@ async fn from_source(
     let (computed, verification) = match copied {
         Ok(Some(_)) => {
             let back = destination.read_staged(&job.path, job.intent).await;
-            let evidence = back.map_err(|error| at_destination(&job.destination, &error))?;
-            let computed = verify(job, source, evidence.content, &destination.tells()).await?;
+            let evidence = match back {
+                Ok(evidence) => evidence,
+                Err(error) => return Err(blame::of_copy(job, source, origin.as_ref(), &error).await),
+            };
+            let hashed = hash_stream(evidence.content, &algorithms(&job.checksums, &destination.tells())).await;
+            let computed = match hashed {
+                Ok(hashed) => hashed.checksums,
+                Err(error) => return Err(blame::of_copy(job, source, origin.as_ref(), &error).await),
+            };
+            compare(job, source, &computed)?;
             (computed, evidence.proves)
         }
-        Ok(None) => (relay(job, source, &origin, destination, tools).await?, Verification::Streamed),
+        // Stores refuse copies for reasons of their own as well: another key, another owner.
+        Ok(None) | Err(StorageError::Denied { .. } | StorageError::Faulty { .. }) => {
+            (relay(job, source, &origin, destination, tools).await?, Verification::Streamed)
+        }
         Err(error) => return Err(blame::of_copy(job, source, origin.as_ref(), &error).await),
     };
     publish(job, destination, &computed, verification, &tools.clock).await
@@ -170,7 +194,7 @@ async fn publish(
 async fn adopt(job: &Job, destination: &dyn Backend) -> Result<Verification, Failure> {
     let failed = |error| at_destination(&job.destination, &error);
     let there = destination.read(&job.path, None).await.map_err(failed)?;
-    let hashed = hash_stream(there, &algorithms(&job.checksums)).await.map_err(failed)?;
+    let hashed = hash_stream(there, &algorithms(&job.checksums, &[])).await.map_err(failed)?;
     if hashed.bytes != job.bytes || contradiction(&job.checksums, &hashed.checksums).is_some() {
         return Err(occupied(&job.destination));
     }

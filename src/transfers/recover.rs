@@ -1,62 +1,86 @@
 //! Looks after endpoints that ail: tries them when their rest is over, and lets what failed because
 //! of one go on as soon as it is well again, rather than when its own rest ends.
 
-use crate::catalog::engine::Range;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::stream::{self, StreamExt as _};
+
 use crate::catalog::ledger::transfers::revive_one;
-use crate::catalog::record::{Failed, Ready, TransferRecord, Transfers};
-use crate::catalog::table::Parts as _;
+use crate::catalog::record::{Failed, TransferRecord, Transfers};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Rows, View, endpoints};
+use crate::catalog::{Catalog, CatalogError, endpoints};
+use crate::clock::SharedClock;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::TransferId;
 use crate::model::stuck::StuckReason;
 use crate::model::transfer::TransferState;
+use crate::storage::backend::StorageError;
 use crate::storage::registry::Registry;
 use crate::transfers::blame::reason;
 
-/// How many transfers one step looks at in each queue.
+/// How many failed transfers one step looks at.
 const QUEUE_MAX: usize = 10_000;
 /// How many one transaction revives.
 const CHUNK: usize = 500;
+/// How many endpoints are tried at once.
+const TRIED_AT_ONCE: usize = 4;
+/// How long one may take to be tried.
+const TRY_SPAN_MAX: Duration = Duration::from_mins(1);
 
-/// Tries the endpoints that ail and do not rest. Returns how many are well again.
+/// Tries the endpoints that ail and do not rest, and revives what is due. Returns how much was done.
 pub async fn step(catalog: &Catalog, stores: &Registry) -> Result<usize, CatalogError> {
-    let ailing = stores.health().ailing();
-    if ailing.is_empty() {
+    let (clock, health) = (catalog.clock(), stores.health());
+    let (to_try, to_revive) = (health.to_try(clock.monotonic()), health.take_to_revive(clock.monotonic()));
+    if to_try.is_empty() && to_revive.is_empty() {
         return Ok(0);
     }
-    let (clock, mut recovered) = (catalog.clock(), 0);
-    for endpoint in endpoints::all(&catalog.view().await?).await? {
-        if !ailing.contains(&endpoint.id) || stores.health().rests(endpoint.id, clock.monotonic()) {
-            continue;
-        }
-        let found = match stores.get(&endpoint) {
-            Ok(backend) => backend.probe().await,
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok(_) => {
-                stores.health().well(endpoint.id);
-                let revived = revive(catalog, &endpoint).await?;
-                tracing::info!(endpoint.name = %endpoint.name, revived, "{} is well again", endpoint.name);
-                recovered += 1;
-            }
-            Err(error) => {
-                stores.health().failed(endpoint.id, reason(&endpoint, &error), error.to_string(), clock.as_ref());
-            }
-        }
+    let endpoints = endpoints::all(&catalog.view().await?).await?;
+    let mut trying = Vec::new();
+    for endpoint in endpoints.iter().filter(|endpoint| to_try.contains(&endpoint.id)) {
+        trying.push(try_one(stores, endpoint, clock));
     }
-    Ok(recovered)
+    let tried: Vec<bool> = stream::iter(trying).buffer_unordered(TRIED_AT_ONCE).collect().await;
+    let recovered = tried.into_iter().filter(|recovered| *recovered).count();
+    let mut revived = 0;
+    for endpoint in endpoints.iter().filter(|endpoint| to_revive.contains(&endpoint.id)) {
+        revived += revive(catalog, endpoint).await?;
+    }
+    Ok(recovered + revived)
 }
 
-/// Lets every transfer go on at once that failed because of an endpoint.
+/// Tries an endpoint; tells whether it is well.
+async fn try_one(stores: &Registry, endpoint: &Endpoint, clock: &SharedClock) -> bool {
+    let trying = async { stores.get(endpoint)?.probe().await };
+    let found = match select(pin!(trying), clock.sleep(TRY_SPAN_MAX)).await {
+        Either::Left((found, _)) => found,
+        Either::Right(_) => {
+            let what = format!("it took more than {} s to be tried", TRY_SPAN_MAX.as_secs());
+            Err(StorageError::Unavailable { path: String::new(), what })
+        }
+    };
+    match found {
+        Ok(_) => {
+            stores.health().recovered(endpoint.id);
+            tracing::info!(endpoint.name = %endpoint.name, "{} is well again", endpoint.name);
+            true
+        }
+        Err(error) => {
+            stores.health().failed(endpoint.id, reason(endpoint, &error), error.to_string(), clock.as_ref());
+            false
+        }
+    }
+}
+
+/// Lets every transfer go on at once that was given up because of an endpoint. Those that still wait
+/// for another try have not long to wait.
 async fn revive(catalog: &Catalog, endpoint: &Endpoint) -> Result<usize, CatalogError> {
     let view = catalog.view().await?;
     let failed = view.scan::<Failed>(&(), QUEUE_MAX).await?;
-    let mut resting: Vec<_> = failed.into_iter().map(|((_, id), ())| (id,)).collect();
-    resting.extend(waiting(&view, endpoint, catalog.clock().now().as_millis()).await?);
+    let failed: Vec<_> = failed.into_iter().map(|((_, id), ())| (id,)).collect();
     let mut because: Vec<TransferId> = Vec::new();
-    for chunk in resting.chunks(CHUNK) {
+    for chunk in failed.chunks(CHUNK) {
         let records = view.get_many::<Transfers>(chunk).await?;
         let found = chunk.iter().zip(records).filter(|(_, record)| is_because_of(record.as_ref(), endpoint));
         because.extend(found.map(|((id,), _)| *id));
@@ -75,23 +99,16 @@ async fn revive(catalog: &Catalog, endpoint: &Endpoint) -> Result<usize, Catalog
             })
             .await?;
     }
-    catalog.wakes().wake(Topic::Transfers);
+    if !because.is_empty() {
+        catalog.wakes().wake(Topic::Transfers);
+    }
     Ok(because.len())
-}
-
-/// Transfers to an endpoint that wait for another try.
-async fn waiting(view: &View, endpoint: &Endpoint, now: u64) -> Result<Vec<(TransferId,)>, CatalogError> {
-    let mut range = Range::prefix(&(endpoint.id,).encode(), QUEUE_MAX);
-    range.from = (endpoint.id, now + 1).encode();
-    let rows: Rows<Ready> = view.range::<Ready>(range).await?;
-    Ok(rows.into_iter().map(|((_, _, id), ())| (id,)).collect())
 }
 
 fn is_because_of(record: Option<&TransferRecord>, endpoint: &Endpoint) -> bool {
     let reason = record.and_then(|record| match &record.state {
         TransferState::Failed { reason, .. } => Some(reason),
-        TransferState::Waiting { last, .. } => last.as_ref(),
-        TransferState::Running { .. } => None,
+        TransferState::Waiting { .. } | TransferState::Running { .. } => None,
     });
     reason.and_then(StuckReason::endpoint) == Some(&endpoint.name)
 }

@@ -9,14 +9,12 @@ use crate::storage::ahead::read_ahead;
 use crate::storage::arrival::Sent;
 use crate::storage::backend::{Backend, ByteStream, StorageError};
 use crate::storage::hash::hashing;
+use crate::storage::registry::LARGE_BYTES_MIN;
 use crate::transfers::blame::{Failure, Trouble, at_destination, at_source};
 use crate::transfers::execute::Tools;
 use crate::transfers::job::{Job, Source};
 use crate::transfers::stall::{Side, watched};
 use crate::transfers::verify::{algorithms, compare};
-
-/// From this length on a file has to wait for a lane: it takes tens of MiB of memory on its way.
-const LARGE_BYTES_MIN: u64 = 32 << 20;
 
 /// Stages a source's bytes at the destination and compares them with what is registered. Returns
 /// the checksums that were computed, those included that the destination tells.
@@ -27,13 +25,10 @@ pub(super) async fn relay(
     destination: &dyn Backend,
     tools: &Tools,
 ) -> Result<Vec<Checksum>, Failure> {
-    let lanes = tools.stores.lanes();
-    let _lane =
-        if job.bytes >= LARGE_BYTES_MIN { Some(lanes.acquire().await.expect("lanes are never closed")) } else { None };
     let content = open(job, source, origin, tools).await.map_err(|error| at_source(source, &error))?;
     let (content, fault) = overheard(content);
     let told = destination.tells();
-    let (content, hashed) = hashing(content, &[&algorithms(&job.checksums)[..], &told].concat());
+    let (content, hashed) = hashing(content, &algorithms(&job.checksums, &told));
     let (content, watch) = watched(content);
     let staging = destination.stage(&job.path, job.intent, job.bytes, content);
     let staged = match watch.guard(&tools.clock, staging).await {
@@ -46,7 +41,7 @@ pub(super) async fn relay(
             return Err(at_source(source, &trouble));
         }
         Err(Side::Destination) => {
-            let trouble = Trouble::silence(&job.destination.name, "it took no bytes for a minute");
+            let trouble = Trouble::silence(&job.destination.name, "it took no bytes for minutes");
             return Err(Failure::AtDestination(trouble));
         }
     };

@@ -12,8 +12,11 @@ use futures::{Stream as _, StreamExt as _};
 use crate::clock::SharedClock;
 use crate::storage::backend::ByteStream;
 
-/// How long bytes may stand still.
-const STALL_SPAN_MAX: Duration = Duration::from_mins(1);
+/// How long a source that is asked for bytes may give none.
+const SOURCE_SPAN_MAX: Duration = Duration::from_mins(1);
+/// How long a destination may ask for none: it may send what it has in parts, which takes a slow line
+/// its time. Its own requests have limits of their own.
+const DESTINATION_SPAN_MAX: Duration = Duration::from_mins(5);
 /// How long a store may take, on top, for each GiB after its last byte came: to sync, and to compute
 /// a checksum of its own.
 const FINISH_PER_GIB: Duration = Duration::from_secs(15);
@@ -65,24 +68,27 @@ impl Watch {
     pub(super) async fn guard<T>(&self, clock: &SharedClock, work: impl Future<Output = T> + Send) -> Result<T, Side> {
         let mut work = std::pin::pin!(work);
         loop {
-            let steps = self.0.steps.load(Ordering::Relaxed);
+            let (steps, asked) = (self.0.steps.load(Ordering::Relaxed), self.0.asking.load(Ordering::Relaxed));
             match select(work, clock.sleep(self.patience())).await {
                 Either::Left((done, _)) => return Ok(done),
                 Either::Right(((), rest)) => work = rest,
             }
-            if self.0.steps.load(Ordering::Relaxed) == steps {
-                let asking = self.0.asking.load(Ordering::Relaxed);
+            let asking = self.0.asking.load(Ordering::Relaxed);
+            if self.0.steps.load(Ordering::Relaxed) == steps && asking == asked {
                 return Err(if asking { Side::Source } else { Side::Destination });
             }
         }
     }
 
     fn patience(&self) -> Duration {
+        if self.0.asking.load(Ordering::Relaxed) {
+            return SOURCE_SPAN_MAX;
+        }
         if !self.0.ended.load(Ordering::Relaxed) {
-            return STALL_SPAN_MAX;
+            return DESTINATION_SPAN_MAX;
         }
         let gib = u32::try_from(self.0.bytes.load(Ordering::Relaxed) >> 30).unwrap_or(u32::MAX);
-        STALL_SPAN_MAX + FINISH_PER_GIB.saturating_mul(gib)
+        DESTINATION_SPAN_MAX + FINISH_PER_GIB.saturating_mul(gib)
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) const SHORT_SPAN_MAX: Duration = Duration::from_mins(1);
 /// What a long body, or a copy, may take besides [`SPAN_PER_MIB`].
 const LONG_SPAN_MIN: Duration = Duration::from_mins(10);
 const SPAN_PER_MIB: Duration = Duration::from_secs(2);
+/// A body so short is not waited for as long; on a slow line it takes so much more for each MiB.
+const SHORT_BODY_BYTES_MAX: u64 = 8 << 20;
+const SHORT_SPAN_PER_MIB: Duration = Duration::from_secs(10);
 const REDIRECTS_MAX: usize = 5;
 /// Pauses before what may be asked again is asked again.
 const PAUSES: [Duration; 3] = [Duration::from_millis(150), Duration::from_millis(600), Duration::from_millis(2_400)];
@@ -275,6 +278,9 @@ fn retry_after(response: &Response) -> Option<Duration> {
 /// How long moving so many bytes may take.
 pub(super) fn long_span(bytes: u64) -> Duration {
     let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+    if bytes <= SHORT_BODY_BYTES_MAX {
+        return SHORT_SPAN_MAX + SHORT_SPAN_PER_MIB * mib;
+    }
     LONG_SPAN_MIN + SPAN_PER_MIB * mib
 }
 
