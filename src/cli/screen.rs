@@ -265,7 +265,7 @@ impl Talk {
         let label = |name: &str, colour: u8| {
             if self.colour { format!("\x1b[1;{colour}m{name}:\x1b[0m") } else { format!("{name}:") }
         };
-        let mut text = format!("{} {}\n", label("error", 31), clean(&problem.detail));
+        let mut text = format!("{} {}\n", label("error", 31), clean_lines(&problem.detail));
         if let Some(hint) = &problem.hint {
             text += &format!("{} {}\n", label("hint", 36), clean(hint));
         }
@@ -284,6 +284,11 @@ fn compact(item: &impl Serialize) -> String {
 /// line, it is harmless.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// The same for a text that may have several lines, such as one with a caret below another.
+fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
 /// A word as a shell needs it.

@@ -240,7 +240,8 @@ impl Server {
     /// store.
     fn is_same(&self, other: &Self) -> bool {
         let bare = |host: &Host| host.to_string().trim_end_matches('.').to_owned();
-        bare(&self.host) == bare(&other.host) && self.port == other.port
+        let same_host = bare(&self.host) == bare(&other.host) || (self.is_loopback() && other.is_loopback());
+        same_host && self.port == other.port
     }
 }
 

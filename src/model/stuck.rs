@@ -72,6 +72,13 @@ pub enum StuckReason {
         /// What it did.
         said: String,
     },
+    /// The endpoint cannot hold a file of this name.
+    NameRefused {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl StuckReason {
@@ -102,6 +109,7 @@ impl StuckReason {
             StuckReason::DeniedByPolicy => "denied-by-policy",
             StuckReason::SourceMissing { .. } => "source-missing",
             StuckReason::EndpointFaulty { .. } => "endpoint-faulty",
+            StuckReason::NameRefused { .. } => "name-refused",
         }
     }
 }
@@ -126,6 +134,9 @@ impl fmt::Display for StuckReason {
             StuckReason::SourceMissing { endpoint } => write!(f, "the replica at {endpoint} is not there any more"),
             StuckReason::EndpointFaulty { endpoint, said } => {
                 write!(f, "{endpoint} answers, but does not do as it is asked: {said}")
+            }
+            StuckReason::NameRefused { endpoint, why } => {
+                write!(f, "{endpoint} cannot hold a file of this name: {why}")
             }
         }
     }

@@ -276,6 +276,9 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
         StuckReason::EndpointFaulty { endpoint, .. } => {
             vec![format!("dapple endpoint probe {endpoint}    # what does it do, and what not?"), retry]
         }
+        StuckReason::NameRefused { endpoint, .. } => {
+            vec![format!("dapple rule update {id} --on '({on})\\{endpoint}'    # {file} needs another place")]
+        }
         StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
     }
 }

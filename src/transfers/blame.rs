@@ -91,7 +91,7 @@ pub(super) fn reason(destination: &Endpoint, error: &StorageError) -> StuckReaso
     match error {
         StorageError::Denied { .. } | StorageError::Locked { .. } => StuckReason::EndpointDenies { endpoint },
         StorageError::Full { .. } => StuckReason::EndpointFull { endpoint },
-        StorageError::Outside { .. } => StuckReason::PathOccupied { endpoint },
+        StorageError::Outside { why, .. } => StuckReason::NameRefused { endpoint, why: why.clone() },
         StorageError::Faulty { what, .. } => StuckReason::EndpointFaulty { endpoint, said: what.clone() },
         _ => StuckReason::EndpointUnreachable { endpoint },
     }

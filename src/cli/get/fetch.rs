@@ -101,7 +101,12 @@ async fn try_fetch(run: &Run, wanted: &Wanted) -> Result<Fetched, Trouble> {
             Err(trouble)
         }
         // What has arrived is gone on with next time.
-        Err(trouble) => Err(trouble),
+        Err(trouble) => {
+            if std::fs::metadata(&path).is_ok_and(|part| part.len() == 0) {
+                std::fs::remove_file(&path)?;
+            }
+            Err(trouble)
+        }
     })
     .await?;
     Ok(Fetched::Downloaded(bytes))
@@ -197,7 +202,10 @@ fn is_there(place: &Path, bytes: u64, checksum: Option<&Checksum>) -> io::Result
 async fn receive(run: &Run, wanted: &Wanted, mut part: Part) -> Result<Part, Trouble> {
     let mut etag = None;
     let mut breaks = 0;
-    while part.written < wanted.bytes {
+    // An empty file is asked for as well: whether it may be read, and is there, the server knows.
+    let mut unasked = part.written == 0;
+    while unasked || part.written < wanted.bytes {
+        unasked = false;
         let before = part.written;
         let (returned, ended) = stream_into(run, wanted, part, &mut etag).await?;
         part = returned;

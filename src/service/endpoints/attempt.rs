@@ -13,7 +13,7 @@ use crate::service::error::ServiceError;
 use crate::storage::backend::StorageError;
 
 /// How long a storage may take to show what it can do.
-const PROBE_SPAN_MAX: Duration = Duration::from_mins(2);
+const PROBE_SPAN_MAX: Duration = Duration::from_secs(45);
 /// The most bytes that are kept of what was seen with one finding.
 const SEEN_BYTES_MAX: usize = 200;
 
