@@ -53,7 +53,7 @@ async fn a_tree_gets_copies_on_every_kind_and_an_independent_tool_finds_them_equ
     let (registered, _, refused) = lake.register("s:tree", "x", &lines).await;
     assert_eq!((registered, refused), (count as u64, vec![]));
     let rule = lake.rule("s:tree", 2, "site=rgw|site=dav").await;
-    let patience = Duration::from_mins(if long() { 20 } else { 3 });
+    let patience = Duration::from_mins(if long() { 20 } else { 6 });
     lake.until_within(patience, rule, |view| view.state == RuleState::Ok).await;
 
     let local = root.display().to_string();
@@ -81,13 +81,13 @@ async fn a_large_file_crosses_between_every_two_kinds() {
     for (number, source) in ["x", "rgw", "dav"].into_iter().enumerate() {
         for (turn, destination) in ["x2", "rgw2", "dav2"].into_iter().enumerate() {
             let dataset = format!("s:{source}-{destination}");
-            let bytes = content(number * 3 + turn, 40_000_001 + number);
+            let bytes = content(number * 3 + turn, 36_000_001 + number);
             lake.put(&dataset, source, &[(&format!("{source}-{destination}/large"), &bytes)]).await;
             rules.push((lake.rule(&dataset, 1, &format!("site={destination}")).await, destination, bytes));
         }
     }
     for (rule, destination, bytes) in rules {
-        let view = lake.until_within(Duration::from_mins(3), rule, |view| view.state == RuleState::Ok).await;
+        let view = lake.until_within(Duration::from_mins(6), rule, |view| view.state == RuleState::Ok).await;
         let file = format!("{}:{}/large", view.did.scope, view.did.name).parse().expect("a DID");
         let replicas = lake.client.replicas(&file).expect("a file").page(10, None).await.expect("a page").items;
         assert!(replicas.iter().any(|replica| replica.endpoint == name(destination)), "{replicas:?}");
