@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_s3::Client as Sdk;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use object_store::aws::AmazonS3;
 use reqwest::StatusCode;
 
@@ -41,7 +41,7 @@ impl Bucket {
         let sender = Sender::new(trust, clock.clone()).map_err(|error| unavailable(error.to_string()))?;
         let sender = Arc::new(sender);
         let sdk = clients::writer(&site, sender.clone());
-        let store = clients::reader(&site, sender.clone()).map_err(|error| reading(&site, &site.root(), error))?;
+        let store = clients::reader(&site, sender.clone()).map_err(|error| reading(&site, &site.root(), &error))?;
         Ok(Self { site, sdk, store, desk: Desk::default(), clock, sender, probe })
     }
 
@@ -55,14 +55,25 @@ impl Bucket {
         self.does(Feature::ChecksCrc32c) && self.does(Feature::TellsCrc32c)
     }
 
-    /// What anybody gets who asks for a URL.
-    pub(super) async fn get_plain(&self, path: &str, url: &str) -> Result<(StatusCode, Bytes), StorageError> {
+    /// What anybody gets who asks for a URL; of an answer with more than so many bytes, one more.
+    pub(super) async fn get_plain(
+        &self,
+        path: &str,
+        url: &str,
+        bytes_max: usize,
+    ) -> Result<(StatusCode, Bytes), StorageError> {
         let unavailable = |error: reqwest::Error| StorageError::Unavailable {
             path: path.to_owned(),
             what: told(&error.without_url()),
         };
-        let answer = self.sender.reading.get(url).send().await.map_err(unavailable)?;
-        Ok((answer.status(), answer.bytes().await.map_err(unavailable)?))
+        let mut answer = self.sender.reading.get(url).send().await.map_err(unavailable)?;
+        let mut content = BytesMut::new();
+        while content.len() <= bytes_max
+            && let Some(chunk) = answer.chunk().await.map_err(unavailable)?
+        {
+            content.extend_from_slice(&chunk[..chunk.len().min(bytes_max + 1 - content.len())]);
+        }
+        Ok((answer.status(), content.freeze()))
     }
 
     /// What an error means, for the object it befell.

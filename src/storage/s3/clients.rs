@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest as SdkRequest, HttpResponse as SdkResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -31,6 +32,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, Request, StatusCode};
 
 use crate::model::endpoint::Addressing;
+use crate::storage::s3::fault::Refusal;
 use crate::storage::s3::sender::{Reply, Sender, Trouble, TroubleKind, asks_for_patience, makes_sense, span};
 use crate::storage::s3::site::Site;
 
@@ -38,8 +40,11 @@ use crate::storage::s3::site::Site;
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// How often a body that breaks off is gone on with.
 const RESUMPTIONS_MAX: usize = 4;
-/// How long after its beginning a body is still gone on with.
-const RESUMPTION_SPAN: Duration = Duration::from_mins(3);
+/// How long after its beginning a body is still gone on with: longer than any body takes. Each time
+/// the request is signed anew, so nothing becomes stale.
+const RESUMPTION_SPAN: Duration = Duration::from_hours(7 * 24);
+/// The most bytes of a refusal that are read.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
 /// The client that writes, looks and lists.
 pub(super) fn writer(site: &Site, sender: Arc<Sender>) -> Sdk {
@@ -198,11 +203,28 @@ impl ForObjectStore {
         if asks_for_patience(status) {
             return Err(over(Trouble { what: format!("it answers {status}"), kind: TroubleKind::Passing }));
         }
+        if !status.is_success() {
+            return Err(HttpError::new(HttpErrorKind::Unknown, refusal(answer).await));
+        }
         if !makes_sense(status) {
             return Err(over(absurd(status)));
         }
         Ok(answer)
     }
+}
+
+/// Reads why the store refuses. If that breaks off, its status says enough.
+async fn refusal(answer: HttpResponse) -> Refusal {
+    let status = answer.status();
+    let mut chunks = answer.into_body().bytes_stream();
+    let mut body = Vec::new();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_BYTES_MAX - body.len())]);
+        if body.len() == REFUSAL_BYTES_MAX {
+            break;
+        }
+    }
+    Refusal::read(status, &String::from_utf8_lossy(&body))
 }
 
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;

@@ -32,6 +32,7 @@ struct Copy<'a> {
     bucket: &'a Bucket,
     key: &'a str,
     id: &'a str,
+    from: &'a Bucket,
     source: &'a Source,
 }
 
@@ -41,23 +42,23 @@ pub(super) async fn stage(
     path: &StoragePath,
     intent: IntentId,
     bytes: u64,
-    source: &Arc<Bucket>,
+    from: &Arc<Bucket>,
     source_path: &StoragePath,
 ) -> Result<Option<Staged>, StorageError> {
-    let near = bucket.site.shares_server(&source.site) && bucket.does(Feature::ServerCopy);
-    let (key, from) = (bucket.site.key(path)?, source.site.key(source_path)?);
+    let near = bucket.site.shares_server(&from.site) && bucket.does(Feature::ServerCopy);
+    let (key, from_key) = (bucket.site.key(path)?, from.site.key(source_path)?);
     // radosgw decodes the name of a source twice: one with `%` in it would be another object's.
-    if !near || bytes < PART_BYTES || from.contains('%') {
+    if !near || bytes < PART_BYTES || from_key.contains('%') {
         return Ok(None);
     }
-    let head = object::head(source, source_path.as_str(), &from).await?;
+    let head = object::head(from, source_path.as_str(), &from_key).await?;
     let head = head.ok_or_else(|| StorageError::NotFound { path: source_path.to_string() })?;
     let found = object::length(source_path.as_str(), &head)?;
     if found != bytes {
         return Err(StorageError::WrongLength { path: source_path.to_string(), expected: bytes, found });
     }
     let Some(etag) = head.e_tag() else { return Ok(None) };
-    let source = Source { bucket: source.clone(), key: from, etag: etag.to_owned() };
+    let source = Source { bucket: Arc::downgrade(from), key: from_key, etag: etag.to_owned() };
 
     let claim = bucket.desk.claim(&key, intent);
     let turn = bucket.desk.turn(&key).await;
@@ -65,7 +66,7 @@ pub(super) async fn stage(
     let id = begin(bucket, &key).await?;
     claim.owns(&id);
     drop(turn);
-    let copy = Copy { bucket, key: &key, id: &id, source: &source };
+    let copy = Copy { bucket, key: &key, id: &id, from, source: &source };
     match copy.all_of_one_version(bytes).await {
         Ok(Some(parts)) => {
             let upload = Upload { id, parts, crc32c: None, source: Some(source) };
@@ -101,8 +102,8 @@ impl Copy<'_> {
     /// the condition that goes with each range.
     async fn all_of_one_version(&self, bytes: u64) -> Result<Option<Vec<Sent>>, StorageError> {
         let parts = self.all(bytes).await?;
-        let Source { bucket, key, etag } = self.source;
-        if parts.is_some() && object::etag(bucket, key, key).await?.as_deref() != Some(bare(etag)) {
+        let Source { key, etag, .. } = self.source;
+        if parts.is_some() && object::etag(self.from, key, key).await?.as_deref() != Some(bare(etag)) {
             return Err(self.changed());
         }
         Ok(parts)
@@ -121,8 +122,8 @@ impl Copy<'_> {
     }
 
     async fn range(&self, number: i32, start: u64, end: u64) -> Result<Option<Sent>, StorageError> {
-        let Source { bucket: from, key: from_key, etag } = self.source;
-        let name = source_name(&from.site.bucket, from_key);
+        let Source { key: from_key, etag, .. } = self.source;
+        let name = source_name(&self.from.site.bucket, from_key);
         let request = self.bucket.sdk.upload_part_copy().bucket(&self.bucket.site.bucket).key(self.key);
         let request = request
             .upload_id(self.id)

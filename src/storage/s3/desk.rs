@@ -2,10 +2,13 @@
 //! uploads that wait in the store.
 //!
 //! Promises that no more than [`HELD_BYTES_MAX`] wait in memory, that an upload which somebody works
-//! on is known to be theirs, and that a dropped attempt gives back what it had.
+//! on is known to be theirs, and that a dropped attempt gives back what it had. What waits never
+//! keeps the desk alive: an endpoint that is opened anew leaves nothing behind in memory.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
@@ -16,6 +19,9 @@ use crate::storage::s3::part::{Print, Sent};
 
 /// The most bytes that wait in memory for being published, all objects together.
 pub(super) const HELD_BYTES_MAX: u64 = 64 << 20;
+/// How long an object waits in memory before its room may be given to others: whoever staged it
+/// has forgotten it.
+const HELD_SPAN_MAX: Duration = Duration::from_mins(15);
 
 /// The desk of one bucket. Clones are the same desk.
 #[derive(Clone, Default)]
@@ -25,7 +31,7 @@ pub(super) struct Desk(Arc<Mutex<Places>>);
 struct Places {
     of: HashMap<String, HashMap<IntentId, Place>>,
     turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
-    held_bytes: u64,
+    held_bytes: Arc<AtomicU64>,
     tickets: u64,
 }
 
@@ -52,6 +58,8 @@ pub(super) enum Waiting {
 pub(super) struct Held {
     pub(super) content: Bytes,
     pub(super) print: Print,
+    /// Since when, by the clock's monotonic time.
+    pub(super) since: Duration,
     pub(super) _room: Arc<HeldRoom>,
 }
 
@@ -67,20 +75,21 @@ pub(super) struct Upload {
 
 /// The version of an object that was copied.
 pub(super) struct Source {
-    pub(super) bucket: Arc<Bucket>,
+    /// It may be the very bucket at whose desk this waits.
+    pub(super) bucket: Weak<Bucket>,
     pub(super) key: String,
     pub(super) etag: String,
 }
 
 /// Room in memory that is given back when it is dropped.
 pub(super) struct HeldRoom {
-    desk: Desk,
+    held_bytes: Arc<AtomicU64>,
     bytes: u64,
 }
 
 impl Drop for HeldRoom {
     fn drop(&mut self) {
-        self.desk.lock().held_bytes -= self.bytes;
+        self.held_bytes.fetch_sub(self.bytes, Ordering::SeqCst);
     }
 }
 
@@ -117,10 +126,7 @@ impl Desk {
     /// Clears an intent's place and tells the upload that was there.
     pub(super) fn clear(&self, key: &str, intent: IntentId) -> Option<String> {
         let mut places = self.lock();
-        let before = places.remove(key, intent);
-        // It may give back room, which takes the lock again.
-        drop(places);
-        before.as_ref().and_then(Place::upload).map(ToOwned::to_owned)
+        places.remove(key, intent).as_ref().and_then(Place::upload).map(ToOwned::to_owned)
     }
 
     /// Uploads on a key that other intents have or work on.
@@ -131,13 +137,15 @@ impl Desk {
         live.filter_map(|(_, place)| place.upload().map(ToOwned::to_owned)).collect()
     }
 
-    /// Reserves room in memory, if there is any.
-    pub(super) fn reserve(&self, bytes: u64) -> Option<Arc<HeldRoom>> {
+    /// Reserves room in memory, if there is any; what has waited too long by now loses its own.
+    pub(super) fn reserve(&self, bytes: u64, now: Duration) -> Option<Arc<HeldRoom>> {
         let mut places = self.lock();
-        let held = places.held_bytes + bytes;
+        places.forget(now);
+        // Room is given back at any time, but taken under the lock alone.
+        let held = places.held_bytes.load(Ordering::SeqCst) + bytes;
         (held <= HELD_BYTES_MAX).then(|| {
-            places.held_bytes = held;
-            Arc::new(HeldRoom { desk: self.clone(), bytes })
+            places.held_bytes.fetch_add(bytes, Ordering::SeqCst);
+            Arc::new(HeldRoom { held_bytes: places.held_bytes.clone(), bytes })
         })
     }
 
@@ -221,6 +229,17 @@ impl Places {
         before
     }
 
+    fn forget(&mut self, now: Duration) {
+        let stays = |place: &Place| match place {
+            Place::Done(Waiting::Held(held)) => now.saturating_sub(held.since) <= HELD_SPAN_MAX,
+            Place::Busy { .. } | Place::Left { .. } | Place::Done(Waiting::Upload(_)) => true,
+        };
+        self.of.retain(|_, intents| {
+            intents.retain(|_, place| stays(place));
+            !intents.is_empty()
+        });
+    }
+
     fn place(&mut self, key: &str, intent: IntentId) -> Option<&mut Place> {
         self.of.get_mut(key)?.get_mut(&intent)
     }
@@ -249,9 +268,10 @@ mod tests {
     use super::*;
 
     fn held(desk: &Desk, bytes: usize) -> Option<Waiting> {
-        let room = desk.reserve(bytes as u64)?;
+        let room = desk.reserve(bytes as u64, Duration::ZERO)?;
         let content = Bytes::from(vec![0; bytes]);
-        Some(Waiting::Held(Held { print: Print::of(&content, false), content, _room: room }))
+        let print = Print::of(&content, false);
+        Some(Waiting::Held(Held { print, content, since: Duration::ZERO, _room: room }))
     }
 
     #[test]
@@ -267,6 +287,28 @@ mod tests {
         desk.clear("a", IntentId(1));
         assert!(held(&desk, most).is_some());
         assert!(desk.lock().of.is_empty());
+    }
+
+    #[test]
+    fn what_waits_too_long_gives_its_room_to_others() {
+        let desk = Desk::default();
+        desk.claim("a", IntentId(1)).settle(held(&desk, 5).expect("there is room"));
+        assert!(desk.reserve(HELD_BYTES_MAX, HELD_SPAN_MAX).is_none());
+        assert!(desk.waiting("a", IntentId(1)).is_some());
+        assert!(desk.reserve(HELD_BYTES_MAX, HELD_SPAN_MAX + Duration::from_millis(1)).is_some());
+        assert!(desk.waiting("a", IntentId(1)).is_none());
+        assert!(desk.lock().of.is_empty());
+    }
+
+    #[test]
+    fn what_waits_does_not_keep_its_desk_alive() {
+        let desk = Desk::default();
+        desk.claim("a", IntentId(1)).settle(held(&desk, 5).expect("there is room"));
+        let (places, held_bytes) = (Arc::downgrade(&desk.0), desk.lock().held_bytes.clone());
+        assert_eq!(held_bytes.load(Ordering::SeqCst), 5);
+        drop(desk);
+        assert!(places.upgrade().is_none());
+        assert_eq!(held_bytes.load(Ordering::SeqCst), 0);
     }
 
     #[test]

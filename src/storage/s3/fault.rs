@@ -3,6 +3,7 @@
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use reqwest::StatusCode;
 
 use crate::net::told;
 use crate::storage::backend::StorageError;
@@ -13,7 +14,8 @@ use crate::storage::s3::site::Site;
 const WORDS_CHARS_MAX: usize = 300;
 
 /// What a store answered when it refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.sentence())]
 pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) code: String,
@@ -27,6 +29,48 @@ impl Refusal {
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         let text = |text: Option<&str>| text.unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect::<String>();
         Some(Self { status, code: text(service.code()), words: text(service.message()) })
+    }
+
+    /// The refusal in an answer.
+    pub(super) fn read(status: StatusCode, body: &str) -> Self {
+        let text = |element: &str| {
+            let (_, rest) = body.split_once(&format!("<{element}>"))?;
+            let (text, _) = rest.split_once(&format!("</{element}>"))?;
+            Some(text.trim().chars().take(WORDS_CHARS_MAX).collect::<String>())
+        };
+        let of = |element| text(element).unwrap_or_default();
+        Self { status: status.as_u16(), code: of("Code"), words: of("Message") }
+    }
+
+    /// The refusal behind an error of object_store's, if it was one.
+    pub(super) fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(refusal) = error.downcast_ref() {
+                return Some(refusal);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// Tells whether it is about what was asked for, and says nothing of the bucket, of who asks, or
+    /// of the moment: other requests may fare better, this one never.
+    pub(super) fn is_of_this_request(&self) -> bool {
+        let of_all = matches!(
+            &*self.code,
+            "NoSuchBucket"
+                | "SignatureDoesNotMatch"
+                | "InvalidAccessKeyId"
+                | "InvalidToken"
+                | "ExpiredToken"
+                | "RequestTimeTooSkewed"
+                | "AuthorizationHeaderMalformed"
+                | "RequestTimeout"
+                | "SlowDown"
+        );
+        let refused = (400..500).contains(&self.status) && !matches!(self.status, 401 | 408 | 409 | 429);
+        self.is_incapable() || refused && !of_all
     }
 
     /// Tells whether the store does not know what it was asked for, or lets nobody ask it.
@@ -53,16 +97,18 @@ impl Refusal {
             }
             ("EntityTooLarge", _) | (_, 507) => StorageError::Full { path },
             ("PreconditionFailed", _) | (_, 412) => StorageError::Exists { path },
-            (
-                "AccessDenied"
-                | "SignatureDoesNotMatch"
-                | "InvalidAccessKeyId"
-                | "RequestTimeTooSkewed"
-                | "ExpiredToken"
-                | "AuthorizationHeaderMalformed",
-                _,
-            )
-            | (_, 401 | 403) => StorageError::Denied { path },
+            ("RequestTimeTooSkewed", _) => {
+                let todo = "the store's clock and this machine's differ: set the wrong one right";
+                StorageError::Locked { why: format!("{todo} ({})", self.sentence()) }
+            }
+            ("AuthorizationHeaderMalformed", _) => {
+                let todo = "give the store's region with `--region`";
+                let tried = format!("signed for the region `{}`", site.region);
+                StorageError::Locked { why: format!("{tried}, {}: {todo}", self.sentence()) }
+            }
+            ("AccessDenied" | "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "ExpiredToken", _) | (_, 401 | 403) => {
+                StorageError::Denied { path }
+            }
             (_, 404) => StorageError::NotFound { path },
             (
                 "SlowDown"
@@ -115,20 +161,19 @@ where
 }
 
 /// What object_store's error means.
-pub(super) fn reading(site: &Site, path: &str, error: object_store::Error) -> StorageError {
-    use object_store::Error;
-    if let Some(absurd) = absurdity(path, &error) {
+pub(super) fn reading(site: &Site, path: &str, error: &object_store::Error) -> StorageError {
+    if let Some(absurd) = absurdity(path, error) {
         return absurd;
     }
-    let path = path.to_owned();
-    match &error {
-        Error::NotFound { .. } if told(&error).contains("NoSuchBucket") => StorageError::NoRoot { root: site.root() },
-        Error::NotFound { .. } => StorageError::NotFound { path },
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StorageError::Denied { path },
-        Error::Precondition { .. } | Error::NotModified { .. } => {
-            StorageError::Faulty { path, what: "the object changed meanwhile".to_owned() }
+    match Refusal::behind(error) {
+        Some(refusal) if refusal.status == 412 => {
+            StorageError::Faulty { path: path.to_owned(), what: "the object changed meanwhile".to_owned() }
         }
-        _ => StorageError::Unavailable { path, what: cause(&error).chars().take(WORDS_CHARS_MAX).collect() },
+        Some(refusal) => refusal.clone().means(site, path),
+        None => {
+            let what = cause(error).chars().take(WORDS_CHARS_MAX).collect();
+            StorageError::Unavailable { path: path.to_owned(), what }
+        }
     }
 }
 
@@ -181,8 +226,8 @@ mod tests {
             (404, "", "storage-not-found"),
             (403, "", "storage-denied"),
             (403, "SignatureDoesNotMatch", "storage-denied"),
-            (403, "RequestTimeTooSkewed", "storage-denied"),
-            (400, "AuthorizationHeaderMalformed", "storage-denied"),
+            (403, "RequestTimeTooSkewed", "storage-locked"),
+            (400, "AuthorizationHeaderMalformed", "storage-locked"),
             (403, "QuotaExceeded", "storage-full"),
             (507, "", "storage-full"),
             (400, "EntityTooLarge", "storage-full"),
@@ -200,6 +245,39 @@ mod tests {
         for (status, code, expected) in table {
             let refusal = Refusal { status, code: code.to_owned(), words: "words".to_owned() };
             assert_eq!(refusal.means(&site(), "a").code(), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_and_a_wrong_region_are_told_with_the_words_of_the_store() {
+        let told = |code: &str| {
+            let body = format!("<Error><Code>{code}</Code><Message>So it is.</Message></Error>");
+            Refusal::read(StatusCode::BAD_REQUEST, &body).means(&site(), "a").to_string()
+        };
+        let (clock, region) = (told("RequestTimeTooSkewed"), told("AuthorizationHeaderMalformed"));
+        assert!(clock.contains("clock") && clock.contains("RequestTimeTooSkewed: So it is."), "{clock}");
+        assert!(region.contains("`us-east-1`") && region.contains("So it is."), "{region}");
+        assert!(region.contains("--region"), "{region}");
+    }
+
+    #[test]
+    fn what_is_about_one_request_says_nothing_of_others() {
+        let table = [
+            (501, "NotImplemented", true),
+            (405, "", true),
+            (403, "AccessDenied", true),
+            (400, "InvalidArgument", true),
+            (404, "NoSuchKey", true),
+            (404, "NoSuchBucket", false),
+            (403, "InvalidAccessKeyId", false),
+            (400, "RequestTimeout", false),
+            (429, "", false),
+            (503, "SlowDown", false),
+            (500, "InternalError", false),
+        ];
+        for (status, code, expected) in table {
+            let refusal = Refusal { status, code: code.to_owned(), words: String::new() };
+            assert_eq!(refusal.is_of_this_request(), expected, "{status} {code}");
         }
     }
 }

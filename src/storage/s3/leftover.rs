@@ -1,7 +1,7 @@
 //! Finds uploads that earlier attempts left on a key, and ends those nobody needs.
 //!
 //! Never touches an upload that another intent of this process has. Where the store cannot list
-//! uploads, or does not let us, there is nothing to find.
+//! uploads, does not let us, or does not understand us, there is nothing to find.
 
 use std::collections::HashMap;
 
@@ -62,19 +62,30 @@ pub(super) async fn begin(
     }
 }
 
-/// Ends all uploads on a key but those that other intents have.
+/// Ends all uploads on a key but those that other intents have; the one that is known first, for
+/// which nothing has to be found.
 pub(super) async fn sweep(
     bucket: &Bucket,
     key: &str,
     intent: IntentId,
     own: Option<String>,
 ) -> Result<(), StorageError> {
+    if let Some(own) = &own {
+        abort(bucket, key, own).await?;
+    }
     let found = find(bucket, key, intent).await?.unwrap_or_default();
-    let own = own.filter(|own| found.iter().all(|found| found.id != *own));
-    for id in found.into_iter().map(|found| found.id).chain(own) {
-        abort(bucket, key, &id).await?;
+    for found in found.iter().filter(|found| own.as_ref() != Some(&found.id)) {
+        abort(bucket, key, &found.id).await?;
     }
     Ok(())
+}
+
+/// Ends what was left on a key that has just been published, such as an upload whose beginning was
+/// never answered. What stays costs room, but is no reason to fail.
+pub(super) async fn try_sweep(bucket: &Bucket, key: &str, intent: IntentId) {
+    if let Err(error) = sweep(bucket, key, intent, None).await {
+        tracing::warn!(key, %error, "it could not be seen whether uploads were left on a published key");
+    }
 }
 
 /// Ends an upload that is in nobody's way: one that stays costs room, but is no reason to fail.
@@ -116,7 +127,7 @@ async fn find(bucket: &Bucket, key: &str, intent: IntentId) -> Result<Option<Vec
         let page = match request.set_key_marker(markers.0).set_upload_id_marker(markers.1).send().await {
             Ok(page) => page,
             Err(error) => match Refusal::of(&error) {
-                Some(refusal) if refusal.is_incapable() || refusal.status == 403 => return Ok(None),
+                Some(refusal) if refusal.is_of_this_request() => return Ok(None),
                 _ => return Err(bucket.fault(key, error)),
             },
         };
@@ -144,9 +155,7 @@ pub(super) async fn parts(bucket: &Bucket, key: &str, id: &str) -> Result<HashMa
         let page = match request.set_part_number_marker(marker).send().await {
             Ok(page) => page,
             Err(error) => match Refusal::of(&error) {
-                Some(refusal) if refusal.is_incapable() || refusal.is_absence() || refusal.status == 403 => {
-                    return Ok(HashMap::new());
-                }
+                Some(refusal) if refusal.is_of_this_request() => return Ok(HashMap::new()),
                 _ => return Err(bucket.fault(key, error)),
             },
         };

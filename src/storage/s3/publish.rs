@@ -17,9 +17,10 @@ use crate::storage::layout::StoragePath;
 use crate::storage::s3::bucket::{Bucket, bare};
 use crate::storage::s3::desk::{Held, Upload, Waiting};
 use crate::storage::s3::fault::Refusal;
+use crate::storage::s3::leftover;
 use crate::storage::s3::object;
 use crate::storage::s3::part::{Sent, hex};
-use crate::storage::s3::stage::{confirm, etag_is_md5};
+use crate::storage::s3::stage::{confirm, etag_is_md5, looks_md5};
 
 /// Publishes what waits for an intent.
 pub(super) async fn publish(
@@ -35,17 +36,24 @@ pub(super) async fn publish(
     if overwrite == Overwrite::Refuse && object::head(bucket, path.as_str(), &key).await?.is_some() {
         return Err(StorageError::Exists { path: path.to_string() });
     }
-    match waiting {
-        Waiting::Held(held) => put(bucket, path.as_str(), &key, held, overwrite).await?,
+    let uploaded = match waiting {
+        Waiting::Held(held) => {
+            put(bucket, path.as_str(), &key, held, overwrite).await?;
+            false
+        }
         Waiting::Upload(upload) => {
             let completed = complete(bucket, path.as_str(), &key, upload, overwrite).await;
             if let Err(StorageError::NotFound { .. }) = completed {
                 bucket.desk.clear(&key, intent);
             }
             completed?;
+            true
         }
-    }
+    };
     bucket.desk.clear(&key, intent);
+    if uploaded {
+        leftover::try_sweep(bucket, &key, intent).await;
+    }
     Ok(())
 }
 
@@ -96,7 +104,13 @@ async fn complete(
         .set_checksum_type(upload.crc32c.map(|_| ChecksumType::FullObject))
         .set_checksum_crc32_c(upload.crc32c.map(base64::encode))
         .multipart_upload(parts);
-    let Err(error) = request.send().await else { return Ok(()) };
+    let error = match request.send().await {
+        Ok(answer) => {
+            let plain = etag_is_md5(answer.server_side_encryption(), None);
+            return confirm_parts(path, bare(answer.e_tag().unwrap_or_default()), plain, &upload.parts);
+        }
+        Err(error) => error,
+    };
     let lost = Refusal::of(&error).is_some_and(|refusal| refusal.is_absence());
     // The store may have put it together and its answer was lost: then the key has just this.
     if lost && object::etag(bucket, path, key).await?.is_some_and(|etag| etag == etag_of(&upload.parts)) {
@@ -107,6 +121,18 @@ async fn complete(
 
 fn condition(bucket: &Bucket, overwrite: Overwrite, feature: Feature) -> Option<String> {
     (overwrite == Overwrite::Refuse && bucket.does(feature)).then(|| "*".to_owned())
+}
+
+/// Compares what the store says it put together with what was sent, where its ETags are MD5s at all.
+fn confirm_parts(path: &str, etag: &str, is_md5: bool, parts: &[Sent]) -> Result<(), StorageError> {
+    let looks_so = etag.split_once('-').is_some_and(|(md5, number)| looks_md5(md5) && number.parse::<u32>().is_ok());
+    let plain = is_md5 && looks_so && parts.iter().all(|part| looks_md5(&part.etag));
+    let expected = etag_of(parts);
+    if plain && !etag.eq_ignore_ascii_case(&expected) {
+        let what = format!("it put together an object with the ETag {etag}, of what was sent it is {expected}");
+        return Err(StorageError::Faulty { path: path.to_owned(), what });
+    }
+    Ok(())
 }
 
 /// The ETag that stores give an object of parts: the MD5 of its parts' MD5s, and their number.
@@ -130,5 +156,27 @@ mod tests {
         let empty = "d41d8cd98f00b204e9800998ecf8427e";
         let part = |number| Sent { number, etag: empty.to_owned(), crc32c: None, crc32c_so_far: None };
         assert_eq!(etag_of(&[part(1), part(2)]), "5873dd45edd01f09c1ef2e7819369e8e-2");
+    }
+
+    #[test]
+    fn an_object_of_other_parts_is_noticed_where_names_are_hashes() {
+        let empty = "d41d8cd98f00b204e9800998ecf8427e";
+        let part = |etag: &str| Sent { number: 1, etag: etag.to_owned(), crc32c: None, crc32c_so_far: None };
+        let hashes = [part(empty), part(empty)];
+        let wrong = "00000000000000000000000000000000-2";
+        let table: [(&str, bool, &[Sent], bool); 8] = [
+            ("5873dd45edd01f09c1ef2e7819369e8e-2", true, &hashes, true),
+            ("5873DD45EDD01F09C1EF2E7819369E8E-2", true, &hashes, true),
+            ("5873dd45edd01f09c1ef2e7819369e8e-1", true, &hashes, false),
+            (wrong, true, &hashes, false),
+            (wrong, false, &hashes, true),
+            (wrong, true, &[part(empty), part("no-hash")], true),
+            (empty, true, &hashes, true),
+            ("", true, &hashes, true),
+        ];
+        for (etag, is_md5, parts, fine) in table {
+            let confirmed = confirm_parts("a", etag, is_md5, parts);
+            assert_eq!(confirmed.is_ok(), fine, "{etag}: {confirmed:?}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::storage::backend::{ByteRange, ByteStream, CHUNK_BYTES_MAX, Signed, St
 use crate::storage::layout::StoragePath;
 use crate::storage::s3::bucket::Bucket;
 use crate::storage::s3::desk::Source;
-use crate::storage::s3::fault::reading;
+use crate::storage::s3::fault::{Refusal, reading};
 use crate::storage::s3::object;
 
 /// The longest that a signature of this kind may be good for.
@@ -39,18 +39,20 @@ pub(super) async fn read(
             _ => Ok(stream::empty().boxed()),
         };
     }
-    match get(bucket, path.as_str(), &key, Some(range), None).await {
-        Ok(result) if result.range.end < range.end => Err(beyond(path, range.end, result.meta.size)),
-        Ok(result) => Ok(chunks(bucket, path.as_str(), result)),
-        Err(error @ (StorageError::Unavailable { .. } | StorageError::Faulty { .. })) => {
-            // Not every store says of a range beyond the end how long the object is.
-            match object::stat(bucket, path).await {
-                Ok(info) if info.bytes < range.end => Err(beyond(path, range.end, info.bytes)),
-                _ => Err(error),
-            }
-        }
-        Err(error) => Err(error),
+    let error = match try_get(bucket, path.as_str(), &key, Some(range), None).await? {
+        Ok(result) if result.range.end < range.end => return Err(beyond(path, range.end, result.meta.size)),
+        Ok(result) => return Ok(chunks(bucket, path.as_str(), result)),
+        Err(error) => error,
+    };
+    // Not every store says of a range beyond the end how long the object is. One that gave no answer
+    // is not asked once more.
+    if Refusal::behind(&error).is_some_and(|refusal| matches!(refusal.status, 400 | 416))
+        && let Ok(info) = object::stat(bucket, path).await
+        && info.bytes < range.end
+    {
+        return Err(beyond(path, range.end, info.bytes));
     }
+    Err(reading(&bucket.site, path.as_str(), &error))
 }
 
 /// Reads what is under a key, or a range that lies within it.
@@ -60,8 +62,12 @@ pub(super) async fn read_key(bucket: &Bucket, key: &str, range: Option<ByteRange
 
 /// Reads the version of an object that was copied.
 pub(super) async fn read_source(source: &Source) -> Result<ByteStream, StorageError> {
-    let result = get(&source.bucket, &source.key, &source.key, None, Some(&source.etag)).await?;
-    Ok(chunks(&source.bucket, &source.key, result))
+    let Some(bucket) = source.bucket.upgrade() else {
+        let what = "the endpoint it was copied from was opened anew meanwhile: copy it again".to_owned();
+        return Err(StorageError::Unavailable { path: source.key.clone(), what });
+    };
+    let result = get(&bucket, &source.key, &source.key, None, Some(&source.etag)).await?;
+    Ok(chunks(&bucket, &source.key, result))
 }
 
 /// Signs a URL; `None` if there is nobody to sign as, or no signature lasts so long.
@@ -81,7 +87,7 @@ pub(super) async fn sign(
         Signed::Put => Method::PUT,
     };
     let url = bucket.store.signed_url(method, &location(path, key)?, span).await;
-    url.map(|url| Some(url.into())).map_err(|error| reading(&bucket.site, path, error))
+    url.map(|url| Some(url.into())).map_err(|error| reading(&bucket.site, path, &error))
 }
 
 async fn get(
@@ -91,13 +97,23 @@ async fn get(
     range: Option<ByteRange>,
     etag: Option<&str>,
 ) -> Result<GetResult, StorageError> {
+    let result = try_get(bucket, path, key, range, etag).await?;
+    result.map_err(|error| reading(&bucket.site, path, &error))
+}
+
+async fn try_get(
+    bucket: &Bucket,
+    path: &str,
+    key: &str,
+    range: Option<ByteRange>,
+    etag: Option<&str>,
+) -> Result<Result<GetResult, object_store::Error>, StorageError> {
     let options = GetOptions {
         range: range.map(|range| GetRange::Bounded(range.start..range.end)),
         if_match: etag.map(ToOwned::to_owned),
         ..GetOptions::default()
     };
-    let result = bucket.store.get_opts(&location(path, key)?, options).await;
-    result.map_err(|error| reading(&bucket.site, path, error))
+    Ok(bucket.store.get_opts(&location(path, key)?, options).await)
 }
 
 fn location(path: &str, key: &str) -> Result<Path, StorageError> {

@@ -14,8 +14,20 @@ pub(super) async fn look(bucket: &Bucket) -> Result<(), StorageError> {
         Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.status == 404) => {
             Err(StorageError::NoRoot { root: bucket.site.root() })
         }
-        Err(error) => Err(bucket.fault(&bucket.site.root(), error)),
+        Err(error) => {
+            let mute = Refusal::of(&error).is_some_and(|refusal| matches!(refusal.status, 400 | 401 | 403));
+            let locked = if mute { locked(bucket).await } else { None };
+            Err(locked.unwrap_or_else(|| bucket.fault(&bucket.site.root(), error)))
+        }
     }
+}
+
+/// Whether it is the clock or the region for which looking was refused: the answer to that has no
+/// words, the one to listing has.
+async fn locked(bucket: &Bucket) -> Option<StorageError> {
+    let listed = bucket.sdk.list_objects_v2().bucket(&bucket.site.bucket).max_keys(1).send().await;
+    let fault = bucket.fault(&bucket.site.root(), listed.err()?);
+    matches!(fault, StorageError::Locked { .. }).then_some(fault)
 }
 
 /// Makes the bucket, if it is not there and ours.

@@ -2,7 +2,7 @@
 //!
 //! One mechanism for both: they differ in how they sign and read, not in when it is worth trying
 //! again. Promises at most [`ATTEMPTS_MAX`] attempts, pauses that grow and are drawn at random, and
-//! to obey `Retry-After` up to [`PATIENCE_MAX`]. Never changes a request, so a signature stays valid;
+//! to obey `Retry-After` up to [`PATIENCE_MAX`] and never be earlier. Never changes a request, so a signature stays valid;
 //! never tries again once it may have become stale.
 
 use std::fmt;
@@ -23,9 +23,11 @@ const ATTEMPTS_MAX: u32 = 5;
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// The longest `Retry-After` that is waited for.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
-/// How long after its signing a request is still sent again. Stores refuse signatures that are older
-/// than 15 minutes.
+/// How long after its signing a request is still sent again, besides its bytes.
 const FRESH_SPAN: Duration = Duration::from_mins(2);
+/// How long after its signing one that was sent again late has to be over. Stores refuse signatures
+/// that are older than 15 minutes.
+const AGE_MAX: Duration = Duration::from_mins(10);
 /// How long any request may take, besides its bytes.
 const ANSWER_SPAN_MAX: Duration = Duration::from_mins(1);
 /// How long one may take for which the store itself moves many bytes: a copy, or a completion.
@@ -80,6 +82,15 @@ impl Trouble {
     }
 }
 
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Until its answer is there.
+    answer: Duration,
+    /// Since its signing, to be sent again.
+    fresh: Duration,
+}
+
 /// The two HTTP clients of a bucket, and the patience with it.
 pub(super) struct Sender {
     pub(super) reading: Client,
@@ -94,15 +105,21 @@ impl Sender {
 
     /// Sends until there is an answer that trying again would not better, or patience ends. `attempt`
     /// sends once, which may take so long.
-    pub(super) async fn send<T: Reply, F>(&self, span: Duration, attempt: impl Fn() -> F) -> Result<T, Trouble>
+    pub(super) async fn send<T: Reply, F>(&self, span: Span, attempt: impl Fn() -> F) -> Result<T, Trouble>
     where
         F: Future<Output = Result<T, Trouble>>,
     {
         let begun = self.clock.monotonic();
+        let age = || self.clock.monotonic().saturating_sub(begun);
         let mut number = 1;
         loop {
-            let outcome = self.within(span, attempt()).await;
-            let stale = self.clock.monotonic().saturating_sub(begun) > FRESH_SPAN;
+            let sent = age();
+            let limit = if sent > FRESH_SPAN { AGE_MAX.saturating_sub(sent) } else { span.answer };
+            let outcome = self.within(limit.min(span.answer), attempt()).await;
+            let ended = age();
+            // What took long will take as long once more.
+            let late = ended > FRESH_SPAN && ended + ended.saturating_sub(sent) > AGE_MAX;
+            let stale = late || ended > span.fresh;
             let pause = if number >= ATTEMPTS_MAX || stale { None } else { self.pause(number, &outcome) };
             let Some(pause) = pause else { return outcome };
             tracing::debug!(attempt = number, pause_ms = pause.as_millis(), "the store asks for patience");
@@ -130,7 +147,8 @@ impl Sender {
             Err(trouble) => (trouble.kind == TroubleKind::Passing).then_some(drawn),
             Ok(reply) if !asks_for_patience(reply.status()) => None,
             Ok(reply) => match self.retry_after(reply.headers()) {
-                Some(asked) => (asked <= PATIENCE_MAX).then_some(asked),
+                // Not all that were asked for the same come back at once, nor at once if it is over.
+                Some(asked) => (asked <= PATIENCE_MAX).then_some(asked + drawn),
                 None => Some(drawn),
             },
         }
@@ -164,10 +182,11 @@ pub(super) fn makes_sense(status: StatusCode) -> bool {
 }
 
 /// How long a request may take that sends so many bytes, or has the store work.
-pub(super) fn span(bytes: u64, works: bool) -> Duration {
+pub(super) fn span(bytes: u64, works: bool) -> Span {
     let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+    let way = MIB_SPAN_MAX.saturating_mul(mib);
     let answer = if works { WORK_SPAN_MAX } else { ANSWER_SPAN_MAX };
-    answer.saturating_add(MIB_SPAN_MAX.saturating_mul(mib))
+    Span { answer: answer.saturating_add(way), fresh: FRESH_SPAN.saturating_add(way) }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(super) async fn stage(
 ) -> Result<Staged, StorageError> {
     let key = bucket.site.key(path)?;
     let claim = bucket.desk.claim(&key, intent);
-    let room = if bytes <= PART_BYTES { bucket.desk.reserve(bytes) } else { None };
+    let room = if bytes <= PART_BYTES { bucket.desk.reserve(bytes, bucket.clock.monotonic()) } else { None };
     match room {
         Some(room) => hold(bucket, &key, claim, content, room, bytes).await?,
         None => upload(bucket, path, &key, claim, intent, bytes, content).await?,
@@ -53,7 +53,8 @@ async fn hold(
     let with_crc32c = bucket.sends_crc32c();
     let mut cutter = Cutter::new(key, content, bytes, PART_BYTES, with_crc32c);
     let whole = cutter.next().await?.expect("even an empty stream has one part");
-    claim.settle(Waiting::Held(Held { content: whole.content, print: whole.print, _room: room }));
+    let since = bucket.clock.monotonic();
+    claim.settle(Waiting::Held(Held { content: whole.content, print: whole.print, since, _room: room }));
     Ok(())
 }
 
@@ -131,10 +132,14 @@ pub(super) fn etag_is_md5(encryption: Option<&ServerSideEncryption>, customer: O
     customer.is_none() && encryption.is_none_or(|encryption| *encryption == ServerSideEncryption::Aes256)
 }
 
+/// Tells whether a text could be an MD5.
+pub(super) fn looks_md5(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Compares what the store says it has with what was sent, where its ETag is an MD5 at all.
 pub(super) fn confirm(key: &str, etag: &str, is_md5: bool, print: &Print) -> Result<(), StorageError> {
-    let looks_so = etag.len() == 32 && etag.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_md5 && looks_so && !etag.eq_ignore_ascii_case(&print.md5_hex()) {
+    if is_md5 && looks_md5(etag) && !etag.eq_ignore_ascii_case(&print.md5_hex()) {
         let what = format!("it has bytes with the MD5 {etag}, sent were some with {}", print.md5_hex());
         return Err(StorageError::Faulty { path: key.to_owned(), what });
     }

@@ -52,7 +52,10 @@ impl Trial<'_> {
                 let etag: String = etag;
                 self.answer(self.complete(COPY, &id, &etag).send().await)?.map(|_| ())
             }
-            Ok(None) => return Ok((false, "200 without a name for the part".to_owned())),
+            Ok(None) => {
+                leftover::abort(self.bucket, &key, &id).await?;
+                return Ok((false, "200 without a name for the part".to_owned()));
+            }
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = completed {
