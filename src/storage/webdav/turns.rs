@@ -52,7 +52,7 @@ pub(super) struct Sizes(Mutex<BTreeMap<String, u64>>);
 impl Sizes {
     pub(super) fn add(&self, temporary: &str, bytes: u64) {
         let mut sizes = lock(&self.0);
-        if sizes.len() >= SIZES_MAX {
+        if sizes.len() >= SIZES_MAX && !sizes.contains_key(temporary) {
             sizes.pop_first();
         }
         sizes.insert(temporary.to_owned(), bytes);

@@ -93,7 +93,7 @@ fn configuration(directory: &Path, port: u16, tls_port: u16) -> String {
          Mutex file:{d}/run\nUser www-data\nGroup www-data\nListen 127.0.0.1:{port}\nListen 127.0.0.1:{tls_port}\n\
          {modules}ErrorLog {d}/error.log\nTypesConfig /etc/mime.types\nDocumentRoot {d}\nDavLockDB {d}/lock/DavLock\n\
          ThreadsPerChild 32\nMaxRequestWorkers 64\nLimitRequestBody 0\nKeepAlive On\nMaxKeepAliveRequests 0\n\
-         KeepAliveTimeout 30\nAllowEncodedSlashes NoDecode\n\
+         KeepAliveTimeout 5\nAllowEncodedSlashes NoDecode\n\
          <Directory {d}>\n Require all denied\n AllowOverride None\n</Directory>\n\
          <Directory {d}/dav>\n Dav On\n AuthType Basic\n AuthName lake\n AuthUserFile {d}/htpasswd\n \
          Require valid-user\n</Directory>\n\
