@@ -91,4 +91,14 @@ mod tests {
         drop(first);
         assert!(lock(&turns.0).is_empty());
     }
+
+    #[test]
+    fn what_is_known_already_drives_nothing_out() {
+        let sizes = Sizes::default();
+        (0..SIZES_MAX).for_each(|number| sizes.add(&number.to_string(), 1));
+        sizes.add("1", 2);
+        assert!(sizes.has("0") && sizes.get("1") == Some(2));
+        sizes.add("new", 1);
+        assert!(!sizes.has("0") && sizes.has("new"));
+    }
 }
