@@ -14,8 +14,9 @@ const CONNECT_SPAN_MAX: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED_SPAN_MAX: Duration = Duration::from_mins(1);
 /// How long a server may keep a reader waiting for the next bytes of an answer.
 const SILENCE_SPAN_MAX: Duration = Duration::from_mins(1);
-/// How long an unused connection is kept. Servers drop theirs after 15 to 75 seconds.
-const IDLE_SPAN: Duration = Duration::from_secs(10);
+/// How long an unused connection is kept. Apache drops it after 5 seconds unless it is told otherwise,
+/// others after 15 to 75, and what is sent just then is lost.
+const IDLE_SPAN: Duration = Duration::from_secs(4);
 
 /// What a client has to be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

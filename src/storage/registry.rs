@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
-use crate::model::probe::Finding;
+use crate::model::probe::{Feature, Finding};
 use crate::storage::backend::{Backend, StorageError};
 use crate::storage::health::Health;
 use crate::storage::memory::Memory;
@@ -66,8 +66,8 @@ struct Means {
     location: String,
     settings: Settings,
     secret: Option<SealedSecret>,
-    /// Not when they were found: a probe that finds the same changes nothing.
-    findings: Option<Vec<Finding>>,
+    /// Not when they were found, nor in what words: a probe that finds the same changes nothing.
+    findings: Option<Vec<(Feature, bool)>>,
 }
 
 impl Means {
@@ -77,7 +77,10 @@ impl Means {
             location: endpoint.location.clone(),
             settings: endpoint.settings.clone(),
             secret: endpoint.secret.clone(),
-            findings: endpoint.probe.as_ref().map(|probe| probe.findings.clone()),
+            findings: endpoint.probe.as_ref().map(|probe| {
+                let held = |finding: &Finding| (finding.feature, finding.holds);
+                probe.findings.iter().map(held).collect()
+            }),
         }
     }
 }
@@ -207,7 +210,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::fault::Fault as _;
     use crate::model::endpoint::EndpointName;
-    use crate::model::probe::{Feature, Probe};
+    use crate::model::probe::Probe;
     use crate::model::time::Timestamp;
     use crate::storage::layout::StoragePath;
 
@@ -274,8 +277,8 @@ mod tests {
             let secret = Secret::parse(word).expect("a pair");
             keyring.seal(&EndpointName::parse("x").expect("valid"), &secret, clock.as_ref())
         };
-        let finding = |holds| Finding { feature: Feature::Room, holds, seen: String::new() };
-        let probe = |at, holds| Some(Probe { at: Timestamp::from_millis(at), findings: vec![finding(holds)] });
+        let finding = |at, holds| Finding { feature: Feature::Room, holds, seen: format!("{at} bytes are free") };
+        let probe = |at, holds| Some(Probe { at: Timestamp::from_millis(at), findings: vec![finding(at, holds)] });
         x.secret = Some(seal("a:b"));
         x.probe = probe(1, true);
         let first = registry.get(&x).expect("opened");

@@ -127,8 +127,13 @@ impl Webdav {
     }
 
     async fn discard_staged(&self, temporary: String) -> Result<(), StorageError> {
+        match self.holds_name(&temporary).await {
+            // Nothing was ever staged there, and the server would remove something else.
+            Err(StorageError::Outside { .. }) => return Ok(()),
+            holds => holds?,
+        }
         let waited = self.waiting.remove(&temporary);
-        let is_stored = self.sizes.remove(&temporary);
+        let is_stored = self.sizes.remove(&temporary) | self.begun.remove(&temporary);
         if is_stored || !waited {
             self.remove(&temporary).await?;
         }
@@ -136,6 +141,7 @@ impl Webdav {
     }
 
     async fn delete_object(&self, path: &str) -> Result<(), StorageError> {
+        self.takes_name(path).await?;
         match self.server.look(path).await? {
             Seen::Nothing => Err(self.absent(path).await),
             Seen::Collection => Err(is_collection(path)),
@@ -150,6 +156,7 @@ impl Webdav {
     }
 
     async fn info(&self, path: &str) -> Result<ObjectInfo, StorageError> {
+        self.reads_name(path).await?;
         match self.server.look(path).await? {
             Seen::Nothing => Err(self.absent(path).await),
             Seen::Collection => Err(is_collection(path)),

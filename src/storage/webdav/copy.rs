@@ -14,6 +14,7 @@ use crate::storage::webdav::Webdav;
 use crate::storage::webdav::collections::above;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::server::{Ask, Verb, collect, faulty, long_span, refusal};
+use crate::storage::webdav::style::is_risky;
 
 /// Markers of a long copy come every few seconds; this is a day of them.
 const REPORT_BYTES_MAX: usize = 16 << 20;
@@ -31,16 +32,35 @@ impl Webdav {
             return Ok(None);
         }
         self.holds_name(path.as_str()).await?;
+        source.reads_name(source_path.as_str()).await?;
+        if is_risky(source_path.as_str()) {
+            source.server.look(source_path.as_str()).await?;
+        }
         self.root_is_there().await?;
         let temporary = path.temporary(intent);
         self.waiting.remove(&temporary);
+        let was_begun = self.begun.has(&temporary);
+        if was_begun {
+            // A dropped attempt may still be writing there.
+            self.remove(&temporary).await?;
+        }
+        self.begun.add(&temporary, bytes);
         match self.copy(source, source_path.as_str(), &temporary, bytes).await {
-            Ok(false) => Ok(None),
+            Ok(false) => {
+                if !was_begun {
+                    self.begun.remove(&temporary);
+                }
+                Ok(None)
+            }
             Ok(true) => match self.arrived(&temporary, bytes).await {
                 Err(StorageError::Faulty { path, what }) => {
                     Err(self.blame(source, source_path, bytes).await.unwrap_or(StorageError::Faulty { path, what }))
                 }
-                arrived => arrived.map(Some),
+                arrived => {
+                    let staged = arrived?;
+                    self.begun.remove(&temporary);
+                    Ok(Some(staged))
+                }
             },
             Err(error) => {
                 self.sweep(&temporary).await;
@@ -57,8 +77,8 @@ impl Webdav {
         temporary: &str,
         bytes: u64,
     ) -> Result<bool, StorageError> {
-        if !self.known.has(above(temporary)) {
-            // nginx answers 500 where others say that a collection is missing.
+        let above = above(temporary);
+        if !self.known.has(above) {
             self.make_above(temporary).await?;
         }
         for is_last in [false, true] {
@@ -73,8 +93,13 @@ impl Webdav {
             match response.status().as_u16() {
                 200..=202 | 204 => return verdict(temporary, response).await.map(|()| true),
                 405 | 501 => return Ok(false),
-                409 if !is_last => self.make_above(temporary).await?,
-                409 => return Err(self.obstacle(temporary).await?),
+                // nginx answers 500 where others say that a collection is missing.
+                404 | 409 | 500 if !is_last => {
+                    self.known.forget(above);
+                    self.make_above(temporary).await?;
+                }
+                404 | 409 => return Err(self.obstacle(temporary).await?),
+                500 => return Err(faulty(temporary, format!("it answered {} to a COPY", response.status()))),
                 _ => return Err(refusal(temporary, response.status())),
             }
         }

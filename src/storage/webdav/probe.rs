@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
+use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 
 use crate::model::checksum::Algorithm;
@@ -14,9 +15,9 @@ use crate::storage::hash::Hasher;
 use crate::storage::layout::TEMPORARY_PREFIX;
 use crate::storage::webdav::Webdav;
 use crate::storage::webdav::feed::Feed;
-use crate::storage::webdav::look::Seen;
+use crate::storage::webdav::look::{Seen, digests};
 use crate::storage::webdav::multistatus;
-use crate::storage::webdav::server::{Ask, Payload, Verb, faulty, refusal};
+use crate::storage::webdav::server::{Ask, Payload, Verb, faulty, is_passing, refusal};
 use crate::storage::webdav::stage::put;
 
 const CONTENT: &[u8] = b"dapple looks at what this server can do; this object may be removed at any time";
@@ -79,17 +80,17 @@ impl Webdav {
     async fn try_each(&self, names: &Names) -> Result<Vec<Finding>, StorageError> {
         self.write(&names.one, CONTENT).await?;
         self.write(&names.two, OTHER).await?;
-        let mut findings = vec![self.try_range(&names.one).await, self.try_put(&names.one).await?];
+        let mut findings = vec![self.try_range(&names.one).await?, self.try_put(&names.one).await?];
         self.write(&names.one, CONTENT).await?;
         findings.push(self.try_move(names).await?);
         self.write(&names.one, CONTENT).await?;
-        findings.push(self.try_copy(names).await);
+        findings.push(self.try_copy(names).await?);
         for (feature, algorithm) in [
             (Feature::TellsAdler32, Algorithm::Adler32),
             (Feature::TellsCrc32c, Algorithm::Crc32c),
             (Feature::TellsMd5, Algorithm::Md5),
         ] {
-            findings.push(self.try_digest(&names.one, feature, algorithm).await);
+            findings.push(self.try_digest(&names.one, feature, algorithm).await?);
         }
         findings.push(self.try_room().await?);
         // The last, because XRootD keeps names locked for a while afterwards.
@@ -100,8 +101,7 @@ impl Webdav {
     /// Writes and reads back, which every server must be able to do.
     async fn write(&self, name: &str, content: &'static [u8]) -> Result<(), StorageError> {
         let status = self.put_bytes(name, content, None).await?;
-        if !(200..300).contains(&status) {
-            let status = reqwest::StatusCode::from_u16(status).expect("it came as one");
+        if !status.is_success() {
             return Err(refusal(name, status));
         }
         let found = self.whole(name).await?;
@@ -117,12 +117,12 @@ impl Webdav {
         name: &str,
         content: &'static [u8],
         condition: Option<&'static str>,
-    ) -> Result<u16, StorageError> {
+    ) -> Result<StatusCode, StorageError> {
         let mut ask = put(self, name, Payload::Held(Bytes::from_static(content)), content.len() as u64);
         if let Some(condition) = condition {
             ask = ask.header("if-none-match", condition);
         }
-        Ok(self.server.ask(ask).await?.status().as_u16())
+        Ok(self.server.ask(ask).await?.status())
     }
 
     async fn whole(&self, name: &str) -> Result<Vec<u8>, StorageError> {
@@ -131,25 +131,27 @@ impl Webdav {
         Ok(all.concat())
     }
 
-    async fn try_range(&self, name: &str) -> Finding {
+    async fn try_range(&self, name: &str) -> Result<Finding, StorageError> {
         let range = ByteRange { start: 7, end: 29 };
         let mut ask = Ask::new(Verb::Get, self.server.address.object(name), name).header("range", "bytes=7-28");
         ask.span = None;
-        let status = self.server.ask(ask).await.map(|response| response.status().as_u16());
+        let status = lasting(name, self.server.ask(ask).await?.status())?.as_u16();
+        if status != 206 {
+            return Ok(finding(Feature::RangedRead, false, &status.to_string()));
+        }
         let bytes = match self.open_stream(name, Some(range)).await {
             Ok(content) => content.try_collect::<Vec<Bytes>>().await.map(|all| all.concat()),
             Err(error) => Err(error),
         };
-        match (status, bytes) {
-            (Ok(206), Ok(bytes)) if bytes == CONTENT[7..29] => finding(Feature::RangedRead, true, "206"),
-            (Ok(206), _) => finding(Feature::RangedRead, false, "206, other bytes"),
-            (Ok(status), _) => finding(Feature::RangedRead, false, &status.to_string()),
-            (Err(error), _) => finding(Feature::RangedRead, false, &error.to_string()),
-        }
+        Ok(match bytes {
+            Ok(bytes) if bytes == CONTENT[7..29] => finding(Feature::RangedRead, true, "206"),
+            Err(error @ StorageError::Unavailable { .. }) => return Err(error),
+            Ok(_) | Err(_) => finding(Feature::RangedRead, false, "206, other bytes"),
+        })
     }
 
     async fn try_put(&self, name: &str) -> Result<Finding, StorageError> {
-        let status = self.put_bytes(name, OTHER, Some("*")).await?;
+        let status = lasting(name, self.put_bytes(name, OTHER, Some("*")).await?)?.as_u16();
         let is_unchanged = self.whole(name).await? == CONTENT;
         let seen = format!("{status}, {}", if is_unchanged { "unchanged" } else { "replaced it" });
         Ok(finding(Feature::PutRefusesToReplace, status == 412 && is_unchanged, &seen))
@@ -173,8 +175,11 @@ impl Webdav {
 
     /// Breaks off a PUT to a new name, and one to a name that is taken.
     async fn try_broken(&self, names: &Names) -> Result<Finding, StorageError> {
-        self.break_off(&names.broken).await;
-        self.break_off(&names.one).await;
+        for name in [&names.broken, &names.one] {
+            if let Err(why) = self.break_off(name).await {
+                return Ok(finding(Feature::WholePut, false, &format!("it could not be tried: {why}")));
+            }
+        }
         for pause in LOOKS {
             self.server.wait(pause).await;
             if let Seen::Object(bytes) = self.server.look(&names.broken).await? {
@@ -189,7 +194,9 @@ impl Webdav {
         Ok(finding(Feature::WholePut, is_unchanged, seen))
     }
 
-    async fn break_off(&self, name: &str) {
+    /// Sends a part of what it announces and cuts the connection; tells why if it did not come to that:
+    /// what was refused before proves nothing.
+    async fn break_off(&self, name: &str) -> Result<(), String> {
         let chunk = Bytes::from(vec![b'x'; SENT_CHUNK_BYTES]);
         let chunks = (0..SENT_CHUNKS).map(move |_| Ok(chunk.clone()));
         let broken = StorageError::Unavailable { path: name.to_owned(), what: "broken off on purpose".to_owned() };
@@ -200,36 +207,46 @@ impl Webdav {
             Err(broken)
         });
         let feed = Feed::new(name, BROKEN_BYTES, stream::iter(chunks).chain(end).boxed());
-        // It cannot succeed; what it does is looked at.
-        let _ = self.server.ask(put(self, name, Payload::Fed(feed), BROKEN_BYTES)).await;
+        let outcome = self.server.ask(put(self, name, Payload::Fed(feed.clone()), BROKEN_BYTES)).await;
+        let is_broken = feed.fault().is_some() && feed.handed() == (SENT_CHUNKS * SENT_CHUNK_BYTES) as u64;
+        match outcome {
+            Err(_) if is_broken => Ok(()),
+            Err(error) => Err(error.to_string()),
+            Ok(response) => Err(response.status().to_string()),
+        }
     }
 
-    async fn try_copy(&self, names: &Names) -> Finding {
+    async fn try_copy(&self, names: &Names) -> Result<Finding, StorageError> {
         let bytes = CONTENT.len() as u64;
-        match self.copy(self, &names.one, &names.copy, bytes).await {
+        Ok(match self.copy(self, &names.one, &names.copy, bytes).await {
             Ok(false) => finding(Feature::ServerCopy, false, "it does not copy"),
+            Err(error @ StorageError::Unavailable { .. }) => return Err(error),
             Err(error) => finding(Feature::ServerCopy, false, &error.to_string()),
             Ok(true) => match self.whole(&names.copy).await {
                 Ok(found) if found == CONTENT => finding(Feature::ServerCopy, true, "the same bytes"),
                 Ok(found) => finding(Feature::ServerCopy, false, &format!("{} of {bytes} bytes", found.len())),
+                Err(error @ StorageError::Unavailable { .. }) => return Err(error),
                 Err(error) => finding(Feature::ServerCopy, false, &error.to_string()),
             },
-        }
+        })
     }
 
-    async fn try_digest(&self, name: &str, feature: Feature, algorithm: Algorithm) -> Finding {
+    async fn try_digest(&self, name: &str, feature: Feature, algorithm: Algorithm) -> Result<Finding, StorageError> {
         let mut hasher = Hasher::new(&[algorithm]);
         hasher.update(CONTENT);
         let hashed = hasher.finish();
         let expected = hashed.checksum(algorithm).expect("it was asked for");
-        match self.server.info(name, CONTENT.len() as u64, Some(algorithm)).await {
-            Err(error) => finding(feature, false, &error.to_string()),
-            Ok(info) if info.checksums.contains(expected) => finding(feature, true, "the right one"),
-            Ok(info) => match info.checksums.first() {
-                Some(other) => finding(feature, false, &format!("it told {other}")),
-                None => finding(feature, false, "none was told"),
-            },
+        let response = self.server.ask_digest(name, CONTENT.len() as u64, algorithm).await?;
+        let status = lasting(name, response.status())?;
+        if status != StatusCode::OK {
+            return Ok(finding(feature, false, &status.to_string()));
         }
+        let told = digests(&response);
+        Ok(match told.first() {
+            _ if told.contains(expected) => finding(feature, true, "the right one"),
+            Some(other) => finding(feature, false, &format!("it told {other}")),
+            None => finding(feature, false, "none was told"),
+        })
     }
 
     async fn try_room(&self) -> Result<Finding, StorageError> {
@@ -251,6 +268,11 @@ impl Webdav {
             free_bytes,
         }))
     }
+}
+
+/// Fails with what passes: that is nothing to remember of a server.
+fn lasting(name: &str, status: StatusCode) -> Result<StatusCode, StorageError> {
+    if is_passing(status) { Err(refusal(name, status)) } else { Ok(status) }
 }
 
 fn finding(feature: Feature, holds: bool, seen: &str) -> Finding {

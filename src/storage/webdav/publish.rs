@@ -9,9 +9,10 @@ use crate::model::id::IntentId;
 use crate::storage::backend::{Overwrite, StorageError};
 use crate::storage::layout::StoragePath;
 use crate::storage::webdav::Webdav;
+use crate::storage::webdav::collections::above;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::server::{Ask, Payload, Verb, faulty, long_span, refusal, sends_to_collection};
-use crate::storage::webdav::stage::put;
+use crate::storage::webdav::stage::{HOPEFUL_BYTES_MAX, put};
 use crate::storage::webdav::waiting::Held;
 
 impl Webdav {
@@ -21,14 +22,16 @@ impl Webdav {
         intent: IntentId,
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
+        self.holds_name(path.as_str()).await?;
         let temporary = path.temporary(intent);
         let _turn = self.turns.take(path.as_str()).await;
         if let Some(held) = self.waiting.get(&temporary) {
             self.publish_waiting(path.as_str(), &held, overwrite).await?;
             self.waiting.remove(&temporary);
             // An attempt before this one may have found no room in memory.
-            if self.sizes.remove(&temporary) {
-                self.remove(&temporary).await?;
+            if self.sizes.remove(&temporary) | self.begun.remove(&temporary) {
+                // The object has its name; what is left of another attempt does not undo that.
+                let _ = self.remove(&temporary).await;
             }
             return Ok(());
         }
@@ -48,7 +51,10 @@ impl Webdav {
         if overwrite == Overwrite::Replace {
             self.may_replace(path, overwrite).await?;
         }
-        let bytes = held.bytes.len() as u64;
+        let (bytes, above) = (held.bytes.len() as u64, above(path));
+        if bytes > HOPEFUL_BYTES_MAX && !self.known.has(above) {
+            self.make_above(path).await?;
+        }
         for is_last in [false, true] {
             let mut ask = put(self, path, Payload::Held(held.bytes.clone()), bytes);
             if overwrite == Overwrite::Refuse {
@@ -56,9 +62,15 @@ impl Webdav {
             }
             let response = self.server.ask(ask).await?;
             match response.status().as_u16() {
-                200 | 201 | 204 => return self.has_arrived(path, bytes).await,
-                404 | 409 if is_last => return Err(self.obstacle(path).await?),
-                404 | 409 => self.make_above(path).await?,
+                200 | 201 | 204 => {
+                    self.known.add(above);
+                    return Ok(());
+                }
+                404 | 409 if is_last => return Err(self.conflict(path, overwrite).await?),
+                404 | 409 => {
+                    self.known.forget(above);
+                    self.make_above(path).await?;
+                }
                 405 | 301 if overwrite == Overwrite::Refuse => return Err(exists(path)),
                 _ => return Err(refusal(path, response.status())),
             }
@@ -73,21 +85,23 @@ impl Webdav {
         bytes: u64,
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
-        if overwrite == Overwrite::Replace || !self.can.move_refuses {
+        let looks = overwrite == Overwrite::Replace || !self.can.move_refuses;
+        if looks {
             self.may_replace(path, overwrite).await?;
         }
+        // Only of a name that was seen to be free does its being taken afterwards prove anything.
+        let was_free = looks && overwrite == Overwrite::Refuse;
         let destination = self.destination(path).await?;
         match self.relocate(temporary, path, destination, overwrite).await {
-            Ok(()) => {}
-            // The answer got lost; but if the temporary name is gone, it was moved.
-            Err(StorageError::Unavailable { path, what }) => {
-                if !matches!(self.server.look(temporary).await, Ok(Seen::Nothing)) {
-                    return Err(StorageError::Unavailable { path, what });
-                }
-            }
-            Err(error) => return Err(error),
+            // The answer got lost.
+            Err(StorageError::Unavailable { .. }) if was_free && self.was_moved(temporary, path, bytes).await => Ok(()),
+            outcome => outcome,
         }
-        self.has_arrived(path, bytes).await
+    }
+
+    async fn was_moved(&self, temporary: &str, path: &str, bytes: u64) -> bool {
+        matches!(self.server.look(temporary).await, Ok(Seen::Nothing))
+            && matches!(self.server.look(path).await, Ok(Seen::Object(found)) if found == bytes)
     }
 
     /// Moves an object to another name in its collection; `destination` is that name as the server
@@ -134,11 +148,12 @@ impl Webdav {
         }
     }
 
-    async fn has_arrived(&self, path: &str, bytes: u64) -> Result<(), StorageError> {
-        match self.server.length(path).await? {
-            Some(found) if found == bytes => Ok(()),
-            Some(found) => Err(faulty(path, format!("{found} bytes have the name instead of {bytes}"))),
-            None => Err(faulty(path, "it said to have published it, and nothing has the name".to_owned())),
+    /// Why nothing can be put under a name although what is above it was made.
+    async fn conflict(&self, path: &str, overwrite: Overwrite) -> Result<StorageError, StorageError> {
+        // Below an object servers refuse to look in ways of their own.
+        match self.may_replace(path, overwrite).await {
+            Err(error @ (StorageError::Exists { .. } | StorageError::Outside { .. })) => Ok(error),
+            _ => self.obstacle(path).await,
         }
     }
 }

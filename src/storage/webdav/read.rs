@@ -12,12 +12,14 @@ use crate::storage::webdav::Webdav;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::publish::is_collection;
 use crate::storage::webdav::server::{Ask, Verb, faulty, refusal, sends_to_collection, stated_length, unavailable};
+use crate::storage::webdav::style::is_risky;
 
 impl Webdav {
     pub(super) async fn open_stream(&self, path: &str, range: Option<ByteRange>) -> Result<ByteStream, StorageError> {
+        self.reads_name(path).await?;
         // Some servers take what follows for a query, and would read another object.
         let is_empty = range.is_some_and(|range| range.length() == 0);
-        if path.contains('?') || is_empty {
+        if is_risky(path) || is_empty {
             match self.server.look(path).await? {
                 Seen::Nothing => return Err(self.absent(path).await),
                 Seen::Collection => return Err(is_collection(path)),
@@ -46,6 +48,9 @@ impl Webdav {
             (206, Some(range)) => {
                 fits(path, &response, range)?;
                 Ok(cut(path, response, 0, Some(range.length())))
+            }
+            (200, Some(_)) if !self.server.address.is_home(response.url()) => {
+                Err(faulty(path, "it sends to another server, which sends the whole instead of a range".to_owned()))
             }
             (200, Some(range)) => match stated_length(&response) {
                 Some(bytes) if bytes < range.end => Err(beyond(path, range, bytes)),

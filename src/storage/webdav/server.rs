@@ -14,7 +14,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, Head
 use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use crate::clock::SharedClock;
-use crate::net::{self, Trust, Use};
+use crate::net::{self, NetError, Trust, Use};
 use crate::storage::backend::StorageError;
 use crate::storage::secret::Secret;
 use crate::storage::webdav::address::Address;
@@ -117,9 +117,15 @@ struct Clients {
 }
 
 impl Clients {
-    fn new(trust: &Trust) -> Result<Self, StorageError> {
-        let client =
-            |purpose| net::client(purpose, trust).map_err(|error| StorageError::Locked { why: error.to_string() });
+    fn new(address: &Address, trust: &Trust) -> Result<Self, StorageError> {
+        let client = |purpose| {
+            net::client(purpose, trust).map_err(|error| match error {
+                NetError::Identity(_) => StorageError::Locked { why: error.to_string() },
+                NetError::Ca(_) | NetError::Client(_) => {
+                    StorageError::Unavailable { path: address.shown().to_owned(), what: error.to_string() }
+                }
+            })
+        };
         Ok(Self { reading: client(Use::Reading)?, writing: client(Use::Writing)? })
     }
 }
@@ -145,8 +151,8 @@ impl Server {
         if let Some(value) = &mut authorization {
             value.set_sensitive(true);
         }
-        let foreign = Clients::new(&Trust { ca: ca.clone(), identity: None })?;
-        let own = Clients::new(&Trust { ca, identity: identity.clone() })?;
+        let foreign = Clients::new(&address, &Trust { ca: ca.clone(), identity: None })?;
+        let own = Clients::new(&address, &Trust { ca, identity: identity.clone() })?;
         Ok(Self { address, clock, own, foreign, authorization, identity })
     }
 
@@ -177,13 +183,6 @@ impl Server {
             }
         }
         self.follow(&ask).await
-    }
-
-    /// Asks for something that succeeds with one of these statuses.
-    pub(super) async fn expect(&self, ask: Ask<'_>, good: &[u16]) -> Result<Response, StorageError> {
-        let about = ask.about.to_owned();
-        let response = self.ask(ask).await?;
-        if good.contains(&response.status().as_u16()) { Ok(response) } else { Err(refusal(&about, response.status())) }
     }
 
     /// Waits a little, for what a server does soon by itself.
@@ -245,7 +244,7 @@ fn load(ask: &Ask<'_>, request: RequestBuilder) -> Result<RequestBuilder, Storag
 /// Where an answer sends the asker; `None` if it is the answer itself. A collection that is asked
 /// for without its slash sends to itself: that says what it is, and is no redirect.
 fn next(about: &str, url: &Url, response: &Response) -> Result<Option<Url>, StorageError> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
+    if !is_redirect(response.status()) {
         return Ok(None);
     }
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -263,10 +262,15 @@ fn next(about: &str, url: &Url, response: &Response) -> Result<Option<Url>, Stor
 
 /// Tells whether an answer says that the thing is a collection: its URL lacks the slash.
 pub(super) fn sends_to_collection(response: &Response) -> bool {
-    response.status().is_redirection()
+    is_redirect(response.status())
 }
 
-fn is_passing(status: StatusCode) -> bool {
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 307 | 308)
+}
+
+/// Tells whether a refusal says that the server is out of order for a while.
+pub(super) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 502 | 503 | 504)
 }
 

@@ -13,11 +13,14 @@ use crate::storage::layout::StoragePath;
 use crate::storage::webdav::Webdav;
 use crate::storage::webdav::collections::above;
 use crate::storage::webdav::feed::Feed;
+use crate::storage::webdav::look::Seen;
+use crate::storage::webdav::publish::is_collection;
 use crate::storage::webdav::server::{Ask, Payload, Verb, faulty, long_span, refusal};
+use crate::storage::webdav::style::is_risky;
 
 /// Up to this length a body is sent before it is known whether its collection is there: it is kept
 /// in whole, and short enough for every server to read it before it refuses.
-const HOPEFUL_BYTES_MAX: u64 = 1 << 20;
+pub(super) const HOPEFUL_BYTES_MAX: u64 = 1 << 20;
 /// Pauses before a short body is sent again. XRootD keeps a name locked for a while after a PUT to
 /// it broke off.
 const AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
@@ -36,7 +39,7 @@ impl Webdav {
         let temporary = path.temporary(intent);
         self.waiting.remove(&temporary);
         if self.can.wait
-            && let Some(place) = self.waiting.reserve(bytes)
+            && let Some(place) = self.waiting.reserve(bytes, self.server.clock.monotonic())
         {
             self.waiting.take(&temporary, place, content).await?;
             return Ok(Staged { bytes, checksums: Vec::new() });
@@ -73,11 +76,13 @@ impl Webdav {
     /// Looks whether staged bytes are all there; if not, none are left.
     pub(super) async fn arrived(&self, temporary: &str, bytes: u64) -> Result<Staged, StorageError> {
         let what = match self.server.length(temporary).await {
-            Ok(Some(found)) if found == bytes => {
-                self.sizes.add(temporary, bytes);
-                let info = self.server.info(temporary, bytes, self.can.digest).await?;
-                return Ok(Staged { bytes, checksums: info.checksums });
-            }
+            Ok(Some(found)) if found == bytes => match self.server.info(temporary, bytes, self.can.digest).await {
+                Ok(info) => {
+                    self.sizes.add(temporary, bytes);
+                    return Ok(Staged { bytes, checksums: info.checksums });
+                }
+                Err(error) => error,
+            },
             Ok(Some(found)) => faulty(temporary, format!("it kept {found} of {bytes} bytes and did not say so")),
             Ok(None) => faulty(temporary, format!("it took {bytes} bytes and kept nothing")),
             Err(error) => error,
@@ -101,11 +106,20 @@ impl Webdav {
 
     /// Removes an object; tells whether it was there.
     pub(super) async fn remove(&self, path: &str) -> Result<bool, StorageError> {
+        // Some servers take what follows for a query, and would remove another object: the look fails
+        // there, whatever was found out before.
+        if is_risky(path) {
+            match self.server.look(path).await? {
+                Seen::Nothing => return Ok(false),
+                Seen::Collection => return Err(is_collection(path)),
+                Seen::Object(_) => {}
+            }
+        }
         let ask = Ask::new(Verb::Delete, self.server.address.object(path), path);
         let response = self.server.ask(ask).await?;
         match response.status().as_u16() {
             200 | 204 => Ok(true),
-            404 | 409 | 410 => Ok(false),
+            404 | 410 => Ok(false),
             _ => Err(refusal(path, response.status())),
         }
     }

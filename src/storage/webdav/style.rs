@@ -13,6 +13,11 @@ use crate::storage::webdav::server::{Ask, Payload, Verb, refusal};
 /// XRootD, which takes names literally, cuts off the last byte of longer ones when it lists them.
 const LITERAL_NAME_BYTES_MAX: usize = 254;
 
+/// Tells whether some servers take a path for another one, however it is encoded.
+pub(super) fn is_risky(path: &str) -> bool {
+    path.contains(|c: char| c == '?' || c.is_control())
+}
+
 impl Webdav {
     /// How a Destination header has to name a path; tried out once, when it matters.
     pub(super) async fn destination_style(&self, path: &str) -> Result<Style, StorageError> {
@@ -20,25 +25,41 @@ impl Webdav {
         if is_plain(path) && self.server.address.destination(path, Style::Encoded) == whole {
             return Ok(Style::Encoded);
         }
-        self.destinations.get_or_try_init(|| self.try_destination()).await.copied()
+        self.tried_style().await
+    }
+
+    /// Refuses names that nothing may be written under: those that the server would take for others,
+    /// and those that it would not list.
+    pub(super) async fn holds_name(&self, path: &str) -> Result<(), StorageError> {
+        self.takes_name(path).await?;
+        let is_long = path.split('/').any(|name| name.len() > LITERAL_NAME_BYTES_MAX);
+        if !is_long || self.tried_style().await? == Style::Encoded {
+            return Ok(());
+        }
+        let why = format!("the server lists no name of more than {LITERAL_NAME_BYTES_MAX} bytes");
+        Err(StorageError::Outside { path: path.to_owned(), why })
     }
 
     /// Refuses names that the server would take for others.
-    pub(super) async fn holds_name(&self, path: &str) -> Result<(), StorageError> {
-        let is_risky = |c: char| c == '?' || c.is_control();
-        let is_long = path.split('/').any(|name| name.len() > LITERAL_NAME_BYTES_MAX);
-        if !is_long && !path.contains(is_risky) {
+    pub(super) async fn takes_name(&self, path: &str) -> Result<(), StorageError> {
+        if !is_risky(path) || self.tried_style().await? == Style::Encoded {
             return Ok(());
         }
-        if *self.destinations.get_or_try_init(|| self.try_destination()).await? == Style::Encoded {
-            return Ok(());
-        }
-        let why = if is_long {
-            format!("the server lists no name of more than {LITERAL_NAME_BYTES_MAX} bytes")
-        } else {
-            "the server cannot be told of `?` and control characters in a name".to_owned()
-        };
+        let why = "the server cannot be told of `?` and control characters in a name".to_owned();
         Err(StorageError::Outside { path: path.to_owned(), why })
+    }
+
+    /// The same before something is read. Where nothing may be written, and so nothing be tried out,
+    /// the name in the server's answer has to tell.
+    pub(super) async fn reads_name(&self, path: &str) -> Result<(), StorageError> {
+        match self.takes_name(path).await {
+            Err(StorageError::Denied { .. } | StorageError::Full { .. } | StorageError::Faulty { .. }) => Ok(()),
+            takes => takes,
+        }
+    }
+
+    async fn tried_style(&self) -> Result<Style, StorageError> {
+        self.destinations.get_or_try_init(|| self.try_destination()).await.copied()
     }
 
     /// How hrefs are written, judged by one with a `%` in it; `None` if it reads neither way.
@@ -61,6 +82,8 @@ impl Webdav {
     }
 
     async fn try_destination(&self) -> Result<Style, StorageError> {
+        // XRootD would make it.
+        self.root_is_there().await?;
         let name = self.probe_name();
         let (from, to, mistaken) = (format!("{name}-from"), format!("{name}-to %41"), format!("{name}-to%20%2541"));
         let mut ask = Ask::new(Verb::Put, self.server.address.object(&from), &from);

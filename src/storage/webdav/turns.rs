@@ -52,7 +52,7 @@ pub(super) struct Sizes(Mutex<BTreeMap<String, u64>>);
 impl Sizes {
     pub(super) fn add(&self, temporary: &str, bytes: u64) {
         let mut sizes = lock(&self.0);
-        if sizes.len() >= SIZES_MAX {
+        if sizes.len() >= SIZES_MAX && !sizes.contains_key(temporary) {
             sizes.pop_first();
         }
         sizes.insert(temporary.to_owned(), bytes);
@@ -90,5 +90,15 @@ mod tests {
         drop(Box::pin(turns.take("a")).as_mut().now_or_never());
         drop(first);
         assert!(lock(&turns.0).is_empty());
+    }
+
+    #[test]
+    fn what_is_known_already_drives_nothing_out() {
+        let sizes = Sizes::default();
+        (0..SIZES_MAX).for_each(|number| sizes.add(&number.to_string(), 1));
+        sizes.add("1", 2);
+        assert!(sizes.has("0") && sizes.get("1") == Some(2));
+        sizes.add("new", 1);
+        assert!(!sizes.has("0") && sizes.has("new"));
     }
 }

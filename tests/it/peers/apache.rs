@@ -1,4 +1,4 @@
-//! Apache with mod_dav: an area behind a password, an open one, and both over TLS, where a third
+//! Apache with mod_dav: an area behind a password, an open one, one for short bodies, and both over TLS, where a third
 //! wants a client certificate.
 
 use std::path::{Path, PathBuf};
@@ -23,6 +23,11 @@ impl Apache {
         format!("http://127.0.0.1:{}/open", self.port)
     }
 
+    /// The URL of an area that refuses bodies of more than a MiB.
+    pub(crate) fn narrow(&self) -> String {
+        format!("http://127.0.0.1:{}/narrow", self.port)
+    }
+
     /// The URL of the area behind the password.
     pub(crate) fn guarded(&self) -> String {
         format!("http://127.0.0.1:{}/dav", self.port)
@@ -40,7 +45,7 @@ impl Apache {
 
     /// Starts one that the caller may stop and start again at the same place.
     pub(crate) fn start(directory: PathBuf, port: u16, tls_port: u16) -> Self {
-        for area in ["dav", "open", "certified", "lock", "run"] {
+        for area in ["dav", "open", "narrow", "certified", "lock", "run"] {
             std::fs::create_dir_all(directory.join(area)).expect("a scratch directory");
         }
         let (user, password) = PAIR;
@@ -93,11 +98,12 @@ fn configuration(directory: &Path, port: u16, tls_port: u16) -> String {
          Mutex file:{d}/run\nUser www-data\nGroup www-data\nListen 127.0.0.1:{port}\nListen 127.0.0.1:{tls_port}\n\
          {modules}ErrorLog {d}/error.log\nTypesConfig /etc/mime.types\nDocumentRoot {d}\nDavLockDB {d}/lock/DavLock\n\
          ThreadsPerChild 32\nMaxRequestWorkers 64\nLimitRequestBody 0\nKeepAlive On\nMaxKeepAliveRequests 0\n\
-         KeepAliveTimeout 30\nAllowEncodedSlashes NoDecode\n\
+         KeepAliveTimeout 5\nAllowEncodedSlashes NoDecode\n\
          <Directory {d}>\n Require all denied\n AllowOverride None\n</Directory>\n\
          <Directory {d}/dav>\n Dav On\n AuthType Basic\n AuthName lake\n AuthUserFile {d}/htpasswd\n \
          Require valid-user\n</Directory>\n\
          <Directory {d}/open>\n Dav On\n Require all granted\n</Directory>\n\
+         <Directory {d}/narrow>\n Dav On\n Require all granted\n LimitRequestBody 1048576\n</Directory>\n\
          <Directory {d}/certified>\n Dav On\n Require expr %{{SSL_CLIENT_VERIFY}} == 'SUCCESS'\n</Directory>\n\
          <VirtualHost 127.0.0.1:{tls_port}>\n SSLEngine on\n SSLCertificateFile {ca}/server.crt\n \
          SSLCertificateKeyFile {ca}/server.key\n SSLCACertificateFile {ca}/ca.pem\n SSLVerifyClient optional\n\

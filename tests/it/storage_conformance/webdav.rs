@@ -14,6 +14,7 @@ use dapple::model::endpoint::EndpointKind;
 use dapple::model::id::IntentId;
 use dapple::model::probe::{Feature, Finding, Probe};
 use dapple::model::time::Timestamp;
+use dapple::storage::arrival::{self, Sent};
 use dapple::storage::backend::{Backend, ByteRange, Overwrite, StorageError};
 use dapple::storage::secret::Secret;
 use dapple::storage::webdav::Webdav;
@@ -308,6 +309,187 @@ async fn a_range_that_was_not_asked_for_is_refused_and_a_whole_is_cut() {
     let store = open(&serve(whole_one).await, None, false, &[]);
     let content = store.read(&path("a"), range).await.expect("cut");
     assert_eq!(whole(content).await.expect("readable"), b"world");
+}
+
+/// XRootD takes what follows a `?` for a query, however it is encoded.
+#[tokio::test]
+async fn a_name_that_the_server_takes_for_another_removes_nothing() {
+    let store = made(&xrootd().url(), &[Feature::ServerCopy]).await;
+    put(&store, "a", b"content").await;
+    store.discard(&path("a?b/c"), PUT).await.expect("nothing was staged");
+    for name in ["a?b", "a?b/c"] {
+        let name = path(name);
+        assert_eq!(code(store.delete(&name).await), "storage-outside-root", "{name}");
+        assert_eq!(code(store.stat(&name).await), "storage-outside-root", "{name}");
+        assert_eq!(code(store.read(&name, None).await), "storage-outside-root", "{name}");
+        assert_eq!(code(store.publish(&name, PUT, Overwrite::Replace).await), "storage-outside-root", "{name}");
+        let copied = store.stage_copy(&path("b"), PUT, 7, &store, &name).await;
+        assert_eq!(code(copied), "storage-outside-root", "{name}");
+    }
+    assert_eq!(store.stat(&path("a")).await.expect("untouched").bytes, 7);
+}
+
+#[tokio::test]
+async fn a_put_that_was_refused_at_once_proves_nothing_of_broken_ones() {
+    let findings = made(&apache().narrow(), &[]).await.probe().await.expect("writable");
+    let whole_put = findings.iter().find(|finding| finding.feature == Feature::WholePut).expect("tried");
+    assert!(!whole_put.holds && whole_put.seen.contains("could not be tried: 413"), "{whole_put:?}");
+}
+
+/// A server that answers each request as `answer` says, and what it was asked.
+async fn answering(answer: fn(&str, &str, &HeaderMap) -> Response) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = asked.clone();
+    let router = Router::new().fallback(move |headers: HeaderMap, request: Request| {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        log.lock().expect("no panic").push(method.clone());
+        async move {
+            axum::body::to_bytes(request.into_body(), 64 << 20).await.expect("whole");
+            answer(&method, &path, &headers)
+        }
+    });
+    (serve(router).await, asked)
+}
+
+/// What small objects need to wait in memory.
+const WAITS: [Feature; 2] = [Feature::WholePut, Feature::PutRefusesToReplace];
+
+#[tokio::test]
+async fn wrong_bytes_under_a_final_name_are_removed() {
+    let (url, asked) = answering(|method, path, _| match (method, path) {
+        ("PROPFIND", "/") => multistatus("/", None),
+        ("PROPFIND", "/a") => multistatus("/a", Some(3)),
+        ("HEAD", _) => [("content-length", "3")].into_response(),
+        ("PUT", _) => StatusCode::CREATED.into_response(),
+        ("DELETE", _) => StatusCode::NO_CONTENT.into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    })
+    .await;
+    let store = open(&url, None, false, &WAITS);
+    store.stage(&path("a"), PUT, 7, chunks(b"content", 7)).await.expect("it waits");
+    let sent = Sent { bytes: 7, checksums: &[] };
+    let published = arrival::publish(&store, &path("a"), PUT, sent, Overwrite::Refuse).await;
+    assert_eq!(code(published), "storage-faulty");
+    assert_eq!(asked.lock().expect("no panic").last().map(String::as_str), Some("DELETE"));
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_move_that_replaces_proves_nothing() {
+    let (url, _) = answering(|method, path, _| match (method, path) {
+        ("PROPFIND", "/") => multistatus("/", None),
+        ("PROPFIND", "/a") => multistatus("/a", Some(7)),
+        ("HEAD", _) => [("content-length", "7")].into_response(),
+        ("PUT", _) => StatusCode::CREATED.into_response(),
+        ("MOVE", _) => StatusCode::BAD_GATEWAY.into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    })
+    .await;
+    let store = open(&url, None, false, &[]);
+    store.stage(&path("a"), PUT, 7, chunks(b"content", 7)).await.expect("it arrived");
+    assert_eq!(code(store.publish(&path("a"), PUT, Overwrite::Replace).await), "storage-unavailable");
+}
+
+#[tokio::test]
+async fn a_copy_begins_afresh_over_what_a_dropped_one_may_write() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = asked.clone();
+    let router = Router::new().fallback(move |request: Request| {
+        let method = request.method().to_string();
+        let copies = {
+            let mut log = log.lock().expect("no panic");
+            log.push(method.clone());
+            log.iter().filter(|method| *method == "COPY").count()
+        };
+        async move {
+            match (method.as_str(), request.uri().path()) {
+                ("PROPFIND", "/") => multistatus("/", None),
+                ("HEAD", _) => [("content-length", "7")].into_response(),
+                ("COPY", _) if copies == 1 => std::future::pending().await,
+                ("COPY", _) => StatusCode::CREATED.into_response(),
+                _ => StatusCode::NO_CONTENT.into_response(),
+            }
+        }
+    });
+    let store = open(&serve(router).await, None, false, &[Feature::ServerCopy]);
+    let (target, source) = (path("b"), path("a"));
+    let mut dropped = Box::pin(store.stage_copy(&target, PUT, 7, &store, &source));
+    while !asked.lock().expect("no panic").contains(&"COPY".to_owned()) {
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), &mut dropped).await.is_err(), "it hangs");
+    }
+    drop(dropped);
+    store.stage_copy(&target, PUT, 7, &store, &source).await.expect("it copies").expect("it can");
+    let asked = asked.lock().expect("no panic").join(" ");
+    assert!(asked.ends_with("COPY DELETE COPY HEAD"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_copy_that_keeps_failing_is_no_outage() {
+    let (url, asked) = answering(|method, path, _| match (method, path) {
+        ("PROPFIND", "/") => multistatus("/", None),
+        ("PROPFIND", _) => multistatus(path, Some(7)),
+        ("COPY", _) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        ("MKCOL", _) => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    })
+    .await;
+    let store = open(&url, None, false, &[Feature::ServerCopy]);
+    assert_eq!(code(store.stage_copy(&path("d/b"), PUT, 7, &store, &path("a")).await), "storage-faulty");
+    let asked = asked.lock().expect("no panic").join(" ");
+    assert!(asked.contains("MKCOL COPY MKCOL COPY"), "{asked}");
+}
+
+#[tokio::test]
+async fn only_a_redirect_says_that_a_name_is_a_collection() {
+    for status in [StatusCode::MULTIPLE_CHOICES, StatusCode::SEE_OTHER, StatusCode::NOT_MODIFIED] {
+        let router = Router::new().fallback(move || async move { (status, [("location", "/elsewhere")]) });
+        let store = open(&serve(router).await, None, false, &[]);
+        assert_eq!(code(store.read(&path("a"), None).await), "storage-faulty", "{status}");
+        assert_eq!(code(store.stat(&path("a")).await), "storage-faulty", "{status}");
+    }
+    let (url, _) = redirecting().await;
+    let range = Some(ByteRange { start: 1, end: 3 });
+    assert_eq!(code(open(&url, None, false, &[]).read(&path("a"), range).await), "storage-faulty");
+}
+
+#[tokio::test]
+async fn an_object_whose_digest_is_not_told_is_there_all_the_same() {
+    let (url, _) = answering(|method, path, headers| match (method, path) {
+        ("PROPFIND", "/") => multistatus("/", None),
+        ("PROPFIND", _) => multistatus(path, Some(7)),
+        ("HEAD", _) if headers.contains_key("want-digest") => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        ("HEAD", _) => [("content-length", "7")].into_response(),
+        _ => StatusCode::CREATED.into_response(),
+    })
+    .await;
+    let store = open(&url, None, false, &[Feature::TellsMd5]);
+    let info = store.stat(&path("a")).await.expect("there");
+    assert!(info.bytes == 7 && info.checksums.is_empty(), "{info:?}");
+    let staged = store.stage(&path("a"), PUT, 7, chunks(b"content", 7)).await.expect("it arrived");
+    assert!(staged.bytes == 7 && staged.checksums.is_empty(), "{staged:?}");
+}
+
+#[tokio::test]
+async fn a_put_to_a_collection_finds_the_name_taken() {
+    let (url, _) = answering(|method, path, _| match (method, path) {
+        ("PROPFIND", _) => multistatus(path, None),
+        ("MKCOL", _) => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        _ => StatusCode::CONFLICT.into_response(),
+    })
+    .await;
+    let store = open(&url, None, false, &WAITS);
+    store.stage(&path("a"), PUT, 1, chunks(b"x", 1)).await.expect("it waits");
+    assert_eq!(code(store.publish(&path("a"), PUT, Overwrite::Refuse).await), "storage-exists");
+    assert_eq!(code(store.publish(&path("a"), PUT, Overwrite::Replace).await), "storage-outside-root");
+    // What is not staged may still be there: a conflict does not say that it is not.
+    assert_eq!(code(store.discard(&path("b"), IntentId(2)).await), "storage-faulty");
+}
+
+#[test]
+fn an_unreadable_authority_is_called_one() {
+    let mut endpoint = endpoint(EndpointKind::Webdav, "https://localhost/a");
+    endpoint.settings.ca = Some("no certificate".to_owned());
+    let error = Webdav::open(&endpoint, None).expect_err("nothing is in it").to_string();
+    assert!(error.contains("the CA certificates cannot be read") && !error.contains("secret"), "{error}");
 }
 
 /// Run by hand, optimised: `cargo test --release --test it small_files -- --ignored --nocapture`.
