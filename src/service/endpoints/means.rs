@@ -149,6 +149,10 @@ pub(super) fn notes(ctx: &Context, endpoint: &Endpoint) -> Vec<String> {
     if endpoint.secret.is_some() && way(endpoint) == Way::Open {
         notes.push("its URL is `http://`: whoever is on the way there can use its secret or change bytes".to_owned());
     }
+    if let Some(ailment) = ctx.lake.stores.health().ailment(endpoint.id) {
+        let (times, since, said) = (ailment.failures, ailment.since, ailment.said);
+        notes.push(format!("it has failed {times} times in a row since {since}, and said last: {said}"));
+    }
     notes
 }
 

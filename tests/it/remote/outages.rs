@@ -61,6 +61,8 @@ impl Troubled {
         let problem = self.problem(rule, code).await;
         assert!(problem.said.is_some_and(|said| !said.is_empty()), "{bad:?}: what the store said");
         assert!(problem.help.iter().any(|help| help.starts_with("dapple ")), "{:?}", problem.help);
+        let shown = self.lake.client.endpoint(&name("far")).await.expect("shown");
+        assert!(shown.notes.iter().any(|note| note.contains("said last")), "{:?}", shown.notes);
         self.nothing_is_half_there();
         self.way.set(Way::Open);
         self.lake.until_within(HEALING, rule, |view| view.state == RuleState::Ok).await;
