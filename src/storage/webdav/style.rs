@@ -67,7 +67,12 @@ impl Webdav {
         if let Some(style) = self.hrefs.get() {
             return Ok(Some(*style));
         }
-        for style in [Style::Encoded, Style::Literal] {
+        let (encoded, literal) = (Style::Encoded, Style::Literal);
+        if self.server.address.below(href, encoded) == self.server.address.below(href, literal) {
+            // A lone `%` reads the same in both ways, and says nothing of others.
+            return Ok(Some(encoded));
+        }
+        for style in [encoded, literal] {
             let Some(path) = self.server.address.below(href, style) else { continue };
             match self.server.look(&path).await {
                 Ok(Seen::Object(_) | Seen::Collection) => {
