@@ -58,7 +58,7 @@ keeps_promises!(on_posix_without_openat2, crate::storage_conformance::world::Wor
 keeps_promises!(webdav_on_apache, crate::storage_conformance::world::World::webdav_on_apache().await);
 keeps_promises!(webdav_on_nginx, crate::storage_conformance::world::World::webdav_on_nginx().await);
 // XRootD 5.5 itself dies now and then of many connections that come and go at once (a fault in its
-// own library). What tells it apart from others is asked of it every time, in `webdav.rs`.
+// own library), so what is asked of it is asked in long tests.
 keeps_promises!(
     #[ignore = "XRootD 5.5 dies of it now and then: tests/run --long"]
     webdav_on_xrootd,

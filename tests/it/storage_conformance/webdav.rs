@@ -50,15 +50,25 @@ async fn put(store: &Webdav, name: &str, content: &[u8]) {
     store.publish(&path, PUT, Overwrite::Refuse).await.expect("free");
 }
 
+/// What only long tests have: XRootD 5.5 dies now and then of connections that come and go at once.
+fn if_long<T>(more: impl FnOnce() -> T) -> Option<T> {
+    std::env::var_os("DAPPLE_TEST_LONG").is_some().then(more)
+}
+
+/// The servers that are open to all.
+fn servers() -> Vec<String> {
+    [apache().open(), nginx().url()].into_iter().chain(if_long(|| xrootd().url())).collect()
+}
+
 /// What a probe finds of each server is what is known of it.
 #[tokio::test]
 async fn a_probe_tells_servers_apart() {
     let table = [
         (apache().open(), "ranged-read put-refuses-to-replace move-refuses-to-replace whole-put server-copy"),
         (nginx().url(), "ranged-read move-refuses-to-replace server-copy"),
-        (xrootd().url(), "ranged-read server-copy tells-adler32 tells-crc32c tells-md5"),
     ];
-    for (url, expected) in table {
+    let xrootd = if_long(|| (xrootd().url(), "ranged-read server-copy tells-adler32 tells-crc32c tells-md5"));
+    for (url, expected) in table.into_iter().chain(xrootd) {
         let findings = made(&url, &[]).await.probe().await.expect("writable");
         let held: Vec<_> = findings.iter().filter(|f| f.holds).map(|f| f.feature.code()).collect();
         assert_eq!(held.join(" "), expected, "{findings:?}");
@@ -66,6 +76,7 @@ async fn a_probe_tells_servers_apart() {
 }
 
 #[tokio::test]
+#[ignore = "XRootD 5.5 dies of it now and then: tests/run --long"]
 async fn xrootd_understands_our_headers_and_keeps_no_part_under_a_final_name() {
     let store = made(&xrootd().url(), &[Feature::TellsAdler32]).await;
     put(&store, "a", b"hello world").await;
@@ -85,7 +96,7 @@ async fn xrootd_understands_our_headers_and_keeps_no_part_under_a_final_name() {
 
 #[tokio::test]
 async fn a_collection_is_no_object_and_is_never_removed() {
-    for url in [apache().open(), nginx().url(), xrootd().url()] {
+    for url in servers() {
         let store = made(&url, &[]).await;
         put(&store, "dir/file", b"1").await;
         let dir = path("dir");
@@ -101,7 +112,7 @@ async fn a_collection_is_no_object_and_is_never_removed() {
 
 #[tokio::test]
 async fn a_missing_root_is_said_to_be_missing() {
-    for url in [apache().open(), nginx().url(), xrootd().url()] {
+    for url in servers() {
         let store = open(&fresh_url(&url), None, false, &[]);
         assert_eq!(code(store.stat(&path("a")).await), "storage-no-root", "{url}");
         assert_eq!(code(store.stage(&path("a/b"), PUT, 1, chunks(b"x", 1)).await), "storage-no-root", "{url}");
@@ -145,7 +156,7 @@ async fn a_token_lets_in_who_bears_it() {
 
 #[tokio::test]
 async fn a_server_of_an_unknown_authority_is_not_trusted() {
-    for url in [apache().tls(), xrootd().tls_url()] {
+    for url in [apache().tls()].into_iter().chain(if_long(|| xrootd().tls_url())) {
         let error = open(&url, None, false, &[]).stat(&path("a")).await.expect_err("not trusted");
         let is_unavailable = matches!(error, StorageError::Unavailable { .. });
         assert!(is_unavailable && error.to_string().contains("certificate"), "{error}");
@@ -313,6 +324,7 @@ async fn a_range_that_was_not_asked_for_is_refused_and_a_whole_is_cut() {
 
 /// XRootD takes what follows a `?` for a query, however it is encoded.
 #[tokio::test]
+#[ignore = "XRootD 5.5 dies of it now and then: tests/run --long"]
 async fn a_name_that_the_server_takes_for_another_removes_nothing() {
     let store = made(&xrootd().url(), &[Feature::ServerCopy]).await;
     put(&store, "a", b"content").await;
@@ -517,6 +529,7 @@ async fn many_small_files_reach_apache_quickly() {
 
 /// The grid's own way in: a macaroon as a bearer token, over TLS.
 #[tokio::test]
+#[ignore = "XRootD 5.5 dies of it now and then: tests/run --long"]
 async fn a_bearer_token_opens_xrootd() {
     let server = xrootd_with_macaroons();
     let url = server.tls_url();
