@@ -5,6 +5,7 @@
 //! comes from. What is not known is an error, never passed over: a mistyped limit would be no limit.
 //! Never holds a secret: settings name files.
 
+pub mod contexts;
 pub mod declared;
 pub mod page;
 pub mod resolve;

@@ -44,8 +44,7 @@ pub fn start_as_set(filter: &str, lines: Lines) {
 }
 
 fn begin(filter: EnvFilter, lines: Lines) {
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // An error here means that a test, or an embedding program, has its own subscriber.
     let _ = match lines {
         Lines::Text { colour } => subscriber.with_ansi(colour && std::io::stderr().is_terminal()).try_init(),

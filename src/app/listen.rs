@@ -62,7 +62,7 @@ pub(super) async fn serve(door: Door, manners: Manners, mut stopped: watch::Rece
     loop {
         let slot = tokio::select! {
             slot = Arc::clone(&manners.slots).acquire_owned() => slot.expect("nobody closes it"),
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = told(&mut stopped) => break,
         };
         let (stream, peer) = tokio::select! {
             accepted = door.listener.accept() => match accepted {
@@ -72,7 +72,7 @@ pub(super) async fn serve(door: Door, manners: Manners, mut stopped: watch::Rece
                     continue;
                 }
             },
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = told(&mut stopped) => break,
         };
         let (certificate, service) = (door.certificate.clone(), service.clone());
         let (manners, stopped) = (manners.clone(), stopped.clone());
@@ -85,6 +85,12 @@ pub(super) async fn serve(door: Door, manners: Manners, mut stopped: watch::Rece
     }
     drop(door.listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Completes when the server stops.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// A connection that was gone before it was accepted is nothing; a system without room is.
@@ -110,10 +116,10 @@ async fn connection(
     let Some(certificate) = certificate else {
         return speak(stream, peer, service, manners, stopped).await;
     };
-    let handshake = std::pin::pin!(TlsAcceptor::from(certificate.current()).accept(stream).into_fallible());
+    let handshake = std::pin::pin!(TlsAcceptor::from(certificate.current()).accept(stream));
     match select(handshake, manners.clock.sleep(manners.handshake_time)).await {
         Either::Left((Ok(stream), _)) => speak(stream, peer, service, manners, stopped).await,
-        Either::Left((Err((error, _)), _)) => tracing::debug!("{peer} did not shake hands: {error}"),
+        Either::Left((Err(error), _)) => tracing::debug!("{peer} did not shake hands: {error}"),
         Either::Right(_) => tracing::debug!("{peer} did not shake hands in time"),
     }
 }
@@ -139,9 +145,13 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_header_size(manners.head_bytes_max)
         .max_buf_size(manners.head_bytes_max.max(BUFFER_BYTES_MIN));
     let mut talk = std::pin::pin!(protocol.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = talk.as_mut() => ended,
-        _ = stopped.wait_for(|stop| *stop) => {
+    let finished = tokio::select! {
+        ended = talk.as_mut() => Some(ended),
+        () = told(&mut stopped) => None,
+    };
+    let ended = match finished {
+        Some(ended) => ended,
+        None => {
             talk.as_mut().graceful_shutdown();
             talk.await
         }

@@ -1,7 +1,6 @@
 //! A connection that is given up when its other end reads nothing for too long, and whose bytes are
 //! counted. Who sends nothing is dealt with where it is known what is waited for.
 
-use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

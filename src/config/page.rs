@@ -100,9 +100,9 @@ How to run a server, with TLS, behind a proxy, watched by Prometheus, stands in
 
     #[test]
     fn the_template_is_the_defaults_with_and_without_its_comment_marks() {
-        let is_key = |line: &str| SECTIONS.iter().flat_map(|s| s.keys).any(|key| {
-            line.starts_with(&format!("# {} = ", key.name))
-        });
+        let is_key = |line: &str| {
+            SECTIONS.iter().flat_map(|s| s.keys).any(|key| line.starts_with(&format!("# {} = ", key.name)))
+        };
         let bared: String = template()
             .lines()
             .map(|line| if is_key(line) { format!("{}\n", &line[2..]) } else { format!("{line}\n") })

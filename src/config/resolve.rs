@@ -254,9 +254,8 @@ impl Given {
             }
             let names = known.iter().map(|(variable, _)| variable.as_str());
             let meant = nearest(name, names);
-            let is_ours = SECTIONS.iter().any(|section| {
-                name.starts_with(&format!("DAPPLE_{}_", section.name.to_uppercase()))
-            });
+            let is_ours =
+                SECTIONS.iter().any(|section| name.starts_with(&format!("DAPPLE_{}_", section.name.to_uppercase())));
             // Others may have variables of their own that begin so, as Kubernetes has for a service.
             if is_ours || meant.is_some() {
                 let what = unknown("variable", name, meant);

@@ -11,6 +11,11 @@ use std::time::Duration;
 use crate::model::network::Network;
 use crate::model::time::{parse_span, show_span};
 
+/// A number of a setting as a size in memory; what no memory can hold is the most there can be.
+pub fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 /// A value as it was written, before it is read as what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Raw {

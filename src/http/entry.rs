@@ -179,9 +179,14 @@ impl Entry {
         macro_rules! log {
             ($level:ident) => {
                 tracing::$level!(
-                    request.id = id, request.method = method, request.route = about.route,
-                    request.path = about.path, response.status = status, duration_ms = took_ms,
-                    account = account, peer = peer,
+                    request.id = id,
+                    request.method = method,
+                    request.route = about.route,
+                    request.path = about.path,
+                    response.status = status,
+                    duration_ms = took_ms,
+                    account = account,
+                    peer = peer,
                     "answered {method} {route} with {status}"
                 )
             };

@@ -37,7 +37,12 @@ pub async fn take(catalog: &Catalog) -> Result<Vec<Counted>, CatalogError> {
     Ok(vec![
         Counted { name: "rules", help: "Rules, by state", label: "state", values: rules },
         Counted { name: "transfers", help: "Transfers that are not done, by state", label: "state", values: transfers },
-        Counted { name: "stuck", help: "Locks and placements that are stuck, by reason", label: "reason", values: stuck },
+        Counted {
+            name: "stuck",
+            help: "Locks and placements that are stuck, by reason",
+            label: "reason",
+            values: stuck,
+        },
     ])
 }
 

@@ -29,7 +29,7 @@ pub struct Registry {
 
 /// From this length on an object has to hold a lane while it passes through this process.
 pub const LARGE_BYTES_MIN: u64 = 32 << 20;
-/// How many large objects may be on their way through this process at once.
+/// How many large objects may be on their way through this process at once, where nothing else is set.
 const LANES: usize = 8;
 
 /// Room for large objects, each of which takes tens of MiB of memory on its way.
@@ -100,6 +100,13 @@ impl Registry {
     /// A registry that opens secrets with a keyring.
     pub fn with_keyring(keyring: Keyring) -> Self {
         Self { keyring: Some(keyring), ..Self::default() }
+    }
+
+    /// The same with room for so many large objects on their way through this process at once.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: usize) -> Self {
+        self.lanes = Lanes(Semaphore::new(lanes));
+        self
     }
 
     /// The keyring, for sealing what it is to open.

@@ -53,17 +53,27 @@ fn what_is_not_known_is_an_error_with_its_line_and_what_may_have_been_meant() {
         "DAPPLE_LOG_LEVEL: there is no variable `DAPPLE_LOG_LEVEL`; `dapple config template` has all there are",
     ];
     assert_eq!(found, wanted);
-    let others = [("DAPPLE_URL", "x"), ("DAPPLE_SERVICE_HOST", "10.0.0.1"), ("DAPPLE_PORT_7070_TCP", "x"), ("HOME", "/")];
+    let others =
+        [("DAPPLE_URL", "x"), ("DAPPLE_SERVICE_HOST", "10.0.0.1"), ("DAPPLE_PORT_7070_TCP", "x"), ("HOME", "/")];
     assert!(resolve(&sources("", &others, &[])).is_ok(), "Kubernetes and clients have variables of their own");
 }
 
 #[test]
 fn what_cannot_be_read_says_what_to_write() {
     let table = [
-        ("[limits]\njson_bytes = \"4Mi\"", ":2: limits.json_bytes cannot be `4Mi`: write a number of bytes such as 16KiB, from 16KiB to 1GiB"),
-        ("[limits]\n\nheader_time = 30", ":3: limits.header_time cannot be `30`: write a span of time such as 1s, from 1s to 1h"),
+        (
+            "[limits]\njson_bytes = \"4Mi\"",
+            ":2: limits.json_bytes cannot be `4Mi`: write a number of bytes such as 16KiB, from 16KiB to 1GiB",
+        ),
+        (
+            "[limits]\n\nheader_time = 30",
+            ":3: limits.header_time cannot be `30`: write a span of time such as 1s, from 1s to 1h",
+        ),
         ("[serve]\nlisten = 7070", ":2: serve.listen cannot be `7070`: write an address such as"),
-        ("[limits]\nconnections = [1]", ":2: limits.connections cannot be the list [1]: write a number from 1 to 1000000"),
+        (
+            "[limits]\nconnections = [1]",
+            ":2: limits.connections cannot be the list [1]: write a number from 1 to 1000000",
+        ),
         ("serve = 1", ":1: `serve` is a section: write [serve], and its settings below"),
         ("[serve]\nlisten = ", ":2: this is not TOML"),
         ("[serve]\ndir = \"a\"\ndir = \"b\"", ":3: this is not TOML"),
