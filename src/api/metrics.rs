@@ -23,8 +23,11 @@ const COUNT_EVERY: Duration = Duration::from_secs(15);
 struct Scrape {
     lake: Arc<Lake>,
     open: bool,
-    counted: Arc<Mutex<Option<(Duration, Vec<Counted>)>>>,
+    counted: Arc<Mutex<Option<Kept>>>,
 }
+
+/// A count, and when it was made.
+type Kept = (Duration, Vec<Counted>);
 
 impl FromRef<Scrape> for Arc<Lake> {
     fn from_ref(scrape: &Scrape) -> Self {

@@ -14,8 +14,8 @@ use crate::app::error::AppError;
 
 /// A certificate with its key, as it is now.
 pub(super) struct Certificate {
-    certificate: PathBuf,
-    key: PathBuf,
+    chain_file: PathBuf,
+    key_file: PathBuf,
     current: RwLock<Arc<ServerConfig>>,
     /// What was looked at last, used or not.
     seen: Mutex<blake3::Hash>,
@@ -33,7 +33,7 @@ impl Certificate {
         let pair = Pair::read(certificate, key)?;
         let current = RwLock::new(Arc::new(pair.config(certificate, key)?));
         let seen = Mutex::new(pair.fingerprint());
-        Ok(Arc::new(Self { certificate: certificate.to_owned(), key: key.to_owned(), current, seen }))
+        Ok(Arc::new(Self { chain_file: certificate.to_owned(), key_file: key.to_owned(), current, seen }))
     }
 
     /// What a connection that begins now is served with.
@@ -43,7 +43,7 @@ impl Certificate {
 
     /// Looks at the files, and uses them from now on if they are others and good.
     pub(super) fn reload(&self) {
-        let pair = match Pair::read(&self.certificate, &self.key) {
+        let pair = match Pair::read(&self.chain_file, &self.key_file) {
             Ok(pair) => pair,
             // Files that are replaced are gone for a moment.
             Err(error) => return tracing::warn!("the certificate stays as it is: {error}"),
@@ -54,10 +54,10 @@ impl Certificate {
         {
             return;
         }
-        match pair.config(&self.certificate, &self.key) {
+        match pair.config(&self.chain_file, &self.key_file) {
             Ok(config) => {
                 *self.current.write().expect("nothing panics while holding it") = Arc::new(config);
-                tracing::info!("the certificate in {} is used from now on", self.certificate.display());
+                tracing::info!("the certificate in {} is used from now on", self.chain_file.display());
             }
             Err(error) => tracing::error!("the certificate stays as it is: {error}"),
         }

@@ -152,6 +152,11 @@ pub fn resolve(sources: &Sources) -> Result<Resolved, Slips> {
             given.slips.push(Slip { origin, what });
         }
     }
+    // In the order in which somebody reads the file.
+    given.slips.sort_by_key(|slip| match slip.origin {
+        Origin::File { line, .. } => line,
+        _ => usize::MAX,
+    });
     if given.slips.is_empty() { Ok(Resolved { settings, shown: given.shown }) } else { Err(Slips(given.slips)) }
 }
 
@@ -162,7 +167,14 @@ pub fn all() -> impl Iterator<Item = &'static Declared> {
 
 /// A setting by its whole name; otherwise the name that may have been meant.
 pub fn find(key: &str) -> Result<&'static Declared, Option<&'static str>> {
-    all().find(|declared| declared.key == key).ok_or_else(|| nearest(key, all().map(|declared| declared.key)))
+    all().find(|declared| declared.key == key).ok_or_else(|| {
+        let section = SECTIONS.iter().find(|section| key.split('.').next() == Some(section.name));
+        let Some(section) = section else { return nearest(key, all().map(|declared| declared.key)) };
+        // A section that is right makes two names no more alike.
+        let name = &key[section.name.len()..].trim_start_matches('.');
+        let meant = nearest(name, section.keys.iter().map(|declared| declared.name))?;
+        section.keys.iter().find(|declared| declared.name == meant).map(|declared| declared.key)
+    })
 }
 
 impl Given {

@@ -53,7 +53,9 @@ async fn walk<T: Typed>(view: &View, mut each: impl FnMut(&T::Key, &T::Value)) -
     while let Some((last, _)) = rows.last() {
         seen += rows.len();
         let last = last.clone();
-        rows.iter().for_each(|(key, value)| each(key, value));
+        for (key, value) in &rows {
+            each(key, value);
+        }
         if rows.len() < PAGE || seen >= ROWS_MAX {
             break;
         }

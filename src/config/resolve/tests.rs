@@ -46,8 +46,8 @@ fn what_is_not_known_is_an_error_with_its_line_and_what_may_have_been_meant() {
     let wanted = [
         "/etc/lake/dapple.toml:2: there is no setting `limits.json_byte`; did you mean `limits.json_bytes`?",
         "/etc/lake/dapple.toml:3: there is no setting `limits.whatever`; `dapple config template` has all there are",
-        "/etc/lake/dapple.toml:6: log.format cannot be a float: write text or json",
         "/etc/lake/dapple.toml:4: there is no section `serv`; did you mean `serve`?",
+        "/etc/lake/dapple.toml:6: log.format cannot be a float: write text or json",
         "DAPPLE_LIMITS_CONECTIONS: there is no variable `DAPPLE_LIMITS_CONECTIONS`; did you mean \
          `DAPPLE_LIMITS_CONNECTIONS`?",
         "DAPPLE_LOG_LEVEL: there is no variable `DAPPLE_LOG_LEVEL`; `dapple config template` has all there are",
