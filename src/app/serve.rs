@@ -17,7 +17,6 @@ use crate::app::error::AppError;
 use crate::app::listen::{self, Door, Manners};
 use crate::app::tls::Certificate;
 use crate::clock::SharedClock;
-use crate::config::resolve::{Sources, resolve};
 use crate::config::settings::Settings;
 use crate::config::value::{Listen, PublicUrl, Scheme, size};
 use crate::http::entry::{Entry, enter, in_time};
@@ -42,8 +41,7 @@ pub struct ServeArgs {
 
 impl From<ServeArgs> for Settings {
     fn from(args: ServeArgs) -> Self {
-        let usual = resolve(&Sources::default()).expect("defaults are what their types want: a test reads them");
-        let mut settings = usual.settings;
+        let mut settings = Settings::default();
         settings.serve.dir = Some(args.dir);
         settings.serve.listen = vec![Listen { address: args.listen, scheme: Scheme::AsSet }];
         settings.serve.public_url = args.public_url.map(PublicUrl);

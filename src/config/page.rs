@@ -53,7 +53,7 @@ fn prose(about: &str) -> String {
 }
 
 fn commented(about: &str) -> String {
-    about.lines().map(|line| format!("# {}\n", line.trim())).collect()
+    about.lines().map(|line| ["# ", line.trim(), "\n"].concat()).collect()
 }
 
 #[cfg(test)]

@@ -160,6 +160,13 @@ pub fn resolve(sources: &Sources) -> Result<Resolved, Slips> {
     if given.slips.is_empty() { Ok(Resolved { settings, shown: given.shown }) } else { Err(Slips(given.slips)) }
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        let usual = resolve(&Sources::default());
+        usual.expect("defaults are what their types want: a test reads them").settings
+    }
+}
+
 /// All settings as they are declared.
 pub fn all() -> impl Iterator<Item = &'static Declared> {
     SECTIONS.iter().flat_map(|section| section.keys)

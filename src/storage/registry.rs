@@ -273,6 +273,17 @@ mod tests {
         assert_eq!(bytes(&*registry.get(&elsewhere).expect("given")), Some(3));
     }
 
+    #[tokio::test]
+    async fn so_many_large_objects_pass_at_once_as_there_are_lanes() {
+        let registry = Registry::new().with_lanes(1);
+        let held = registry.lane(LARGE_BYTES_MIN).await;
+        let mut waits = std::pin::pin!(registry.lane(LARGE_BYTES_MIN));
+        assert!(futures::FutureExt::now_or_never(waits.as_mut()).is_none(), "there is no other");
+        assert!(registry.lane(LARGE_BYTES_MIN - 1).await.is_none(), "what is not large needs none");
+        drop(held);
+        assert!(waits.await.is_some());
+    }
+
     #[test]
     fn a_backend_is_opened_anew_for_a_new_secret_and_for_other_findings_only() {
         let keyring = Keyring::new([7; 32]);

@@ -8,6 +8,8 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
+use dapple::model::did::DidKind;
+use dapple::service::view::{NewDid, NewUrl};
 use reqwest::Response;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,6 +18,28 @@ use super::{TestLake, did, name, pause};
 
 /// How long something may take that takes a second. A machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_server_is_what_its_settings_say() {
+    let settings = "[serve]\npublic_url = \"https://lake.example.org/\"\nstop_time = \"0s\"\n[transfers]\nmovers = 3\n";
+    let mut lake = TestLake::with_settings(settings, &["x"]).await;
+    let workers = lake.client.workers().page(100, None).await.expect("listed").items;
+    let movers: Vec<_> = workers.iter().filter(|worker| worker.name.starts_with("mover-")).collect();
+    assert_eq!(movers.len(), 3, "{movers:?}");
+    let dataset = NewDid { did: did("s:d"), kind: DidKind::Dataset };
+    lake.client.create_did(&dataset).await.expect("made");
+    let wish = NewUrl { did: did("s:d"), expires_seconds: 600, from: None, redirect: false };
+    let url = lake.client.mint(&wish).await.expect("a URL").url;
+    assert!(url.starts_with("https://lake.example.org/s/"), "{url}");
+    // A request that would take a minute is not waited for.
+    let mut stalls = connect(&lake).await;
+    let head = format!("POST /api/v1/scopes HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n", lake.key());
+    send(&mut stalls, format!("{head}content-length: 100\r\n\r\n{{").as_bytes()).await;
+    let began = Instant::now();
+    lake.restart().await;
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert_eq!(read_to_end(&mut stalls).await, "");
+}
 
 /// A connection on which a test says what it likes.
 async fn connect(lake: &TestLake) -> TcpStream {

@@ -73,7 +73,7 @@ async fn a_log_for_programs_says_who_asked_for_what_and_lets_nobody_in() {
     good(at, &["endpoint", "add", "x", "--path", at.join("x").to_str().expect("text"), "--create"]).await;
     fs::write(at.join("file"), "content").expect("written");
     good(at, &["put", "file", "--to", "s:d", "--endpoint", "x"]).await;
-    let url = good(at, &["url", "s:file"]).await;
+    let url = good(at, &["url", "s:d/file"]).await;
     good(at, &["get", "s:d", "--to", "out"]).await;
     let shown = good(at, &["config", "show", "--origin"]).await;
     assert!(shown.contains(&format!("client.server\t{server}\tcontext here")), "{shown}");
@@ -126,6 +126,12 @@ async fn a_server_says_what_is_wrong_with_its_settings() {
         }
     }
     assert!(!at.join("lake").exists(), "nothing was begun");
+    let mut serve = dapple(at);
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = busy.local_addr().expect("bound").to_string();
+    let quiet = serve.env("DAPPLE_LOG", "off").args(["serve", "--dir", "lake", "--listen", &address]).output();
+    let told = String::from_utf8_lossy(&quiet.expect("it runs").stderr).into_owned();
+    assert!(told.starts_with(&format!("error: cannot listen on {address}")), "flags lead: {told}");
     let mut serve = dapple(at);
     let output = serve.env("DAPPLE_SERVE_LISTN", "x").arg("serve").output().expect("it runs");
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `DAPPLE_SERVE_LISTEN`?"), "{output:?}");

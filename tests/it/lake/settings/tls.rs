@@ -10,7 +10,7 @@ use dapple::config::resolve::{Sources, resolve};
 use dapple::net::{self, Trust};
 use tempfile::TempDir;
 
-use crate::peers::{authority, run};
+use crate::peers::{authority, free_port, run};
 
 use super::{Instant, PATIENCE, pause};
 
@@ -21,10 +21,12 @@ fn place(directory: &Path, pair: &str) {
     }
 }
 
-async fn serve(directory: &Path) -> Server {
-    let text = "[serve]\ndir = \"lake\"\nlisten = [\"127.0.0.1:0\", \"http://127.0.0.1:0\"]\n\
-                [tls]\ncertificate = \"crt\"\nkey = \"key\"\nreload_every = \"1s\"\nhandshake_time = \"1s\"\n";
-    let file = Some((directory.join("dapple.toml"), text.to_owned()));
+async fn serve(directory: &Path, plain: u16) -> Server {
+    let text = format!(
+        "[serve]\ndir = \"lake\"\nlisten = [\"127.0.0.1:0\", \"http://127.0.0.1:{plain}\"]\n\
+                [tls]\ncertificate = \"crt\"\nkey = \"key\"\nreload_every = \"1s\"\nhandshake_time = \"1s\"\n"
+    );
+    let file = Some((directory.join("dapple.toml"), text));
     let resolved = resolve(&Sources { file, ..Sources::default() }).expect("good settings");
     start(resolved.settings).await.expect("a server")
 }
@@ -40,7 +42,8 @@ fn shown(address: &str, extra: &str) -> String {
 async fn tls_is_spoken_and_a_new_certificate_needs_no_restart() {
     let scratch = TempDir::new().expect("a scratch directory");
     place(scratch.path(), "server");
-    let server = serve(scratch.path()).await;
+    let port = free_port();
+    let server = serve(scratch.path(), port).await;
     let address = server.url.strip_prefix("https://").expect("it is TLS").to_owned();
     let ca = Trust { ca: Some(authority().certificate()), identity: None };
     let trusting = net::trusting(net::builder(), &ca).expect("an authority");
@@ -51,6 +54,8 @@ async fn tls_is_spoken_and_a_new_certificate_needs_no_restart() {
     assert!(strict.health().await.is_err(), "nobody knows this authority");
     let plain = Client::new(&format!("http://{address}"), None, SystemClock::shared()).expect("a URL");
     assert!(plain.with_pauses(Vec::new()).health().await.is_err(), "it speaks TLS alone");
+    let beside = Client::new(&format!("http://127.0.0.1:{port}"), None, SystemClock::shared()).expect("a URL");
+    assert!(beside.health().await.is_ok(), "the other address is plain, as it says");
     // Whoever never begins to shake hands is let go.
     let mut silent = tokio::net::TcpStream::connect(&address).await.expect("a connection");
     assert_eq!(super::read_to_end(&mut silent).await, "");
