@@ -14,7 +14,8 @@ mod changes;
 mod check;
 mod dids;
 mod endpoints;
-mod health;
+pub mod health;
+pub mod metrics;
 mod replicas;
 mod rules;
 mod scopes;
@@ -70,5 +71,6 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .route("/workers/{name}/resume", post(workers::resume))
         .fallback(health::no_such_route)
         .method_not_allowed_fallback(health::no_such_method);
-    Router::new().route("/health", get(health::health)).nest("/api/v1", v1).with_state(Doors { lake, board })
+    let health = health::router(Arc::clone(&lake));
+    Router::new().nest("/api/v1", v1).with_state(Doors { lake, board }).merge(health)
 }

@@ -2,6 +2,9 @@
 
 pub mod build;
 pub mod error;
+mod listen;
+mod patient;
 pub mod secrets;
 pub mod serve;
 pub mod stores;
+mod tls;

@@ -17,6 +17,7 @@ use crate::fault::{Fault, Kind};
 use crate::model::change::Change;
 use crate::model::id::ProcessId;
 use crate::model::time::Timestamp;
+use crate::telemetry::meters::Meters;
 
 pub mod check;
 pub mod decisions;
@@ -84,6 +85,7 @@ pub struct Catalog {
     process: ProcessId,
     ids: Arc<ids::IdBlocks>,
     wakes: Arc<wake::Wakes>,
+    meters: Arc<Meters>,
     lease: Option<lease::Lease>,
 }
 
@@ -91,7 +93,7 @@ impl Catalog {
     /// A catalog on an engine.
     pub fn new(engine: Arc<dyn Engine>, clock: SharedClock) -> Self {
         let process = ProcessId(clock.id());
-        Self { engine, clock, process, ids: Arc::default(), wakes: Arc::default(), lease: None }
+        Self { engine, clock, process, ids: Arc::default(), wakes: Arc::default(), meters: Arc::default(), lease: None }
     }
 
     /// The same catalog for the holder of a lease: every write reads the lease's token first, and
@@ -124,6 +126,11 @@ impl Catalog {
     /// The same, for tasks that outlive a borrow.
     pub fn wakes_shared(&self) -> &Arc<wake::Wakes> {
         &self.wakes
+    }
+
+    /// What this process counts, for whoever has something to count.
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// Reads of one consistent state. Hold it briefly.
@@ -161,7 +168,7 @@ impl Catalog {
         F: Fn(Txn) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let now = self.clock.now();
+        let (now, began) = (self.clock.now(), self.clock.monotonic());
         let base = self.clock.id();
         let result: Arc<Mutex<Option<Result<T, E>>>> = Arc::default();
         let slot = Arc::clone(&result);
@@ -193,6 +200,8 @@ impl Catalog {
             )
             .await;
         let result = result.lock().expect("nothing panics while holding it").take();
+        let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_)))).copied();
+        self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began));
         match (outcome, result) {
             (Ok(_), Some(result)) => result,
             (Ok(_), None) => unreachable!("an engine that committed has run the closure to its end"),

@@ -43,6 +43,11 @@ const PAUSES: [Duration; 4] =
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Tells whether a text can be the address of a server.
+pub fn check_address(url: &str) -> Result<(), ClientError> {
+    address::base(url).map(|_| ())
+}
+
 /// A connection to one server, for one key. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Client {
@@ -56,9 +61,19 @@ pub struct Client {
 impl Client {
     /// A client of the server at `base_url`. Without a token, only calls that need none succeed.
     pub fn new(base_url: &str, token: Option<String>, clock: SharedClock) -> Result<Self, ClientError> {
+        Self::from_builder(net::builder(), base_url, token, clock)
+    }
+
+    /// The same with an HTTP client of the house that was told more, such as whom to trust.
+    pub fn from_builder(
+        builder: reqwest::ClientBuilder,
+        base_url: &str,
+        token: Option<String>,
+        clock: SharedClock,
+    ) -> Result<Self, ClientError> {
         let base = address::base(base_url)?;
         // It follows no redirect, which would carry keys to where nobody sent them.
-        let http = net::builder()
+        let http = builder
             .connect_timeout(CONNECT_DEADLINE)
             .build()
             .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;

@@ -10,6 +10,7 @@ pub mod expression;
 pub mod id;
 pub mod location;
 pub mod lock;
+pub mod network;
 pub mod probe;
 pub mod replica;
 pub mod rule;

@@ -62,6 +62,11 @@ pub fn client(purpose: Use, trust: &Trust) -> Result<Client, NetError> {
     if purpose == Use::Reading {
         builder = builder.read_timeout(SILENCE_SPAN_MAX);
     }
+    trusting(builder, trust)?.build().map_err(|error| NetError::Client(told(&error)))
+}
+
+/// The same client that trusts, and is, whom it should.
+pub fn trusting(mut builder: ClientBuilder, trust: &Trust) -> Result<ClientBuilder, NetError> {
     if let Some(pem) = &trust.ca {
         let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| NetError::Ca(told(&error)))?;
         if certificates.is_empty() {
@@ -73,7 +78,7 @@ pub fn client(purpose: Use, trust: &Trust) -> Result<Client, NetError> {
         let identity = Identity::from_pem(pem.as_bytes()).map_err(|error| NetError::Identity(told(&error)))?;
         builder = builder.identity(identity);
     }
-    builder.build().map_err(|error| NetError::Client(told(&error)))
+    Ok(builder)
 }
 
 /// What every client begins with: HTTP/1.1 and TLS, and no redirects.

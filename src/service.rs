@@ -17,6 +17,7 @@ use crate::service::error::ServiceError;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
+pub mod census;
 pub mod changes;
 pub mod check;
 pub mod dids;

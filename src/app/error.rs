@@ -34,6 +34,17 @@ pub enum AppError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate of the listeners, or its key, cannot be used.
+    #[error("{path} cannot be used: {what}", path = path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// No directory is given for the lake.
+    #[error("no directory is given for the lake")]
+    NoDirectory,
     /// Serving failed.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
@@ -57,7 +68,9 @@ impl From<EngineError> for AppError {
 impl Fault for AppError {
     fn kind(&self) -> Kind {
         match self {
-            AppError::File { .. } | AppError::Listen { .. } => Kind::Invalid,
+            AppError::File { .. } | AppError::Listen { .. } | AppError::Certificate { .. } | AppError::NoDirectory => {
+                Kind::Invalid
+            }
             AppError::Spoilt { .. } => Kind::Corrupt,
             AppError::Serve(_) => Kind::Unavailable,
             AppError::Catalog(error) => error.kind(),
@@ -69,6 +82,8 @@ impl Fault for AppError {
             AppError::File { .. } => "lake-directory",
             AppError::Spoilt { .. } => "lake-spoilt",
             AppError::Listen { .. } => "listen",
+            AppError::Certificate { .. } => "certificate",
+            AppError::NoDirectory => "settings",
             AppError::Serve(_) => "serve",
             AppError::Catalog(error) => error.code(),
         }
@@ -81,6 +96,12 @@ impl Fault for AppError {
             }
             AppError::Catalog(CatalogError::Engine(EngineError::Locked { .. })) => {
                 Some("a lake has one server; stop the other, or point the CLI at it with DAPPLE_URL".to_owned())
+            }
+            AppError::Certificate { .. } => {
+                Some("give PEM files that belong together in `tls.certificate` and `tls.key`".to_owned())
+            }
+            AppError::NoDirectory => {
+                Some("say where: `dapple serve --dir DIR`, or `serve.dir` in the settings".to_owned())
             }
             AppError::Spoilt { path, .. } => Some(format!("restore {} from a backup", path.display())),
             _ => None,

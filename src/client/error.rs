@@ -104,9 +104,10 @@ impl Fault for ClientError {
     fn hint(&self) -> Option<String> {
         match self {
             ClientError::Problem(problem) => problem.hint.clone(),
-            ClientError::Unreachable { .. } => {
-                Some("start a server with `dapple demo`, or say where it is with --server or DAPPLE_URL".to_owned())
-            }
+            ClientError::Unreachable { .. } => Some(
+                "start one with `dapple demo`, or say where it is: --server, DAPPLE_URL or `dapple context add`"
+                    .to_owned(),
+            ),
             ClientError::Protocol { .. } => {
                 Some("check that the address leads to a dapple server of this version".to_owned())
             }

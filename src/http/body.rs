@@ -2,6 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
 use bytes::BytesMut;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
@@ -9,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::service::error::ServiceError;
 use crate::storage::backend::{ByteStream, CHUNK_BYTES_MAX, StorageError};
 
-/// The most bytes of a JSON body: a thousand files with long names fit.
+/// The most bytes of a JSON body where nothing else is set: a thousand files with long names fit.
 const JSON_BYTES_MAX: usize = 4 << 20;
 /// The most bytes of one line of a stream of lines.
 pub const LINE_BYTES_MAX: usize = 16 << 10;
@@ -21,14 +22,31 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = axum::body::to_bytes(request.into_body(), JSON_BYTES_MAX).await;
-        let bytes = bytes.map_err(|_| {
-            let detail = format!("the body could not be read, or has over {JSON_BYTES_MAX} bytes");
-            Problem::from(ServiceError::invalid("invalid-body", detail))
-        })?;
+        let limit = request.extensions().get::<JsonBytesMax>().map_or(JSON_BYTES_MAX, |max| max.0);
+        let bytes = whole(request.into_body(), limit).await?;
         let value = serde_json::from_slice(&bytes);
         Ok(Self(value.map_err(|error| Problem::from(ServiceError::invalid("invalid-body", error)))?))
     }
+}
+
+/// How many bytes a JSON body may have, where that is set.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBytesMax(pub usize);
+
+/// All of a body, if it has no more than so many bytes.
+async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut read = BytesMut::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| Problem::from(ServiceError::invalid("invalid-body", error)))?;
+        if read.len() + chunk.len() > limit {
+            let detail = format!("the body has over {limit} bytes");
+            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+            return Err(problem.hint("send it in parts, or raise `limits.json_bytes` in the server's settings"));
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read.freeze())
 }
 
 /// A body as the storages take it: in chunks that are not too large, errors named after `what`.

@@ -486,3 +486,26 @@ pub struct Health {
     /// The server's version.
     pub version: String,
 }
+
+/// What `GET /health/ready` answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Readiness {
+    /// `ready`, or `unready` with status 503.
+    pub status: String,
+    /// The server's version.
+    pub version: String,
+    /// What was looked at.
+    pub checks: Vec<HealthCheck>,
+}
+
+/// One thing that a server needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// Which.
+    pub name: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}

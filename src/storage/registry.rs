@@ -29,7 +29,7 @@ pub struct Registry {
 
 /// From this length on an object has to hold a lane while it passes through this process.
 pub const LARGE_BYTES_MIN: u64 = 32 << 20;
-/// How many large objects may be on their way through this process at once.
+/// How many large objects may be on their way through this process at once, where nothing else is set.
 const LANES: usize = 8;
 
 /// Room for large objects, each of which takes tens of MiB of memory on its way.
@@ -100,6 +100,13 @@ impl Registry {
     /// A registry that opens secrets with a keyring.
     pub fn with_keyring(keyring: Keyring) -> Self {
         Self { keyring: Some(keyring), ..Self::default() }
+    }
+
+    /// The same with room for so many large objects on their way through this process at once.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: usize) -> Self {
+        self.lanes = Lanes(Semaphore::new(lanes));
+        self
     }
 
     /// The keyring, for sealing what it is to open.
@@ -264,6 +271,17 @@ mod tests {
         registry.insert(EndpointId(9), Arc::new(given));
         let elsewhere = endpoint(9, EndpointKind::Posix, "/nowhere");
         assert_eq!(bytes(&*registry.get(&elsewhere).expect("given")), Some(3));
+    }
+
+    #[tokio::test]
+    async fn so_many_large_objects_pass_at_once_as_there_are_lanes() {
+        let registry = Registry::new().with_lanes(1);
+        let held = registry.lane(LARGE_BYTES_MIN).await;
+        let mut waits = std::pin::pin!(registry.lane(LARGE_BYTES_MIN));
+        assert!(futures::FutureExt::now_or_never(waits.as_mut()).is_none(), "there is no other");
+        assert!(registry.lane(LARGE_BYTES_MIN - 1).await.is_none(), "what is not large needs none");
+        drop(held);
+        assert!(waits.await.is_some());
     }
 
     #[test]

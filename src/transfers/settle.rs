@@ -8,6 +8,7 @@ use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::id::ProcessId;
 use crate::model::transfer::{TransferEvent, TransferState};
+use crate::telemetry::meters::Attempt;
 use crate::transfers::job::{Ending, Outcome};
 
 /// The most outcomes that one transaction takes. One costs about a dozen keys.
@@ -17,6 +18,7 @@ pub const SETTLE_MAX: usize = 200;
 /// has the lease now finds the bytes and says so.
 pub async fn settle(catalog: &Catalog, outcomes: Vec<Outcome>) -> Result<(), CatalogError> {
     let process = catalog.process();
+    let ended: Vec<_> = outcomes.iter().map(|outcome| (attempt_of(&outcome.result), outcome.job.bytes)).collect();
     #[expect(clippy::cast_precision_loss, reason = "jitter needs no more than a few bits")]
     let jitter = catalog.clock().random() as f64 / u64::MAX as f64;
     catalog
@@ -32,9 +34,22 @@ pub async fn settle(catalog: &Catalog, outcomes: Vec<Outcome>) -> Result<(), Cat
             }
         })
         .await?;
+    for (attempt, bytes) in ended {
+        catalog.meters().attempted(attempt, bytes);
+    }
     catalog.wakes().wake(Topic::Folds);
     catalog.wakes().wake(Topic::Filling);
     Ok(())
+}
+
+/// How an outcome is counted.
+fn attempt_of(ending: &Ending) -> Attempt {
+    match ending {
+        Ending::Landed(_) => Attempt::Landed,
+        Ending::Cancelled => Attempt::Cancelled,
+        Ending::Failed { passing: true, .. } => Attempt::Interrupted,
+        Ending::Failed { passing: false, .. } => Attempt::Failed,
+    }
 }
 
 async fn settle_one(

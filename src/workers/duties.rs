@@ -20,10 +20,10 @@ use crate::workers::fault::WorkFault;
 use crate::workers::{Duty, Worker};
 
 /// Names of the workers that move files; each has its own jobs in flight.
-const MOVERS: [&str; 2] = ["mover-1", "mover-2"];
+const MOVERS: [&str; 8] = ["mover-1", "mover-2", "mover-3", "mover-4", "mover-5", "mover-6", "mover-7", "mover-8"];
 
-/// All workers of a server.
-pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
+/// All workers of a server, so many of which move files: eight at most.
+pub fn all(lake: &Arc<Lake>, movers: usize) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
         Box::new(Evaluate { endpoints_seen: None }),
         Box::new(Fill { after: None }),
@@ -33,7 +33,7 @@ pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
         Box::new(Check),
         Box::new(Sweep { lake: Arc::clone(lake) }),
     ];
-    for name in MOVERS {
+    for name in MOVERS.into_iter().take(movers) {
         workers.push(Box::new(Move { name, lake: Arc::clone(lake), cursors: Arc::default() }));
     }
     workers

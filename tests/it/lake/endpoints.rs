@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dapple::app::build;
+use dapple::config::settings::Settings;
 use dapple::fault::Fault as _;
 use dapple::model::account::AccountName;
 use dapple::model::endpoint::{Endpoint, EndpointKind};
@@ -134,7 +135,7 @@ fn secret(text: &str) -> Secret {
 
 /// A lake whose webdav endpoints want a password.
 async fn lake(directory: &Path, wanted: &Wanted) -> Context {
-    let opened = build::open(directory, "http://127.0.0.1:1".to_owned()).await.expect("a lake");
+    let opened = build::open(directory, "http://127.0.0.1:1".to_owned(), &Settings::default()).await.expect("a lake");
     let (inside, wanted) = (Memory::new(), Arc::clone(wanted));
     let opener = move |_: &Endpoint, given: Option<Secret>| {
         let guarded = Guarded { inside: inside.clone(), wanted: Arc::clone(&wanted), given };
