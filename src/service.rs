@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::catalog::record::DecisionRecord;
 use crate::catalog::{Txn, decisions};
-use crate::model::account::AccountName;
+use crate::model::account::{AccountName, Principal};
 use crate::model::endpoint::EndpointName;
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, Request, decide};
@@ -55,8 +55,8 @@ pub struct Lake {
 pub struct Context {
     /// The lake.
     pub lake: Arc<Lake>,
-    /// The account that asks.
-    pub account: AccountName,
+    /// Who asks.
+    pub principal: Principal,
 }
 
 /// An act that policy allowed, to be recorded in the transaction that carries it out.
@@ -73,6 +73,11 @@ impl Permit {
 }
 
 impl Context {
+    /// The account that asks.
+    pub fn account(&self) -> &AccountName {
+        &self.principal.account
+    }
+
     fn catalog(&self) -> &Catalog {
         &self.lake.catalog
     }
@@ -90,7 +95,10 @@ impl Context {
         endpoint: Option<EndpointName>,
     ) -> Result<Permit, ServiceError> {
         let resource = resource.to_string();
-        let request = Request { principal: self.account.clone(), action, resource, endpoint };
+        if !self.principal.key.lets(action.key_scope()) {
+            return Err(ServiceError::KeyScope { action: action.name(), scope: action.key_scope() });
+        }
+        let request = Request { principal: self.account().clone(), action, resource, endpoint };
         let decision = decide(&request);
         if !decision.allows() {
             return Err(ServiceError::Denied { action: action.name(), resource: request.resource });

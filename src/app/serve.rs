@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::build::{self, Opened};
 use crate::app::error::AppError;
+use crate::http::peer::with_peer;
 use crate::http::problem::Problem;
 use crate::http::request::with_id;
 use crate::service::Lake;
@@ -68,7 +69,9 @@ pub async fn start(args: ServeArgs) -> Result<Server, AppError> {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        axum::serve(listener, router).with_graceful_shutdown(stopping).await
+        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stopping)
+            .await
     });
     Ok(Server { admin_key, is_new, url, lake, workers, stop, serving })
 }
@@ -79,6 +82,7 @@ fn doors(lake: &Arc<Lake>, board: &Board) -> Router {
     api::router(Arc::clone(lake), board.clone())
         .merge(gateway::router(Arc::clone(lake)))
         .fallback(nothing_here)
+        .layer(middleware::from_fn(with_peer))
         .layer(middleware::from_fn(move |request, next| with_id(clock.clone(), request, next)))
 }
 

@@ -34,7 +34,7 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError>
         });
     }
     let id = ctx.catalog().did_ids(1).await?;
-    let account = ctx.account.clone();
+    let account = ctx.account().clone();
     ctx.catalog()
         .transact(move |txn| {
             let (new, account) = (new.clone(), account.clone());
@@ -59,7 +59,7 @@ pub(super) async fn ensure_dataset(ctx: &Context, did: &Did) -> Result<DidId, Se
     if let Some((id, record)) = find(&ctx.catalog().view().await?, did).await? {
         return dataset(id, record.kind());
     }
-    let (new, wanted, account) = (ctx.catalog().did_ids(1).await?, did.clone(), ctx.account.clone());
+    let (new, wanted, account) = (ctx.catalog().did_ids(1).await?, did.clone(), ctx.account().clone());
     let (id, kind) = ctx
         .catalog()
         .transact(move |txn| {

@@ -3,6 +3,7 @@
 use crate::catalog::CatalogError;
 use crate::catalog::ledger::membership::MembershipError;
 use crate::fault::{Fault, Kind};
+use crate::model::api_key::KeyScope;
 use crate::model::checksum::InvalidChecksum;
 use crate::model::did::{Did, InvalidDid, InvalidDidName};
 use crate::model::endpoint::{EndpointName, InvalidAttribute};
@@ -60,6 +61,14 @@ pub enum ServiceError {
         action: &'static str,
         /// On what.
         resource: String,
+    },
+    /// The API key does not let this kind of act through, whatever its account may do.
+    #[error("the API key does not let you {action}: it lacks the key scope `{scope}`")]
+    KeyScope {
+        /// What was to be done.
+        action: &'static str,
+        /// What the key lacks.
+        scope: KeyScope,
     },
     /// No replica of a file can be read now.
     #[error("no replica of `{did}` can be read now")]
@@ -127,7 +136,7 @@ impl Fault for ServiceError {
             ServiceError::NotFound { .. } => Kind::NotFound,
             ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
-            ServiceError::Denied { .. } => Kind::Denied,
+            ServiceError::Denied { .. } | ServiceError::KeyScope { .. } => Kind::Denied,
             ServiceError::Unreadable { .. }
             | ServiceError::UnreadableThere { .. }
             | ServiceError::NoRedirect { .. } => Kind::Unavailable,
@@ -148,6 +157,7 @@ impl Fault for ServiceError {
             ServiceError::Exists { .. } => "exists",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
+            ServiceError::KeyScope { .. } => "key-scope",
             ServiceError::Unreadable { .. } | ServiceError::UnreadableThere { .. } => "unreadable",
             ServiceError::NoReplicaThere { .. } => "no-replica-there",
             ServiceError::NoRedirect { .. } => "no-redirect",
@@ -167,6 +177,9 @@ impl Fault for ServiceError {
             ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
+            }
+            ServiceError::KeyScope { scope, .. } => {
+                Some(format!("ask with a key that has it: `dapple account key add ACCOUNT --scopes {scope}` makes one"))
             }
             ServiceError::Unreadable { did } => Some(format!("see `dapple replica list '{did}'`")),
             ServiceError::UnreadableThere { did, .. } | ServiceError::NoReplicaThere { did, .. } => Some(format!(

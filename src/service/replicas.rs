@@ -88,7 +88,7 @@ pub async fn begin_registration(
             async move { Ok::<_, ServiceError>(permit.record(&txn)) }
         })
         .await?;
-    let (scope, account) = (to.scope.clone(), ctx.account.clone());
+    let (scope, account) = (to.scope.clone(), ctx.account().clone());
     let target = Target { scope, dataset, endpoint: place.id, account, decision };
     Ok(Registration { ctx: ctx.clone(), target })
 }

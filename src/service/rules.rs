@@ -36,7 +36,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceErro
     let copies = check_copies(new.copies)?;
     check_lifetime(new.lifetime_seconds)?;
     let id = RuleId(ctx.catalog().clock().id());
-    let account = ctx.account.clone();
+    let account = ctx.account().clone();
     ctx.catalog()
         .transact(move |txn| {
             let (new, expression, account) = (new.clone(), expression.clone(), account.clone());

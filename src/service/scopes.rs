@@ -11,7 +11,7 @@ use crate::service::view::{NewScope, Page, ScopeView};
 /// Adds a scope, owned by who asks.
 pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError> {
     ctx.permit(Action::Administer, format!("scope {}", new.scope))?;
-    let account = ctx.account.clone();
+    let account = ctx.account().clone();
     ctx.catalog()
         .transact(move |txn| {
             let (scope, account) = (new.scope.clone(), account.clone());

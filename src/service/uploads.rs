@@ -34,7 +34,7 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
             async move { Ok::<_, ServiceError>(permit.record(&txn)) }
         })
         .await?;
-    let (scope, account) = (new.to.scope.clone(), ctx.account.clone());
+    let (scope, account) = (new.to.scope.clone(), ctx.account().clone());
     let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
@@ -79,7 +79,7 @@ fn to_view(
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
-        subject: ctx.account.clone(),
+        subject: ctx.account().clone(),
         issued_at: now,
         not_before: now,
         expires_at: until,

@@ -50,7 +50,7 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
-        subject: ctx.account.clone(),
+        subject: ctx.account().clone(),
         issued_at: now,
         not_before: now,
         expires_at: now.after(span),

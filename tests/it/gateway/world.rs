@@ -11,7 +11,7 @@ use dapple::catalog::Catalog;
 use dapple::catalog::endpoints::{by_name, put as store_endpoint};
 use dapple::catalog::engine::memory::Memory;
 use dapple::clock::{Clock, SharedClock, SystemClock};
-use dapple::model::account::AccountName;
+use dapple::model::account::Principal;
 use dapple::model::checksum::{Algorithm, Checksum};
 use dapple::model::did::Did;
 use dapple::model::endpoint::{EndpointKind, EndpointName};
@@ -109,7 +109,7 @@ impl World {
         });
         let router = gateway::router(lake.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        let ctx = Context { lake: lake.clone(), account: AccountName::root() };
+        let ctx = Context { lake: lake.clone(), principal: Principal::root() };
         let world = Self {
             lake,
             ctx,
