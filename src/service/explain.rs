@@ -279,6 +279,11 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
         StuckReason::NameRefused { endpoint, .. } => {
             vec![format!("dapple rule update {id} --on '({on})\\{endpoint}'    # {file} needs another place")]
         }
+        StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => vec![
+            format!("dapple account usage {account}    # what takes the room? a rule that ends gives it back"),
+            format!("dapple account limit set {account} --on '{limited}' --bytes {}", needed.saturating_add(*used)),
+            format!("dapple rule update {id} --on 'EXPRESSION'    # where there is room"),
+        ],
         StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
     }
 }
