@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::catalog::record::DecisionRecord;
 use crate::catalog::{Txn, decisions};
 use crate::model::account::{AccountName, Principal};
+use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, Request, decide};
@@ -40,6 +41,8 @@ pub struct Lake {
     pub stores: Arc<Registry>,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// Guards the door for passwords.
+    pub doorkeeper: accounts::Doorkeeper,
     /// Signs URLs.
     pub signer: SigningKey,
     /// Verifies them.
@@ -85,6 +88,19 @@ impl Context {
     /// Asks policy whether the account may do something.
     pub fn permit(&self, action: Action, resource: impl ToString) -> Result<Permit, ServiceError> {
         self.permit_at(action, resource, None)
+    }
+
+    /// Asks policy whether the account may do something with a DID. One in a scope that the key does not
+    /// cover is not there.
+    pub fn permit_on(&self, action: Action, did: &Did) -> Result<Permit, ServiceError> {
+        self.cover(did)?;
+        self.permit(action, did)
+    }
+
+    /// Refuses a DID in a scope that the key does not cover, as if it were not there.
+    pub fn cover(&self, did: &Did) -> Result<(), ServiceError> {
+        let covers = self.principal.key.covers(&did.scope);
+        if covers { Ok(()) } else { Err(ServiceError::no_did(did)) }
     }
 
     /// Asks policy whether the account may do something at an endpoint.

@@ -49,6 +49,7 @@ pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppErr
     tell_locked(&catalog, &stores, directory).await?;
     let lake = Lake {
         uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
+        doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,

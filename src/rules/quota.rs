@@ -60,7 +60,8 @@ impl Quota {
 
     /// Why the account may not hold so much more at an endpoint, if it may not.
     pub fn shortfall(&self, endpoint: EndpointId, needed: u64) -> Option<StuckReason> {
-        let short = |limit: &&Limit| limit.endpoints.contains(&endpoint) && needed > limit.bytes.saturating_sub(limit.used);
+        let short =
+            |limit: &&Limit| limit.endpoints.contains(&endpoint) && needed > limit.bytes.saturating_sub(limit.used);
         let limit = self.limits.iter().filter(|_| needed > 0).find(short)?;
         let (account, on) = (self.account.clone(), limit.on.clone());
         Some(StuckReason::QuotaExceeded { account, on, needed, used: limit.used, limit: limit.bytes })

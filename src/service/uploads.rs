@@ -19,7 +19,7 @@ use crate::storage::backend::ByteStream;
 
 /// Announces files; answers with a signed URL for each whose bytes are wanted.
 pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, ServiceError> {
-    ctx.permit(Action::Write, &new.to)?;
+    ctx.permit_on(Action::Write, &new.to)?;
     let permit = ctx.permit_at(Action::Place, &new.to, Some(new.endpoint.clone()))?;
     if new.files.len() > crate::catalog::TRANSACTION_FILES_MAX {
         let detail = format!("announce at most {} files at a time", crate::catalog::TRANSACTION_FILES_MAX);

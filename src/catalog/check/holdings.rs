@@ -74,7 +74,9 @@ pub(super) async fn sums(view: &View, report: &mut Report<'_>) -> Result<(), Cat
         if rows.is_empty() {
             break;
         }
-        rows.into_iter().for_each(|((account, _), _)| drop(found.entry(account).or_default()));
+        for ((account, _), _) in rows {
+            found.entry(account).or_default();
+        }
     }
     let mut pages = all::<HoldingDeltas>();
     loop {
@@ -82,7 +84,9 @@ pub(super) async fn sums(view: &View, report: &mut Report<'_>) -> Result<(), Cat
         if rows.is_empty() {
             break;
         }
-        rows.into_iter().for_each(|((account, _, _), _)| drop(found.entry(account).or_default()));
+        for ((account, _, _), _) in rows {
+            found.entry(account).or_default();
+        }
     }
     for (account, mut found) in found {
         found.retain(|_, tally| *tally != Tally::default());

@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::record::{
-    Dids, Facts, Heads, Holders, HoldingDeltas, Holdings, Locks, Rules, Tally,
-};
+use crate::catalog::record::{Dids, Facts, Heads, Holders, HoldingDeltas, Holdings, Locks, Rules, Tally};
 use crate::catalog::{Catalog, CatalogError, Txn, View};
 use crate::model::account::AccountName;
 use crate::model::id::{DidId, EndpointId, RuleId};

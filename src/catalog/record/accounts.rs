@@ -82,13 +82,7 @@ struct ApiKeyRecordV1 {
 impl ApiKeyRecord {
     /// The key in a lake's directory: it may do everything, and does not end.
     pub fn of_directory(account: AccountName, created_at: Timestamp) -> Self {
-        Self {
-            made_by: account.clone(),
-            account,
-            created_at,
-            name: "admin.key".to_owned(),
-            reach: KeyReach::whole(),
-        }
+        Self { made_by: account.clone(), account, created_at, name: "admin.key".to_owned(), reach: KeyReach::whole() }
     }
 }
 

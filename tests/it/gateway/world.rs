@@ -22,7 +22,7 @@ use dapple::replicas::upload::Uploads;
 use dapple::service::view::{
     NewEndpoint, NewReplica, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, UploadView,
 };
-use dapple::service::{Context, Lake, endpoints, replicas, scopes, uploads, urls};
+use dapple::service::{Context, Lake, accounts, endpoints, replicas, scopes, uploads, urls};
 use dapple::storage::backend::Backend;
 use dapple::storage::registry::Registry;
 use dapple::{gateway, net};
@@ -100,6 +100,7 @@ impl World {
         let (stores, signer) = (Arc::new(Registry::new()), SigningKey::from_seed(SEED));
         let lake = Arc::new(Lake {
             uploads: Uploads::new(catalog.clone(), stores.clone()),
+            doorkeeper: accounts::Doorkeeper::default(),
             verifier: Verifier::new([signer.public_key()]),
             directory: None,
             public_url: format!("http://{address}"),
@@ -119,7 +120,7 @@ impl World {
             scratch: tempfile::tempdir().expect("a scratch directory"),
             server,
         };
-        let scope = NewScope { scope: Scope::parse("s").expect("a scope") };
+        let scope = NewScope { scope: Scope::parse("s").expect("a scope"), owner: None };
         scopes::add(&world.ctx, scope).await.expect("it is new");
         world.add_endpoint("x", EndpointKind::Posix).await;
         world
