@@ -28,6 +28,7 @@ mod quotas;
 mod registering;
 mod restarting;
 mod trouble;
+mod typed;
 
 /// How long a lake may take to come to rest. Far more than it needs; a machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
