@@ -3,6 +3,7 @@
 //! stdout is for data, stderr for talk. `-o json` prints what the API answers, errors included.
 //! Exit codes are part of the contract; `docs/cli.md` lists them.
 
+mod account;
 mod config;
 mod context;
 mod demo;
@@ -122,6 +123,11 @@ enum Command {
     /// Files on their way
     #[command(subcommand)]
     Transfer(worker::TransferCommand),
+    /// Who is let in, with what, and how much they may hold
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Say who you are to the server, and what your key lets through
+    Whoami,
     /// Check the lake's catalog against itself
     Doctor,
     /// The server's background work
@@ -230,6 +236,8 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Replica(command) => register::run(session, command).await,
         Command::Rule(command) => rule::run(session, command).await,
         Command::Transfer(command) => worker::run_transfer(session, command).await,
+        Command::Account(command) => account::run(session, command).await,
+        Command::Whoami => account::whoami(session).await,
         Command::Doctor => doctor::run(session).await,
         Command::Worker(command) => worker::run(session, command).await,
     }

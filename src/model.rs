@@ -2,6 +2,8 @@
 //! time and ids come in as arguments.
 
 pub mod account;
+pub mod address;
+pub mod api_key;
 pub mod change;
 pub mod checksum;
 pub mod did;
@@ -15,6 +17,7 @@ pub mod probe;
 pub mod replica;
 pub mod rule;
 pub mod scope;
+pub mod size;
 pub mod stuck;
 pub mod time;
 pub mod transfer;

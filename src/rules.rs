@@ -8,7 +8,9 @@ pub mod evaluate;
 pub mod expire;
 pub mod fill;
 pub mod fold;
+pub mod need;
 pub mod place;
+pub mod quota;
 pub mod reconsider;
 pub mod walk;
 

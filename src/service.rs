@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::catalog::record::DecisionRecord;
 use crate::catalog::{Txn, decisions};
-use crate::model::account::AccountName;
+use crate::model::account::{AccountName, Principal};
+use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, Request, decide};
@@ -41,6 +42,8 @@ pub struct Lake {
     pub stores: Arc<Registry>,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// Guards the door for passwords.
+    pub doorkeeper: accounts::Doorkeeper,
     /// Signs URLs.
     pub signer: SigningKey,
     /// Verifies them.
@@ -56,8 +59,8 @@ pub struct Lake {
 pub struct Context {
     /// The lake.
     pub lake: Arc<Lake>,
-    /// The account that asks.
-    pub account: AccountName,
+    /// Who asks.
+    pub principal: Principal,
 }
 
 /// An act that policy allowed, to be recorded in the transaction that carries it out.
@@ -74,6 +77,11 @@ impl Permit {
 }
 
 impl Context {
+    /// The account that asks.
+    pub fn account(&self) -> &AccountName {
+        &self.principal.account
+    }
+
     fn catalog(&self) -> &Catalog {
         &self.lake.catalog
     }
@@ -81,6 +89,19 @@ impl Context {
     /// Asks policy whether the account may do something.
     pub fn permit(&self, action: Action, resource: impl ToString) -> Result<Permit, ServiceError> {
         self.permit_at(action, resource, None)
+    }
+
+    /// Asks policy whether the account may do something with a DID. One in a scope that the key does not
+    /// cover is not there.
+    pub fn permit_on(&self, action: Action, did: &Did) -> Result<Permit, ServiceError> {
+        self.cover(did)?;
+        self.permit(action, did)
+    }
+
+    /// Refuses a DID in a scope that the key does not cover, as if it were not there.
+    pub fn cover(&self, did: &Did) -> Result<(), ServiceError> {
+        let covers = self.principal.key.covers(&did.scope);
+        if covers { Ok(()) } else { Err(ServiceError::no_did(did)) }
     }
 
     /// Asks policy whether the account may do something at an endpoint.
@@ -91,7 +112,10 @@ impl Context {
         endpoint: Option<EndpointName>,
     ) -> Result<Permit, ServiceError> {
         let resource = resource.to_string();
-        let request = Request { principal: self.account.clone(), action, resource, endpoint };
+        if !self.principal.key.lets(action.key_scope()) {
+            return Err(ServiceError::KeyScope { action: action.name(), scope: action.key_scope() });
+        }
+        let request = Request { principal: self.account().clone(), action, resource, endpoint };
         let decision = decide(&request);
         if !decision.allows() {
             return Err(ServiceError::Denied { action: action.name(), resource: request.resource });

@@ -3,8 +3,11 @@
 //! `X-Forwarded-For` is believed only as far as trusted proxies vouch for it: from its right end, as each
 //! of them appends whom it heard from. What stands before the first stranger anybody may have written.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 
 use crate::model::network::Network;
@@ -24,6 +27,17 @@ impl PeerAddress {
     /// The address of a request, if it came through a listener.
     pub fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get().copied()
+    }
+}
+
+/// The address that a request comes from, for handlers; `None` where nobody told it.
+pub struct Peer(pub Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(PeerAddress::of(&parts.extensions).map(|peer| peer.0)))
     }
 }
 

@@ -52,4 +52,14 @@ pub enum Change {
         /// Its name.
         account: String,
     },
+    /// An account, its groups, keys, password or limits changed.
+    AccountChanged {
+        /// Its name.
+        account: String,
+    },
+    /// A scope was changed.
+    ScopeChanged {
+        /// Its name.
+        scope: String,
+    },
 }

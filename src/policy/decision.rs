@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::AccountName;
+use crate::model::api_key::KeyScope;
 use crate::model::endpoint::EndpointName;
 
 /// The name of the built-in policy, as decisions show it.
@@ -42,6 +43,16 @@ impl Action {
             Action::AddRule => "add-rule",
             Action::Place => "place",
             Action::Administer => "administer",
+        }
+    }
+
+    /// The key scope that an API key must have to let the act through.
+    pub const fn key_scope(self) -> KeyScope {
+        match self {
+            Action::Discover | Action::Read => KeyScope::Read,
+            Action::Write | Action::Place => KeyScope::Write,
+            Action::AddRule => KeyScope::Rules,
+            Action::Administer => KeyScope::Admin,
         }
     }
 }

@@ -14,7 +14,9 @@ use crate::model::endpoint::Endpoint;
 use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
 use crate::model::rule::Grouping;
 use crate::policy::decision::{self, Action, Request};
+use crate::rules::need::Need;
 use crate::rules::place::{Candidate, Choice, place};
+use crate::rules::quota::Quota;
 use crate::rules::walk::{Level, Stretch, beginning, walk};
 use crate::rules::{Progress, expire, reconsider};
 
@@ -62,7 +64,7 @@ pub async fn begin(txn: &Txn, rule: RuleId, did: DidId) -> Result<(), CatalogErr
 }
 
 /// Sets placing to begin afresh for every rule that found no place for some group: called when
-/// endpoints have changed.
+/// endpoints have changed, or an account has got room.
 pub async fn revive_unplaced(catalog: &Catalog) -> Result<Progress, CatalogError> {
     let mut after = None;
     let mut progress = Progress::Nothing;
@@ -167,12 +169,18 @@ async fn plan(view: &View, id: RuleId, rule: &RuleRecord, units: &[DidId]) -> Re
     } else {
         groups.extend(units.iter().map(|unit| (*unit, vec![*unit])));
     }
+    let mut quota = Quota::read(view, &rule.account, &endpoints).await?;
     let mut plan = Vec::with_capacity(groups.len());
     for (group, units) in groups {
         let held = view.get::<Placements>(&(id, group)).await?.map_or(Vec::new(), |placement| placement.chosen);
         let there = bytes_there(view, &units).await?;
-        let candidates: Vec<_> = matching.iter().map(|endpoint| candidate(rule, endpoint, &held, &there)).collect();
-        plan.push(Planned { group, units, choice: place(group, rule.copies, &candidates) });
+        // A place that is held is kept: a limit says what may be added, and a group that outgrows one
+        // while its pages are placed would be moved to and fro.
+        let keeps = rule.grouping == Grouping::All && held.len() >= usize::from(rule.copies);
+        let need = if keeps { Need::default() } else { Need::read(view, rule, &units, &quota).await? };
+        let candidates: Vec<_> =
+            matching.iter().map(|endpoint| candidate(rule, endpoint, &held, &there, &need)).collect();
+        plan.push(Planned { group, units, choice: place(group, rule.copies, &candidates, &mut quota) });
     }
     Ok(plan)
 }
@@ -182,12 +190,15 @@ fn candidate(
     endpoint: &Endpoint,
     held: &[ChosenRecord],
     there: &BTreeMap<EndpointId, u64>,
+    need: &Need,
 ) -> Candidate {
+    let is_held = held.iter().any(|chosen| chosen.endpoint == endpoint.id);
     Candidate {
         endpoint: endpoint.id,
         bytes_there: there.get(&endpoint.id).copied().unwrap_or(0),
-        held: held.iter().any(|chosen| chosen.endpoint == endpoint.id),
+        held: is_held,
         allowed: decision::decide(&request(rule, endpoint)).allows(),
+        needed: if is_held && rule.grouping == Grouping::All { 0 } else { need.at(endpoint.id) },
     }
 }
 

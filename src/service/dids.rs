@@ -25,7 +25,7 @@ const MEMBERS_MAX: usize = crate::catalog::TRANSACTION_FILES_MAX;
 
 /// Makes a dataset or container.
 pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError> {
-    ctx.permit(Action::Write, &new.did)?;
+    ctx.permit_on(Action::Write, &new.did)?;
     if new.kind == DidKind::File {
         return Err(ServiceError::Invalid {
             code: "invalid-kind",
@@ -34,7 +34,7 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError>
         });
     }
     let id = ctx.catalog().did_ids(1).await?;
-    let account = ctx.account.clone();
+    let account = ctx.account().clone();
     ctx.catalog()
         .transact(move |txn| {
             let (new, account) = (new.clone(), account.clone());
@@ -59,7 +59,7 @@ pub(super) async fn ensure_dataset(ctx: &Context, did: &Did) -> Result<DidId, Se
     if let Some((id, record)) = find(&ctx.catalog().view().await?, did).await? {
         return dataset(id, record.kind());
     }
-    let (new, wanted, account) = (ctx.catalog().did_ids(1).await?, did.clone(), ctx.account.clone());
+    let (new, wanted, account) = (ctx.catalog().did_ids(1).await?, did.clone(), ctx.account().clone());
     let (id, kind) = ctx
         .catalog()
         .transact(move |txn| {
@@ -111,7 +111,7 @@ pub(super) async fn require(view: &View, did: &Did) -> Result<(DidId, DidRecord)
 
 /// Shows a DID.
 pub async fn show(ctx: &Context, did: &Did) -> Result<DidView, ServiceError> {
-    ctx.permit(Action::Discover, did)?;
+    ctx.permit_on(Action::Discover, did)?;
     let view = ctx.catalog().view().await?;
     let (id, record) = require(&view, did).await?;
     let head = view.get::<Heads>(&(id,)).await?;
@@ -121,6 +121,9 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<DidView, ServiceError> {
 /// Lists the DIDs of a scope by name.
 pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) -> Result<Page<DidView>, ServiceError> {
     ctx.permit(Action::Discover, format!("scope {scope}"))?;
+    if !ctx.principal.key.covers(scope) {
+        return Err(ServiceError::not_found("scope", scope));
+    }
     let limit = paging.limit()?;
     let view = ctx.catalog().view().await?;
     require_scope(&view, scope).await?;
@@ -145,7 +148,7 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
 
 /// Lists what a dataset or container holds, in the order in which it came.
 pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<ContentView>, ServiceError> {
-    ctx.permit(Action::Discover, did)?;
+    ctx.permit_on(Action::Discover, did)?;
     let limit = paging.limit()?;
     let view = ctx.catalog().view().await?;
     let (id, record) = require(&view, did).await?;
@@ -155,6 +158,7 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
     let (rows, next) = contents_page(&view, id, paging.after()?, limit).await?;
     let items = rows
         .into_iter()
+        .filter(|(_, _, record)| ctx.principal.key.covers(&record.scope))
         .map(|(seq, _, record)| {
             let (did, kind) = (record.did(), record.kind());
             let (bytes, checksums) = match record.content {
@@ -203,10 +207,13 @@ pub async fn detach(ctx: &Context, did: Did, members: Members) -> Result<DidView
 }
 
 async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) -> Result<DidView, ServiceError> {
-    ctx.permit(Action::Write, &did)?;
+    ctx.permit_on(Action::Write, &did)?;
     if members.dids.len() > MEMBERS_MAX {
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
+    }
+    for member in &members.dids {
+        ctx.cover(member)?;
     }
     let view = ctx
         .catalog()

@@ -3,6 +3,7 @@
 use crate::catalog::CatalogError;
 use crate::catalog::ledger::membership::MembershipError;
 use crate::fault::{Fault, Kind};
+use crate::model::api_key::KeyScope;
 use crate::model::checksum::InvalidChecksum;
 use crate::model::did::{Did, InvalidDid, InvalidDidName};
 use crate::model::endpoint::{EndpointName, InvalidAttribute};
@@ -60,6 +61,22 @@ pub enum ServiceError {
         action: &'static str,
         /// On what.
         resource: String,
+    },
+    /// Something was asked for too often.
+    #[error("{detail}")]
+    TooMany {
+        /// A stable name.
+        code: &'static str,
+        /// What was too much.
+        detail: String,
+    },
+    /// The API key does not let this kind of act through, whatever its account may do.
+    #[error("the API key does not let you {action}: it lacks the key scope `{scope}`")]
+    KeyScope {
+        /// What was to be done.
+        action: &'static str,
+        /// What the key lacks.
+        scope: KeyScope,
     },
     /// No replica of a file can be read now.
     #[error("no replica of `{did}` can be read now")]
@@ -127,8 +144,9 @@ impl Fault for ServiceError {
             ServiceError::NotFound { .. } => Kind::NotFound,
             ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
-            ServiceError::Denied { .. } => Kind::Denied,
-            ServiceError::Unreadable { .. }
+            ServiceError::Denied { .. } | ServiceError::KeyScope { .. } => Kind::Denied,
+            ServiceError::TooMany { .. }
+            | ServiceError::Unreadable { .. }
             | ServiceError::UnreadableThere { .. }
             | ServiceError::NoRedirect { .. } => Kind::Unavailable,
             // Not `NotFound`: readers of datasets take that for a part that was never written.
@@ -143,11 +161,14 @@ impl Fault for ServiceError {
 
     fn code(&self) -> &'static str {
         match self {
-            ServiceError::Invalid { code, .. } | ServiceError::Conflict { code, .. } => code,
+            ServiceError::Invalid { code, .. }
+            | ServiceError::Conflict { code, .. }
+            | ServiceError::TooMany { code, .. } => code,
             ServiceError::NotFound { .. } => "not-found",
             ServiceError::Exists { .. } => "exists",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
+            ServiceError::KeyScope { .. } => "key-scope",
             ServiceError::Unreadable { .. } | ServiceError::UnreadableThere { .. } => "unreadable",
             ServiceError::NoReplicaThere { .. } => "no-replica-there",
             ServiceError::NoRedirect { .. } => "no-redirect",
@@ -164,9 +185,13 @@ impl Fault for ServiceError {
             ServiceError::Invalid { hint, .. } | ServiceError::Conflict { hint, .. } => hint.clone(),
             ServiceError::NotFound { what: "scope", name } => Some(format!("add it with `dapple scope add {name}`")),
             ServiceError::NotFound { what: "endpoint", .. } => Some("see `dapple endpoint list`".to_owned()),
+            ServiceError::NotFound { what: "account", .. } => Some("see `dapple account list`".to_owned()),
             ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
+            }
+            ServiceError::KeyScope { scope, .. } => {
+                Some(format!("ask with a key that has it: `dapple account key add ACCOUNT --scopes {scope}` makes one"))
             }
             ServiceError::Unreadable { did } => Some(format!("see `dapple replica list '{did}'`")),
             ServiceError::UnreadableThere { did, .. } | ServiceError::NoReplicaThere { did, .. } => Some(format!(

@@ -19,7 +19,7 @@ use crate::model::transfer::TransferState;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::rules::{LOCKS_MAX, find, progress, to_view};
+use crate::service::rules::{LOCKS_MAX, cover, find, progress, to_view};
 use crate::service::view::{ExpressionPart, LockExplanation, Problem, RuleExplanation, RuleView};
 use crate::storage::health::Health;
 
@@ -34,6 +34,7 @@ const WAITING_MAX: usize = 500;
 pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, ServiceError> {
     ctx.permit(Action::Discover, format!("rule {id}"))?;
     let view = ctx.catalog().view().await?;
+    cover(ctx, &view, id).await?;
     let record = find(&view, id).await?;
     let endpoints = endpoints::all(&view).await?;
     let matched: Vec<ExpressionPart> = record
@@ -279,6 +280,11 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
         StuckReason::NameRefused { endpoint, .. } => {
             vec![format!("dapple rule update {id} --on '({on})\\{endpoint}'    # {file} needs another place")]
         }
+        StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => vec![
+            format!("dapple account usage {account}    # what takes the room? a rule that ends gives it back"),
+            format!("dapple account limit set {account} --on '{limited}' --bytes {}", needed.saturating_add(*used)),
+            format!("dapple rule update {id} --on 'EXPRESSION'    # where there is room"),
+        ],
         StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
     }
 }

@@ -24,7 +24,7 @@ const REPLICAS_MAX: usize = 1_000;
 
 /// Lists the replicas of a file, or of the files of a dataset. A page holds whole files.
 pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<ReplicaView>, ServiceError> {
-    ctx.permit(Action::Discover, did)?;
+    ctx.permit_on(Action::Discover, did)?;
     let limit = paging.limit()?;
     let view = ctx.catalog().view().await?;
     let (id, record) = require(&view, did).await?;
@@ -77,7 +77,7 @@ pub async fn begin_registration(
     to: &Did,
     endpoint: &EndpointName,
 ) -> Result<Registration, ServiceError> {
-    ctx.permit(Action::Write, to)?;
+    ctx.permit_on(Action::Write, to)?;
     let permit = ctx.permit_at(Action::Place, to, Some(endpoint.clone()))?;
     let place = endpoint_acts::find(&ctx.catalog().view().await?, endpoint).await?;
     let dataset = ensure_dataset(ctx, to).await?;
@@ -88,7 +88,7 @@ pub async fn begin_registration(
             async move { Ok::<_, ServiceError>(permit.record(&txn)) }
         })
         .await?;
-    let (scope, account) = (to.scope.clone(), ctx.account.clone());
+    let (scope, account) = (to.scope.clone(), ctx.account().clone());
     let target = Target { scope, dataset, endpoint: place.id, account, decision };
     Ok(Registration { ctx: ctx.clone(), target })
 }
@@ -140,7 +140,7 @@ fn read_line(text: &str) -> Result<Stated, String> {
 
 /// Declares a replica bad: it is read no more, and rules replace it.
 pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<ReplicaView, ServiceError> {
-    ctx.permit(Action::Write, &did)?;
+    ctx.permit_on(Action::Write, &did)?;
     let (file, place): (DidId, Endpoint) = ctx
         .catalog()
         .transact(move |txn| {

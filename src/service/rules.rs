@@ -23,7 +23,7 @@ use crate::rules::{evaluate, expire};
 use crate::service::Context;
 use crate::service::dids::require;
 use crate::service::error::ServiceError;
-use crate::service::paging::{Paging, page};
+use crate::service::paging::Paging;
 use crate::service::view::{NewRule, Page, RuleChange, RuleView};
 
 /// Over how many locks a rule's file counts are summed.
@@ -31,12 +31,12 @@ pub(super) const LOCKS_MAX: usize = 1_000;
 
 /// Makes a rule. Endpoints are chosen at once in the background.
 pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceError> {
-    ctx.permit(Action::AddRule, &new.did)?;
+    ctx.permit_on(Action::AddRule, &new.did)?;
     let expression = Expression::parse(&new.expression)?;
     let copies = check_copies(new.copies)?;
     check_lifetime(new.lifetime_seconds)?;
     let id = RuleId(ctx.catalog().clock().id());
-    let account = ctx.account.clone();
+    let account = ctx.account().clone();
     ctx.catalog()
         .transact(move |txn| {
             let (new, expression, account) = (new.clone(), expression.clone(), account.clone());
@@ -62,7 +62,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceErro
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
-    show(ctx, id).await
+    shown(ctx, id).await
 }
 
 fn check_copies(copies: u16) -> Result<u16, ServiceError> {
@@ -91,9 +91,23 @@ fn ends(now: Timestamp, seconds: u64) -> Option<Timestamp> {
 /// Shows a rule.
 pub async fn show(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
     ctx.permit(Action::Discover, format!("rule {id}"))?;
+    cover(ctx, &ctx.catalog().view().await?, id).await?;
+    shown(ctx, id).await
+}
+
+/// A rule for whoever may know of it, or has just made it.
+async fn shown(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
     let view = ctx.catalog().view().await?;
     let record = find(&view, id).await?;
     to_view(&view, id, record).await
+}
+
+/// Refuses a rule on data that the key does not cover, as if it were not there.
+pub(super) async fn cover(ctx: &Context, view: &View, id: RuleId) -> Result<(), ServiceError> {
+    let rule = find(view, id).await?;
+    let did = view.get::<Dids>(&(rule.did,)).await?;
+    let covers = did.is_some_and(|did| ctx.principal.key.covers(&did.scope));
+    if covers { Ok(()) } else { Err(ServiceError::not_found("rule", id)) }
 }
 
 pub(super) async fn find(view: &View, id: RuleId) -> Result<RuleRecord, ServiceError> {
@@ -112,22 +126,25 @@ pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Pag
             rows.into_iter().map(|((id,), _)| id).collect()
         }
         Some(did) => {
+            ctx.cover(did)?;
             let (on, _) = require(&view, did).await?;
             let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), limit).await?;
             rows.into_iter().map(|((_, id), ())| id).collect()
         }
     };
-    let full = ids.len() == limit;
+    let next = ids.last().filter(|_| ids.len() == limit).map(ToString::to_string);
     let mut items = Vec::with_capacity(ids.len());
     for id in ids {
-        items.push(to_view(&view, id, find(&view, id).await?).await?);
+        let rule = to_view(&view, id, find(&view, id).await?).await?;
+        items.extend(ctx.principal.key.covers(&rule.did.scope).then_some(rule));
     }
-    Ok(page(items, full, |item| item.id.to_string()))
+    Ok(Page { items, next })
 }
 
 /// Changes a rule; its placement is decided again where that matters.
 pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<RuleView, ServiceError> {
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
+    cover(ctx, &ctx.catalog().view().await?, id).await?;
     let expression = change.expression.as_deref().map(Expression::parse).transpose()?;
     let copies = change.copies.map(check_copies).transpose()?;
     check_lifetime(change.lifetime_seconds)?;
@@ -152,7 +169,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Rul
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
-    show(ctx, id).await
+    shown(ctx, id).await
 }
 
 async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> {
@@ -170,6 +187,7 @@ async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> 
 /// Removes a rule. Its locks go in the background; replicas stay.
 pub async fn remove(ctx: &Context, id: RuleId) -> Result<(), ServiceError> {
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
+    cover(ctx, &ctx.catalog().view().await?, id).await?;
     ctx.catalog()
         .transact(move |txn| async move {
             let rule = find(&txn, id).await?;
@@ -187,6 +205,7 @@ pub async fn remove(ctx: &Context, id: RuleId) -> Result<(), ServiceError> {
 /// 1,000 of them for each lock.
 pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
+    cover(ctx, &ctx.catalog().view().await?, id).await?;
     let view = ctx.catalog().view().await?;
     let locks = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
     let stuck = locks.into_iter().filter(|(_, lock)| matches!(lock.state, LockState::Stuck { .. }));
@@ -202,7 +221,7 @@ pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> 
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Transfers);
-    show(ctx, id).await
+    shown(ctx, id).await
 }
 
 async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result<(), ServiceError> {

@@ -1,28 +1,55 @@
-//! Scopes: add and list.
+//! Scopes: add, list, give to another owner.
 
 use crate::catalog::record::{ScopeRecord, Scopes};
 use crate::model::change::Change;
+use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
+use crate::service::accounts::manage::require;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
-use crate::service::view::{NewScope, Page, ScopeView};
+use crate::service::view::{NewScope, Page, ScopeChange, ScopeView};
 
 /// Adds a scope, owned by who asks.
 pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError> {
     ctx.permit(Action::Administer, format!("scope {}", new.scope))?;
-    let account = ctx.account.clone();
+    let account = new.owner.clone().unwrap_or_else(|| ctx.account().clone());
     ctx.catalog()
         .transact(move |txn| {
-            let (scope, account) = (new.scope.clone(), account.clone());
+            let (scope, account, is_given) = (new.scope.clone(), account.clone(), new.owner.is_some());
             async move {
                 let key = (scope.to_string(),);
                 if txn.get::<Scopes>(&key).await?.is_some() {
                     return Err(ServiceError::Exists { what: "scope", name: scope.to_string() });
                 }
+                if is_given {
+                    require(&txn, &account).await?;
+                }
                 let record = ScopeRecord { account, created_at: txn.now() };
                 txn.put::<Scopes>(&key, &record);
                 txn.emit(&Change::ScopeAdded { scope: scope.to_string() });
+                Ok(ScopeView { scope, account: record.account, created_at: record.created_at })
+            }
+        })
+        .await
+}
+
+/// Gives a scope to another owner.
+pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result<ScopeView, ServiceError> {
+    let permit = ctx.permit(Action::Administer, format!("scope {scope}"))?;
+    let scope = scope.clone();
+    ctx.catalog()
+        .transact(move |txn| {
+            let (scope, account, permit) = (scope.clone(), change.owner.clone(), permit.clone());
+            async move {
+                let key = (scope.to_string(),);
+                let record = txn.get::<Scopes>(&key).await?;
+                let record = record.ok_or_else(|| ServiceError::not_found("scope", &scope))?;
+                require(&txn, &account).await?;
+                let record = ScopeRecord { account, ..record };
+                txn.put::<Scopes>(&key, &record);
+                permit.record(&txn);
+                txn.emit(&Change::ScopeChanged { scope: key.0 });
                 Ok(ScopeView { scope, account: record.account, created_at: record.created_at })
             }
         })
@@ -34,11 +61,20 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<ScopeView>, Serv
     ctx.permit(Action::Discover, "scopes")?;
     let limit = paging.limit()?;
     let after: String = paging.after()?.unwrap_or_default();
-    let rows = ctx.catalog().view().await?.scan_after::<Scopes>(&(), &(after,), limit).await?;
+    let view = ctx.catalog().view().await?;
+    let rows = match &ctx.principal.key.only {
+        None => view.scan_after::<Scopes>(&(), &(after,), limit).await?,
+        Some(only) => {
+            let names = only.iter().map(ToString::to_string).filter(|name| *name > after);
+            let keys: Vec<_> = names.take(limit).map(|name| (name,)).collect();
+            let records = view.get_many::<Scopes>(&keys).await?;
+            keys.into_iter().zip(records).filter_map(|(key, record)| Some((key, record?))).collect()
+        }
+    };
     let full = rows.len() == limit;
     let mut items = Vec::with_capacity(rows.len());
     for ((name,), record) in rows {
-        let scope = crate::model::scope::Scope::parse(&name).expect("only scopes are stored as scopes");
+        let scope = Scope::parse(&name).expect("only scopes are stored as scopes");
         items.push(ScopeView { scope, account: record.account, created_at: record.created_at });
     }
     Ok(page(items, full, |item| item.scope.to_string()))

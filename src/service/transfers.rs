@@ -39,7 +39,8 @@ pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<
     let mut items = Vec::new();
     for ((id,), record) in rows {
         if passes(&view, &filter, &record).await? {
-            items.extend(to_view(&view, id, record).await?);
+            let transfer = to_view(&view, id, record).await?;
+            items.extend(transfer.filter(|transfer| ctx.principal.key.covers(&transfer.did.scope)));
         }
     }
     Ok(Page { items, next })

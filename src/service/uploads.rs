@@ -19,7 +19,7 @@ use crate::storage::backend::ByteStream;
 
 /// Announces files; answers with a signed URL for each whose bytes are wanted.
 pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, ServiceError> {
-    ctx.permit(Action::Write, &new.to)?;
+    ctx.permit_on(Action::Write, &new.to)?;
     let permit = ctx.permit_at(Action::Place, &new.to, Some(new.endpoint.clone()))?;
     if new.files.len() > crate::catalog::TRANSACTION_FILES_MAX {
         let detail = format!("announce at most {} files at a time", crate::catalog::TRANSACTION_FILES_MAX);
@@ -34,7 +34,7 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
             async move { Ok::<_, ServiceError>(permit.record(&txn)) }
         })
         .await?;
-    let (scope, account) = (new.to.scope.clone(), ctx.account.clone());
+    let (scope, account) = (new.to.scope.clone(), ctx.account().clone());
     let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
@@ -79,7 +79,7 @@ fn to_view(
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
-        subject: ctx.account.clone(),
+        subject: ctx.account().clone(),
         issued_at: now,
         not_before: now,
         expires_at: until,

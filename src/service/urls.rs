@@ -29,6 +29,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Mints a signed URL that reads a file, or the files of a dataset.
 pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
+    ctx.cover(&new.did)?;
     let permit = ctx.permit_at(Action::Read, &new.did, new.from.clone())?;
     let span = Duration::from_secs(new.expires_seconds);
     if span.is_zero() || span > EXPIRY_MAX {
@@ -50,7 +51,7 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
-        subject: ctx.account.clone(),
+        subject: ctx.account().clone(),
         issued_at: now,
         not_before: now,
         expires_at: now.after(span),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use dapple::app::build;
 use dapple::config::settings::Settings;
 use dapple::fault::Fault as _;
-use dapple::model::account::AccountName;
+use dapple::model::account::Principal;
 use dapple::model::endpoint::{Endpoint, EndpointKind};
 use dapple::model::id::IntentId;
 use dapple::model::probe::{Feature, Finding};
@@ -142,7 +142,7 @@ async fn lake(directory: &Path, wanted: &Wanted) -> Context {
         Ok(Arc::new(guarded) as Arc<dyn Backend>)
     };
     opened.lake.stores.insert_opener(EndpointKind::Webdav, Arc::new(opener));
-    Context { lake: opened.lake, account: AccountName::root() }
+    Context { lake: opened.lake, principal: Principal::root() }
 }
 
 fn new(kind: EndpointKind, location: &str, word: Option<&str>) -> NewEndpoint {
