@@ -68,7 +68,9 @@ impl Trial<'_> {
             (Feature::ChecksMd5, self.checks_md5().await?),
             (Feature::ChecksCrc32c, self.checks_crc32c().await?),
             (Feature::TellsCrc32c, self.tells_crc32c().await?),
+            (Feature::TellsMd5, self.tells_md5().await?),
             (Feature::SignedUrl, self.signs().await?),
+            (Feature::TellsMd5OfParts, self.tells_md5_of_parts().await?),
         ];
         Ok(tried.map(|(feature, (holds, seen))| Finding { feature, holds, seen }).into())
     }

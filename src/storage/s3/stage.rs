@@ -11,6 +11,7 @@ use aws_sdk_s3::types::ServerSideEncryption;
 use futures::stream::{self, TryStreamExt};
 
 use crate::model::id::IntentId;
+use crate::model::probe::Feature;
 use crate::storage::backend::{ByteStream, Staged, StorageError};
 use crate::storage::layout::StoragePath;
 use crate::storage::s3::bucket::{Bucket, bare};
@@ -115,7 +116,8 @@ async fn send(bucket: &Bucket, key: &str, begun: &Begun, part: Part) -> Result<S
     }
     let answer = request.send().await.map_err(|error| bucket.fault(key, error))?;
     let etag = bare(answer.e_tag().unwrap_or_default());
-    let is_md5 = etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
+    let is_md5 = bucket.does(Feature::TellsMd5)
+        && etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
     confirm(key, etag, is_md5, &part.print)?;
     Ok(sent(etag.to_owned()))
 }
@@ -126,8 +128,8 @@ fn known(parts: &HashMap<i32, (u64, String)>, part: &Part) -> Option<String> {
     (*bytes == part.content.len() as u64 && *etag == part.print.md5_hex()).then(|| etag.clone())
 }
 
-/// Tells whether an ETag is the MD5 of what was sent. It is not where the store encrypts with keys
-/// that it does not own alone.
+/// Tells whether an ETag may be the MD5 of what was sent, where the store tells those at all. It is
+/// not where the store encrypts with keys that it does not own alone.
 pub(super) fn etag_is_md5(encryption: Option<&ServerSideEncryption>, customer: Option<&str>) -> bool {
     customer.is_none() && encryption.is_none_or(|encryption| *encryption == ServerSideEncryption::Aes256)
 }

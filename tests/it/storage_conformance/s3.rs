@@ -56,7 +56,9 @@ async fn a_probe_says_what_radosgw_does_by_its_effects() {
         ("checks-md5", true, "400 BadDigest"),
         ("checks-crc32c", false, "200, and stored them"),
         ("tells-crc32c", false, "200, and none is told"),
+        ("tells-md5", true, ""),
         ("signed-url", true, "200 with a signature, 403 without"),
+        ("tells-md5-of-parts", true, ""),
     ];
     assert_eq!(seen(&probe.findings), expected);
     assert!(bucket.open().tells().is_empty());
