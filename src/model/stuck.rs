@@ -79,6 +79,20 @@ pub enum StuckReason {
         /// Why not.
         why: String,
     },
+    /// The endpoint's location, settings or secret, or a clock, are not as they have to be.
+    EndpointMisconfigured {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// What is wrong.
+        why: String,
+    },
+    /// The endpoint does not take or give this one file.
+    FileRefused {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl StuckReason {
@@ -89,7 +103,8 @@ impl StuckReason {
             | StuckReason::EndpointUnreachable { endpoint }
             | StuckReason::EndpointFull { endpoint }
             | StuckReason::EndpointDenies { endpoint }
-            | StuckReason::EndpointFaulty { endpoint, .. } => Some(endpoint),
+            | StuckReason::EndpointFaulty { endpoint, .. }
+            | StuckReason::EndpointMisconfigured { endpoint, .. } => Some(endpoint),
             _ => None,
         }
     }
@@ -110,6 +125,8 @@ impl StuckReason {
             StuckReason::SourceMissing { .. } => "source-missing",
             StuckReason::EndpointFaulty { .. } => "endpoint-faulty",
             StuckReason::NameRefused { .. } => "name-refused",
+            StuckReason::EndpointMisconfigured { .. } => "endpoint-misconfigured",
+            StuckReason::FileRefused { .. } => "file-refused",
         }
     }
 }
@@ -138,6 +155,8 @@ impl fmt::Display for StuckReason {
             StuckReason::NameRefused { endpoint, why } => {
                 write!(f, "{endpoint} cannot hold a file of this name: {why}")
             }
+            StuckReason::EndpointMisconfigured { endpoint, why } => write!(f, "{endpoint} is not set up right: {why}"),
+            StuckReason::FileRefused { endpoint, why } => write!(f, "{endpoint} refuses this file: {why}"),
         }
     }
 }

@@ -87,25 +87,25 @@ pub enum Overwrite {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
     /// Nothing lies under the name.
-    #[error("`{path}` is not there")]
+    #[error("{} is not there", named(path))]
     NotFound {
         /// The name.
         path: String,
     },
     /// Something lies under the name already.
-    #[error("`{path}` exists already")]
+    #[error("{} exists already", named(path))]
     Exists {
         /// The name.
         path: String,
     },
     /// The store does not let us.
-    #[error("access to `{path}` was denied")]
+    #[error("access to {} was denied", named(path))]
     Denied {
         /// The name.
         path: String,
     },
     /// No room is left, or a quota is reached.
-    #[error("there is no room for `{path}`")]
+    #[error("there is no room for {}", named(path))]
     Full {
         /// The name.
         path: String,
@@ -125,7 +125,7 @@ pub enum StorageError {
         root: String,
     },
     /// Fewer or more bytes came than were announced.
-    #[error("`{path}` has {found} bytes instead of {expected}")]
+    #[error("{} has {found} bytes instead of {expected}", named(path))]
     WrongLength {
         /// The name.
         path: String,
@@ -135,7 +135,7 @@ pub enum StorageError {
         found: u64,
     },
     /// The store is down, slow or broken.
-    #[error("storage failed at `{path}`: {what}")]
+    #[error("storage failed at {}: {what}", named(path))]
     Unavailable {
         /// The name.
         path: String,
@@ -144,7 +144,7 @@ pub enum StorageError {
     },
     /// The store answered, but not by what it was asked for: an effect is missing, bytes are wrong,
     /// or the answer makes no sense.
-    #[error("the store did not do as it was asked with `{path}`: {what}")]
+    #[error("the store did not do as it was asked with {}: {what}", named(path))]
     Faulty {
         /// The name.
         path: String,
@@ -157,6 +157,25 @@ pub enum StorageError {
         /// Why not.
         why: String,
     },
+    /// The endpoint's location or settings, or this machine's clock, are not what the store wants.
+    #[error("the endpoint is not set up right: {why}")]
+    Misconfigured {
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// The store does not take or give this one object, and says nothing of others.
+    #[error("the store refuses {}: {why}", named(path))]
+    Refused {
+        /// The name.
+        path: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A path as errors tell it; the empty one is the root itself.
+fn named(path: &str) -> String {
+    if path.is_empty() { "the endpoint's root".to_owned() } else { format!("`{path}`") }
 }
 
 impl Fault for StorageError {
@@ -166,8 +185,9 @@ impl Fault for StorageError {
             StorageError::Exists { .. } => Kind::Conflict,
             StorageError::Denied { .. } | StorageError::Locked { .. } => Kind::Denied,
             StorageError::Full { .. } => Kind::Exhausted,
-            StorageError::Outside { .. } => Kind::Invalid,
-            StorageError::NoRoot { .. }
+            StorageError::Outside { .. } | StorageError::Refused { .. } => Kind::Invalid,
+            StorageError::Misconfigured { .. }
+            | StorageError::NoRoot { .. }
             | StorageError::WrongLength { .. }
             | StorageError::Unavailable { .. }
             | StorageError::Faulty { .. } => Kind::Unavailable,
@@ -186,6 +206,8 @@ impl Fault for StorageError {
             StorageError::Unavailable { .. } => "storage-unavailable",
             StorageError::Faulty { .. } => "storage-faulty",
             StorageError::Locked { .. } => "storage-locked",
+            StorageError::Misconfigured { .. } => "storage-misconfigured",
+            StorageError::Refused { .. } => "storage-refused",
         }
     }
 }

@@ -55,7 +55,13 @@ pub(super) fn at_source(source: &Source, error: &StorageError) -> Failure {
         StorageError::NotFound { .. } | StorageError::Outside { .. } => {
             Trouble::of_file(StuckReason::SourceMissing { endpoint }, false)
         }
-        StorageError::Denied { .. } | StorageError::Locked { .. } => {
+        StorageError::Refused { why, .. } => {
+            Trouble::of_file(StuckReason::FileRefused { endpoint, why: why.clone() }, false)
+        }
+        StorageError::Locked { .. } | StorageError::Misconfigured { .. } => {
+            Trouble::of_endpoint(reason(&source.endpoint, error), false, error)
+        }
+        StorageError::Denied { .. } => {
             Trouble::of_endpoint(StuckReason::EndpointDenies { endpoint }, false, error)
         }
         StorageError::WrongLength { expected, found, .. } => {
@@ -73,14 +79,15 @@ pub(super) fn at_source(source: &Source, error: &StorageError) -> Failure {
 pub(super) fn at_destination(destination: &Endpoint, error: &StorageError) -> Failure {
     let reason = reason(destination, error);
     Failure::AtDestination(match error {
-        StorageError::Outside { .. } => Trouble::of_file(reason, false),
+        StorageError::Outside { .. } | StorageError::Refused { .. } => Trouble::of_file(reason, false),
         // Something came between: it is about this file alone.
         StorageError::NotFound { .. } | StorageError::Exists { .. } | StorageError::WrongLength { .. } => {
             Trouble::of_file(reason, true)
         }
-        StorageError::Denied { .. } | StorageError::Locked { .. } | StorageError::Full { .. } => {
-            Trouble::of_endpoint(reason, false, error)
-        }
+        StorageError::Denied { .. }
+        | StorageError::Locked { .. }
+        | StorageError::Misconfigured { .. }
+        | StorageError::Full { .. } => Trouble::of_endpoint(reason, false, error),
         _ => Trouble::of_endpoint(reason, true, error),
     })
 }
@@ -89,7 +96,10 @@ pub(super) fn at_destination(destination: &Endpoint, error: &StorageError) -> Fa
 pub(super) fn reason(destination: &Endpoint, error: &StorageError) -> StuckReason {
     let endpoint = destination.name.clone();
     match error {
-        StorageError::Denied { .. } | StorageError::Locked { .. } => StuckReason::EndpointDenies { endpoint },
+        StorageError::Denied { .. } => StuckReason::EndpointDenies { endpoint },
+        StorageError::Misconfigured { why } => StuckReason::EndpointMisconfigured { endpoint, why: why.clone() },
+        StorageError::Locked { .. } => StuckReason::EndpointMisconfigured { endpoint, why: error.to_string() },
+        StorageError::Refused { why, .. } => StuckReason::FileRefused { endpoint, why: why.clone() },
         StorageError::Full { .. } => StuckReason::EndpointFull { endpoint },
         StorageError::Outside { why, .. } => StuckReason::NameRefused { endpoint, why: why.clone() },
         StorageError::Faulty { what, .. } => StuckReason::EndpointFaulty { endpoint, said: what.clone() },

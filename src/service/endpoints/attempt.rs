@@ -73,7 +73,10 @@ fn next_step(endpoint: &Endpoint, error: &StorageError) -> Option<String> {
         StorageError::Denied { .. } if endpoint.secret.is_none() => {
             "the store may want a secret: give one with --secret-file FILE"
         }
-        StorageError::Denied { .. } => "check the secret, and what the store lets it do; for s3 also the region",
+        StorageError::Denied { .. } if endpoint.kind == EndpointKind::S3 => {
+            "check the access key and its secret, what the store lets it do, and the region"
+        }
+        StorageError::Denied { .. } => "check the secret, and what the store lets it do",
         StorageError::Unavailable { .. } if remote => {
             "check the URL, and for `https://` with an authority of its own give --ca FILE; --no-probe stores an endpoint that is down"
         }
@@ -83,7 +86,14 @@ fn next_step(endpoint: &Endpoint, error: &StorageError) -> Option<String> {
             "check that the URL is that of a store of this kind, and not of a page before it"
         }
         StorageError::Full { .. } => "make room: dapple writes a few bytes to try the store",
-        StorageError::Outside { .. } => "give the absolute path of a directory",
+        StorageError::Outside { .. } => match endpoint.kind {
+            EndpointKind::S3 => "give `https://HOST/BUCKET`, or with a prefix of fewer bytes below it",
+            EndpointKind::Webdav => "give the URL of a collection that is there or can be made",
+            _ => "give the absolute path of a directory",
+        },
+        StorageError::Refused { .. } => "dapple writes a few bytes to try the store: let it take them",
+        // It says itself what to do.
+        StorageError::Misconfigured { .. } => return None,
         StorageError::NotFound { .. } | StorageError::Exists { .. } | StorageError::WrongLength { .. } => return None,
     };
     Some(step.to_owned())

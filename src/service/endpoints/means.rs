@@ -68,24 +68,12 @@ pub(super) fn check_settings(endpoint: &Endpoint) -> Result<(), ServiceError> {
         }
     }
     if settings.addressing == Addressing::VirtualHost {
-        check_virtual_host(&endpoint.location)?;
+        let host = S3Location::parse(&endpoint.location).and_then(|location| location.virtual_host());
+        host.map_err(|error| ServiceError::invalid("invalid-settings", error))?;
     }
     match &settings.ca {
         Some(ca) => check_ca(endpoint, ca),
         None => Ok(()),
-    }
-}
-
-fn check_virtual_host(location: &str) -> Result<(), ServiceError> {
-    let refuse = |detail: &str| Err(ServiceError::invalid("invalid-settings", detail));
-    match S3Location::parse(location) {
-        Ok(location) if !location.has_host_name() => {
-            refuse("a bucket cannot stand before an IP address: use the addressing `path`, or a URL with a name")
-        }
-        Ok(location) if location.is_encrypted() && location.bucket().contains('.') => {
-            refuse("no certificate fits a host name with a bucket before it that has a dot: use the addressing `path`")
-        }
-        _ => Ok(()),
     }
 }
 

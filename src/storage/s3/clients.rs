@@ -71,7 +71,7 @@ pub(super) fn writer(site: &Site, sender: Arc<Sender>) -> Sdk {
 /// The client that reads and signs.
 pub(super) fn reader(site: &Site, sender: Arc<Sender>) -> Result<AmazonS3, object_store::Error> {
     let hosted = site.addressing == Addressing::VirtualHost;
-    let endpoint = if hosted { site.bucket_url() } else { site.url.clone() };
+    let endpoint = if hosted { site.bucket_url.clone() } else { site.url.clone() };
     let builder = AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_virtual_hosted_style_request(hosted)
@@ -215,7 +215,7 @@ impl ForObjectStore {
 
 /// Reads why the store refuses. If that breaks off, its status says enough.
 async fn refusal(answer: HttpResponse) -> Refusal {
-    let status = answer.status();
+    let (status, headers) = (answer.status(), answer.headers().clone());
     let mut chunks = answer.into_body().bytes_stream();
     let mut body = Vec::new();
     while let Some(Ok(chunk)) = chunks.next().await {
@@ -224,7 +224,7 @@ async fn refusal(answer: HttpResponse) -> Refusal {
             break;
         }
     }
-    Refusal::read(status, &String::from_utf8_lossy(&body))
+    Refusal::read(status, &headers, &String::from_utf8_lossy(&body))
 }
 
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;

@@ -10,6 +10,7 @@ mod uploads;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
+use reqwest::StatusCode;
 
 use crate::model::id::IntentId;
 use crate::model::probe::{Feature, Finding};
@@ -17,6 +18,7 @@ use crate::storage::backend::StorageError;
 use crate::storage::layout::TEMPORARY_PREFIX;
 use crate::storage::s3::bucket::Bucket;
 use crate::storage::s3::fault::Refusal;
+use crate::storage::s3::sender::asks_for_patience;
 use crate::storage::s3::{leftover, object, root};
 
 /// What is tried in one bucket, with the keys it takes.
@@ -112,7 +114,8 @@ impl Trial<'_> {
     }
 
     /// The answer, or a refusal that says something of what the store does. One that asks for
-    /// patience says nothing.
+    /// patience says nothing, but for 500: it was asked for several times by now, and some stores say
+    /// so of what they do not know.
     fn answer<T, E>(&self, outcome: Result<T, SdkError<E, HttpResponse>>) -> Result<Result<T, Refusal>, StorageError>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -120,9 +123,29 @@ impl Trial<'_> {
         match outcome {
             Ok(answer) => Ok(Ok(answer)),
             Err(error) => match Refusal::of(&error) {
-                Some(refusal) if !matches!(refusal.status, 408 | 429 | 503) => Ok(Err(refusal)),
+                Some(refusal) if !passes(refusal.status) => Ok(Err(refusal)),
                 _ => Err(self.bucket.fault(&self.base, error)),
             },
+        }
+    }
+}
+
+/// Tells whether a refusal may be another one in a moment: that is nothing to remember of a store.
+fn passes(status: u16) -> bool {
+    status != 500 && StatusCode::from_u16(status).is_ok_and(asks_for_patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_says_of_the_moment_is_no_finding() {
+        for status in [408, 429, 502, 503, 504] {
+            assert!(passes(status), "{status}");
+        }
+        for status in [400, 403, 404, 405, 412, 500, 501] {
+            assert!(!passes(status), "{status}");
         }
     }
 }
