@@ -2,9 +2,11 @@
 //! a simulation can replace both and replay a run from its seed.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures::future::{Either, select};
 
 use crate::model::time::Timestamp;
 
@@ -34,6 +36,21 @@ pub trait Clock: Send + Sync + 'static {
         let millis = self.now().as_millis().to_be_bytes();
         bytes[..6].copy_from_slice(&millis[2..]);
         u128::from_be_bytes(bytes)
+    }
+}
+
+/// Awaits something for so long; `None` if it was not done by then, and is dropped.
+pub fn within<T, F: Future<Output = T>>(
+    clock: &dyn Clock,
+    span: Duration,
+    act: F,
+) -> impl Future<Output = Option<T>> + use<T, F> {
+    let over = clock.sleep(span);
+    async {
+        match select(pin!(act), over).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(_) => None,
+        }
     }
 }
 

@@ -230,6 +230,20 @@ pub struct Evidence {
     pub proves: Verification,
 }
 
+/// How long a probe may try things; what it made is removed after that all the same.
+pub const PROBE_SPAN_MAX: Duration = Duration::from_secs(35);
+/// How long a probe may take to remove what it made.
+pub const PROBE_CLEAN_SPAN_MAX: Duration = Duration::from_secs(8);
+
+/// What an endpoint has to do to be found well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Show its root.
+    Reading,
+    /// Take a few bytes, besides.
+    Writing,
+}
+
 /// What a signed URL of a store's own is to be good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signed {
@@ -314,6 +328,12 @@ pub trait Backend: Send + Sync {
     /// leaving nothing behind. What it finds is kept with the endpoint and given to the backend
     /// when it is opened the next time.
     fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>>;
+
+    /// Looks in a few requests whether the endpoint is well. Whoever only reads from it may have no
+    /// right to write, so that is tried only where it is asked for.
+    fn check(&self, _what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async { self.probe().await.map(drop) })
+    }
 
     /// Makes a URL by which anybody can do one thing to an object without dapple for so long;
     /// `None` where the store has no such URLs.

@@ -39,7 +39,7 @@ use crate::model::probe::{Feature, Finding};
 use crate::model::replica::Verification;
 use crate::net::Trust;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, Evidence, Listed, ObjectInfo, Overwrite, Room, Signed, Staged,
+    Backend, BoxFuture, ByteRange, ByteStream, Check, Evidence, Listed, ObjectInfo, Overwrite, Room, Signed, Staged,
     StorageError,
 };
 use crate::storage::layout::StoragePath;
@@ -178,6 +178,10 @@ impl Backend for S3 {
 
     fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
         probe::probe(&self.bucket).boxed()
+    }
+
+    fn check(&self, what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        probe::check(&self.bucket, what).boxed()
     }
 
     fn sign<'a>(

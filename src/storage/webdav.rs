@@ -39,8 +39,8 @@ use crate::model::id::IntentId;
 use crate::model::probe::{Feature, Finding, Probe};
 use crate::model::replica::Verification;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, CHUNK_BYTES_MAX, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged,
-    StorageError,
+    Backend, BoxFuture, ByteRange, ByteStream, CHUNK_BYTES_MAX, Check, Evidence, Listed, ObjectInfo, Overwrite, Room,
+    Staged, StorageError,
 };
 use crate::storage::layout::StoragePath;
 use crate::storage::secret::Secret;
@@ -262,6 +262,10 @@ impl Backend for Webdav {
 
     fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
         self.try_all().boxed()
+    }
+
+    fn check(&self, what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.look_or_write(what).boxed()
     }
 
     fn range_bytes(&self) -> Option<u64> {

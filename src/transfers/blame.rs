@@ -1,9 +1,16 @@
 //! Whose fault a failure was, and what it means for the transfer.
 
+use std::time::Duration;
+
+use crate::clock::within;
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::stuck::StuckReason;
-use crate::storage::backend::{Backend, StorageError};
+use crate::storage::backend::{Backend, Check, StorageError};
+use crate::transfers::execute::Tools;
 use crate::transfers::job::{Job, Source};
+
+/// How long a source may take to show its root.
+const LOOK_SPAN_MAX: Duration = Duration::from_secs(20);
 
 /// Why one try with one source failed.
 #[derive(Debug)]
@@ -31,15 +38,28 @@ pub(super) struct Trouble {
     pub(super) passing: bool,
     /// What the endpoint said, if it is the endpoint that ails and not this one file.
     pub(super) ailing: Option<String>,
+    /// Whether it may be this one file all the same, such as by rights of its own: the endpoint is
+    /// looked at before it is blamed.
+    doubtful: bool,
+    /// What the endpoint has to do to be found well.
+    pub(super) check: Check,
 }
 
 impl Trouble {
     fn of_file(reason: StuckReason, passing: bool) -> Self {
-        Self { reason, passing, ailing: None }
+        Self { reason, passing, ailing: None, doubtful: false, check: Check::Writing }
     }
 
     fn of_endpoint(reason: StuckReason, passing: bool, said: impl ToString) -> Self {
-        Self { reason, passing, ailing: Some(said.to_string()) }
+        Self { reason, passing, ailing: Some(said.to_string()), doubtful: false, check: Check::Writing }
+    }
+
+    fn of_source(reason: StuckReason, passing: bool, said: impl ToString) -> Self {
+        Self { check: Check::Reading, ..Self::of_endpoint(reason, passing, said) }
+    }
+
+    fn doubtful(self) -> Self {
+        Self { doubtful: true, ..self }
     }
 
     /// The endpoint did not answer in time.
@@ -59,20 +79,33 @@ pub(super) fn at_source(source: &Source, error: &StorageError) -> Failure {
             Trouble::of_file(StuckReason::FileRefused { endpoint, why: why.clone() }, false)
         }
         StorageError::Locked { .. } | StorageError::Misconfigured { .. } => {
-            Trouble::of_endpoint(reason(&source.endpoint, error), false, error)
+            Trouble::of_source(reason(&source.endpoint, error), false, error)
         }
         StorageError::Denied { .. } => {
-            Trouble::of_endpoint(StuckReason::EndpointDenies { endpoint }, false, error)
+            Trouble::of_source(StuckReason::EndpointDenies { endpoint }, false, error).doubtful()
         }
         StorageError::WrongLength { expected, found, .. } => {
             let (expected, found) = (format!("{expected} bytes"), format!("{found} bytes"));
             Trouble::of_file(StuckReason::ChecksumMismatch { source: endpoint, expected, found }, true)
         }
         StorageError::Faulty { what, .. } => {
-            Trouble::of_endpoint(StuckReason::EndpointFaulty { endpoint, said: what.clone() }, true, error)
+            Trouble::of_source(StuckReason::EndpointFaulty { endpoint, said: what.clone() }, true, error).doubtful()
         }
-        _ => Trouble::of_endpoint(StuckReason::SourceUnreachable { endpoint }, true, error),
+        _ => Trouble::of_source(StuckReason::SourceUnreachable { endpoint }, true, error),
     })
+}
+
+/// The same failure; a source that shows its root is not blamed for one file that it denies or spoils.
+pub(super) async fn weighed(failure: Failure, source: &Source, tools: &Tools) -> Failure {
+    match failure {
+        Failure::AtSource(trouble) if trouble.doubtful => {
+            let looking = async { tools.stores.get(&source.endpoint)?.check(Check::Reading).await };
+            let looked = within(tools.clock.as_ref(), LOOK_SPAN_MAX, looking).await;
+            let ailing = if matches!(looked, Some(Ok(()))) { None } else { trouble.ailing };
+            Failure::AtSource(Trouble { ailing, ..trouble })
+        }
+        failure => failure,
+    }
 }
 
 /// The destination failed.

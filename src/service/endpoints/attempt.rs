@@ -1,19 +1,20 @@
 //! Tries an endpoint before it is relied on: makes its root if that is wished, and probes it. Says
 //! what to do where that fails.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{Either, select};
-
+use crate::clock::within;
 use crate::model::endpoint::{Endpoint, EndpointKind};
 use crate::model::probe::Probe;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::storage::backend::StorageError;
+use crate::storage::backend::{PROBE_CLEAN_SPAN_MAX, PROBE_SPAN_MAX, StorageError};
 
-/// How long a storage may take to show what it can do.
-const PROBE_SPAN_MAX: Duration = Duration::from_secs(45);
+/// How long a storage may take to show what it can do. Within that it ends by itself and removes what
+/// it made, so this is for what hangs.
+const ATTEMPT_SPAN_MAX: Duration = PROBE_SPAN_MAX.saturating_add(PROBE_CLEAN_SPAN_MAX).saturating_add(EXTRA_SPAN);
+/// What is left for its root and for what earlier probes left.
+const EXTRA_SPAN: Duration = Duration::from_secs(12);
 /// The most bytes that are kept of what was seen with one finding.
 const SEEN_BYTES_MAX: usize = 200;
 
@@ -31,19 +32,17 @@ pub(super) async fn attempt(ctx: &Context, endpoint: &Endpoint, root: Root) -> R
 
 async fn tried(ctx: &Context, endpoint: &Endpoint, root: Root) -> Result<Probe, StorageError> {
     let (clock, backend) = (ctx.catalog().clock(), ctx.lake.stores.open(endpoint)?);
-    let work = pin!(async {
+    let work = async {
         if root == Root::Make {
             backend.create_root().await?;
         }
         backend.probe().await
-    });
-    let mut findings = match select(work, clock.sleep(PROBE_SPAN_MAX)).await {
-        Either::Left((findings, _)) => findings?,
-        Either::Right(_) => {
-            let what = format!("it was not probed within {} seconds", PROBE_SPAN_MAX.as_secs());
-            return Err(StorageError::Unavailable { path: endpoint.location.clone(), what });
-        }
     };
+    let late = || {
+        let what = format!("it was not probed within {} seconds", ATTEMPT_SPAN_MAX.as_secs());
+        Err(StorageError::Unavailable { path: endpoint.location.clone(), what })
+    };
+    let mut findings = within(clock.as_ref(), ATTEMPT_SPAN_MAX, work).await.unwrap_or_else(late)?;
     for finding in &mut findings {
         let end = finding.seen.floor_char_boundary(SEEN_BYTES_MAX);
         finding.seen.truncate(end);

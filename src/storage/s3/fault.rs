@@ -114,7 +114,8 @@ impl Refusal {
                 StorageError::Refused { path, why }
             }
             ("InvalidObjectState", _) => {
-                let why = format!("it is in an archive, and has to be restored before it can be read ({})", self.told());
+                let why =
+                    format!("it is in an archive, and has to be restored before it can be read ({})", self.told());
                 StorageError::Refused { path, why }
             }
             ("PreconditionFailed", _) | (_, 412) => StorageError::Exists { path },

@@ -146,6 +146,21 @@ async fn find(bucket: &Bucket, key: &str, intent: IntentId) -> Result<Option<Vec
     Ok(Some(found))
 }
 
+/// The first page of the uploads on keys that begin so, with their ids; none if the store does not
+/// list any.
+pub(super) async fn page_below(bucket: &Bucket, prefix: &str) -> Result<Vec<(String, String)>, StorageError> {
+    match bucket.sdk.list_multipart_uploads().bucket(&bucket.site.bucket).prefix(prefix).send().await {
+        Ok(page) => {
+            let named = page.uploads().iter().filter_map(|upload| upload.key().zip(upload.upload_id()));
+            // Some stores give all, whatever the prefix.
+            let below = named.filter(|(key, _)| key.starts_with(prefix));
+            Ok(below.map(|(key, id)| (key.to_owned(), id.to_owned())).collect())
+        }
+        Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.is_of_this_request()) => Ok(Vec::new()),
+        Err(error) => Err(bucket.fault(prefix, error)),
+    }
+}
+
 /// The parts of an upload; none if it is not there or cannot be looked into.
 pub(super) async fn parts(bucket: &Bucket, key: &str, id: &str) -> Result<HashMap<i32, (u64, String)>, StorageError> {
     let mut parts = HashMap::new();

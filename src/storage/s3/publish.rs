@@ -108,8 +108,8 @@ async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Over
         }
     };
     let etag = bare(answer.e_tag().unwrap_or_default()).to_owned();
-    let is_md5 = bucket.does(Feature::TellsMd5)
-        && etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
+    let is_md5 =
+        bucket.does(Feature::TellsMd5) && etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
     Ok(Made { verdict: confirm(path, &etag, is_md5, &held.print), etag })
 }
 
@@ -135,8 +135,7 @@ async fn complete(
     let error = match request.send().await {
         Ok(answer) => {
             let etag = bare(answer.e_tag().unwrap_or_default()).to_owned();
-            let is_md5 =
-                bucket.does(Feature::TellsMd5OfParts) && etag_is_md5(answer.server_side_encryption(), None);
+            let is_md5 = bucket.does(Feature::TellsMd5OfParts) && etag_is_md5(answer.server_side_encryption(), None);
             return Ok(Made { verdict: confirm_parts(path, &etag, is_md5, &upload.parts), etag });
         }
         Err(error) => error,
@@ -167,7 +166,7 @@ fn confirm_parts(path: &str, etag: &str, is_md5: bool, parts: &[Sent]) -> Result
 }
 
 /// The ETag that stores give an object of parts: the MD5 of its parts' MD5s, and their number.
-fn etag_of(parts: &[Sent]) -> String {
+pub(super) fn etag_of(parts: &[Sent]) -> String {
     let mut md5 = Md5::new();
     for part in parts {
         let digits = part.etag.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());

@@ -116,8 +116,8 @@ async fn send(bucket: &Bucket, key: &str, begun: &Begun, part: Part) -> Result<S
     }
     let answer = request.send().await.map_err(|error| bucket.fault(key, error))?;
     let etag = bare(answer.e_tag().unwrap_or_default());
-    let is_md5 = bucket.does(Feature::TellsMd5)
-        && etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
+    let is_md5 =
+        bucket.does(Feature::TellsMd5) && etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
     confirm(key, etag, is_md5, &part.print)?;
     Ok(sent(etag.to_owned()))
 }

@@ -262,7 +262,8 @@ async fn a_success_with_an_error_inside_is_none() {
     assert!(matches!(&error, StorageError::Unavailable { what, .. } if what.contains("InternalError")), "{error}");
 }
 
-const OTHER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nconnection: close\r\n\r\n";
+const OTHER: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nconnection: close\r\n\r\n";
 const GONE: &str = "HTTP/1.1 204 Gone\r\nconnection: close\r\n\r\n";
 
 /// Publishes an object of one byte that waits in memory.
@@ -367,7 +368,8 @@ async fn a_wrong_clock_is_told_though_looking_has_no_words() {
     let looked = root::look(&world.bucket).await.expect_err("it is refused");
     let got = read::read(&world.bucket, &path(), None).await.err().expect("it is refused");
     for error in [looked, got] {
-        let told = matches!(&error, StorageError::Misconfigured { why } if why.contains("Too far.") && why.contains("clock"));
+        let told =
+            matches!(&error, StorageError::Misconfigured { why } if why.contains("Too far.") && why.contains("clock"));
         assert!(told, "{error}");
     }
 }
