@@ -352,6 +352,12 @@ pub trait Backend: Send + Sync {
         None
     }
 
+    /// How many bytes of an object so long [`Backend::stage`] takes at once, to ask for more only when
+    /// the store has those.
+    fn stage_bytes(&self, _bytes: u64) -> u64 {
+        CHUNK_BYTES_MAX as u64
+    }
+
     /// Checksums that the store computes itself and that [`Backend::stat`] or [`Backend::stage`]
     /// give: worth computing on the way, to compare.
     fn tells(&self) -> Vec<Algorithm> {

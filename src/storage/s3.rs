@@ -82,7 +82,7 @@ impl S3 {
 
     async fn abandon(&self, path: &StoragePath, intent: IntentId) -> Result<(), StorageError> {
         let key = self.bucket.site.key(path)?;
-        let _turn = self.bucket.desk.turn(&key).await;
+        let _turn = self.bucket.turns.take(&key).await;
         let own = self.bucket.desk.clear(&key, intent);
         leftover::sweep(&self.bucket, &key, intent, own).await
     }
@@ -195,6 +195,10 @@ impl Backend for S3 {
 
     fn range_bytes(&self) -> Option<u64> {
         Some(part::PART_BYTES)
+    }
+
+    fn stage_bytes(&self, bytes: u64) -> u64 {
+        part::part_bytes(bytes)
     }
 
     fn tells(&self) -> Vec<Algorithm> {

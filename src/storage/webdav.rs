@@ -20,9 +20,9 @@ mod probe;
 mod publish;
 mod read;
 mod server;
+mod sizes;
 mod stage;
 mod style;
-mod turns;
 mod waiting;
 
 use std::fmt;
@@ -44,12 +44,13 @@ use crate::storage::backend::{
 };
 use crate::storage::layout::StoragePath;
 use crate::storage::secret::Secret;
+use crate::storage::turns::Turns;
 use crate::storage::webdav::address::{Address, Style};
 use crate::storage::webdav::collections::Known;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::publish::is_collection;
 use crate::storage::webdav::server::Server;
-use crate::storage::webdav::turns::{Sizes, Turns};
+use crate::storage::webdav::sizes::Sizes;
 use crate::storage::webdav::waiting::Waiting;
 
 /// Ranges in which a large object is read.

@@ -18,6 +18,7 @@ use crate::storage::s3::desk::Desk;
 use crate::storage::s3::fault::{meaning, reading};
 use crate::storage::s3::sender::Sender;
 use crate::storage::s3::site::Site;
+use crate::storage::turns::Turns;
 
 /// A bucket, or a prefix in one.
 pub(super) struct Bucket {
@@ -25,6 +26,7 @@ pub(super) struct Bucket {
     pub(super) sdk: Sdk,
     pub(super) store: AmazonS3,
     pub(super) desk: Desk,
+    pub(super) turns: Turns,
     pub(super) clock: SharedClock,
     sender: Arc<Sender>,
     probe: Option<Probe>,
@@ -42,7 +44,7 @@ impl Bucket {
         let sender = Arc::new(sender);
         let sdk = clients::writer(&site, sender.clone());
         let store = clients::reader(&site, sender.clone()).map_err(|error| reading(&site, &site.root(), &error))?;
-        Ok(Self { site, sdk, store, desk: Desk::default(), clock, sender, probe })
+        Ok(Self { site, sdk, store, desk: Desk::default(), turns: Turns::default(), clock, sender, probe })
     }
 
     /// Tells whether the store was seen to do something. What nobody looked for, it does not do.

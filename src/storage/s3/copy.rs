@@ -61,7 +61,7 @@ pub(super) async fn stage(
     let source = Source { bucket: Arc::downgrade(from), key: from_key, etag: etag.to_owned() };
 
     let claim = bucket.desk.claim(&key, intent);
-    let turn = bucket.desk.turn(&key).await;
+    let turn = bucket.turns.take(&key).await;
     leftover::sweep(bucket, &key, intent, claim.left.clone()).await?;
     let id = begin(bucket, &key).await?;
     claim.owns(&id);

@@ -31,7 +31,7 @@ pub(super) async fn publish(
     overwrite: Overwrite,
 ) -> Result<(), StorageError> {
     let key = bucket.site.key(path)?;
-    let _turn = bucket.desk.turn(&key).await;
+    let _turn = bucket.turns.take(&key).await;
     let waiting = bucket.desk.waiting(&key, intent);
     let waiting = waiting.ok_or_else(|| StorageError::NotFound { path: path.to_string() })?;
     if overwrite == Overwrite::Refuse && object::head(bucket, path.as_str(), &key).await?.is_some() {
