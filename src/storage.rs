@@ -14,5 +14,6 @@ pub mod posix;
 pub mod registry;
 pub mod s3;
 pub mod secret;
+mod silence;
 mod turns;
 pub mod webdav;

@@ -257,8 +257,14 @@ pub enum Signed {
 
 /// A storage that holds replicas below one root. Methods return when their effect is durable.
 pub trait Backend: Send + Sync {
-    /// Looks at an object.
+    /// Looks at an object. Checksums come with it only where they cost nothing.
     fn stat<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>>;
+
+    /// Looks at an object, and has the store tell those checksums, too, that it would have to read the
+    /// object for: for what has just arrived, never on the way to somewhere else.
+    fn stat_with_checksums<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
+        self.stat(path)
+    }
 
     /// Reads an object, or a range of it. Refuses a range beyond the end with `WrongLength`.
     fn read<'a>(
@@ -358,8 +364,8 @@ pub trait Backend: Send + Sync {
         CHUNK_BYTES_MAX as u64
     }
 
-    /// Checksums that the store computes itself and that [`Backend::stat`] or [`Backend::stage`]
-    /// give: worth computing on the way, to compare.
+    /// Checksums that the store computes itself and that [`Backend::stat_with_checksums`] or
+    /// [`Backend::stage`] give: worth computing on the way, to compare.
     fn tells(&self) -> Vec<Algorithm> {
         Vec::new()
     }

@@ -156,12 +156,12 @@ impl Webdav {
         }
     }
 
-    async fn info(&self, path: &str) -> Result<ObjectInfo, StorageError> {
+    async fn info(&self, path: &str, digest: Option<Algorithm>) -> Result<ObjectInfo, StorageError> {
         self.reads_name(path).await?;
         match self.server.look(path).await? {
             Seen::Nothing => Err(self.absent(path).await),
             Seen::Collection => Err(is_collection(path)),
-            Seen::Object(bytes) => self.server.info(path, bytes, self.can.digest).await,
+            Seen::Object(bytes) => self.server.info(path, bytes, digest).await,
         }
     }
 }
@@ -189,7 +189,11 @@ impl fmt::Debug for Webdav {
 
 impl Backend for Webdav {
     fn stat<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
-        self.info(path.as_str()).boxed()
+        self.info(path.as_str(), None).boxed()
+    }
+
+    fn stat_with_checksums<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
+        self.info(path.as_str(), self.can.digest).boxed()
     }
 
     fn read<'a>(

@@ -3,7 +3,7 @@
 
 use crate::model::endpoint::{Addressing, Endpoint, EndpointKind, Settings};
 use crate::model::location::{S3Location, WebdavLocation};
-use crate::net::{self, Trust, Use};
+use crate::net::{self, Trust};
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::view::{NewSettings, SecretText, SettingsChange, SettingsView};
@@ -91,7 +91,7 @@ fn check_ca(endpoint: &Endpoint, ca: &str) -> Result<(), ServiceError> {
         });
     }
     let trust = Trust { ca: Some(ca.to_owned()), identity: None };
-    net::client(Use::Reading, &trust).map(drop).map_err(|error| ServiceError::Invalid {
+    net::client(&trust).map(drop).map_err(|error| ServiceError::Invalid {
         code: "invalid-settings",
         detail: error.to_string(),
         hint: Some("give PEM: `-----BEGIN CERTIFICATE-----` and what follows".to_owned()),
@@ -118,7 +118,7 @@ pub(super) fn seal(ctx: &Context, endpoint: &mut Endpoint, text: &SecretText) ->
         }
         Secret::Certificate(pem) => {
             let trust = Trust { ca: None, identity: Some(pem.clone()) };
-            net::client(Use::Reading, &trust).map_err(|error| ServiceError::invalid("invalid-secret", error))?;
+            net::client(&trust).map_err(|error| ServiceError::invalid("invalid-secret", error))?;
         }
         Secret::Pair { .. } | Secret::Token(_) => {}
     }

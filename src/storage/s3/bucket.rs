@@ -1,6 +1,7 @@
 //! A bucket with all it takes to work in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::Client as Sdk;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -9,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use object_store::aws::AmazonS3;
 use reqwest::StatusCode;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, within};
 use crate::model::probe::{Feature, Probe};
 use crate::net::{Trust, told};
 use crate::storage::backend::StorageError;
@@ -19,6 +20,9 @@ use crate::storage::s3::fault::{meaning, reading};
 use crate::storage::s3::sender::Sender;
 use crate::storage::s3::site::Site;
 use crate::storage::turns::Turns;
+
+/// How long a short answer to anybody may take.
+const PLAIN_SPAN_MAX: Duration = Duration::from_mins(1);
 
 /// A bucket, or a prefix in one.
 pub(super) struct Bucket {
@@ -64,18 +68,22 @@ impl Bucket {
         url: &str,
         bytes_max: usize,
     ) -> Result<(StatusCode, Bytes), StorageError> {
-        let unavailable = |error: reqwest::Error| StorageError::Unavailable {
-            path: path.to_owned(),
-            what: told(&error.without_url()),
+        let asking = async {
+            let mut answer = self.sender.client.get(url).send().await?;
+            let mut content = BytesMut::new();
+            while content.len() <= bytes_max
+                && let Some(chunk) = answer.chunk().await?
+            {
+                content.extend_from_slice(&chunk[..chunk.len().min(bytes_max + 1 - content.len())]);
+            }
+            Ok::<_, reqwest::Error>((answer.status(), content.freeze()))
         };
-        let mut answer = self.sender.reading.get(url).send().await.map_err(unavailable)?;
-        let mut content = BytesMut::new();
-        while content.len() <= bytes_max
-            && let Some(chunk) = answer.chunk().await.map_err(unavailable)?
-        {
-            content.extend_from_slice(&chunk[..chunk.len().min(bytes_max + 1 - content.len())]);
-        }
-        Ok((answer.status(), content.freeze()))
+        let what = match within(self.clock.as_ref(), PLAIN_SPAN_MAX, asking).await {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => told(&error.without_url()),
+            None => format!("no answer came within {} s", PLAIN_SPAN_MAX.as_secs()),
+        };
+        Err(StorageError::Unavailable { path: path.to_owned(), what })
     }
 
     /// What an error means, for the object it befell.

@@ -12,10 +12,10 @@ use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
 use crate::model::id::{EndpointId, IntentId};
 use crate::model::probe::{Feature, Finding, Probe};
 use crate::model::time::Timestamp;
+use crate::net::patience::{ATTEMPTS_MAX, PAUSE_MAX};
 use crate::storage::backend::{ByteRange, Overwrite, StorageError};
 use crate::storage::layout::StoragePath;
 use crate::storage::s3::bucket::Bucket;
-use crate::storage::s3::desk::HELD_BYTES_MAX;
 use crate::storage::s3::site::Site;
 use crate::storage::s3::{leftover, object, publish, read, root, stage};
 use crate::storage::secret::Secret;
@@ -139,7 +139,7 @@ const BEGUN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 118\r\nconnection: close
 
 /// Stages one byte as an upload: no memory is left for it.
 async fn stage_upload(world: &World) {
-    let _room = world.bucket.desk.reserve(HELD_BYTES_MAX, Duration::ZERO).expect("it is free");
+    let _full = world.bucket.desk.holding.fill();
     let content = futures::StreamExt::boxed(futures::stream::iter([Ok(bytes::Bytes::from_static(b"x"))]));
     stage::stage(&world.bucket, &path(), IntentId(1), 1, content).await.expect("it has a part");
 }
