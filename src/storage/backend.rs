@@ -251,8 +251,6 @@ pub enum Signed {
     Get,
     /// HEAD.
     Head,
-    /// PUT of the whole.
-    Put,
 }
 
 /// A storage that holds replicas below one root. Methods return when their effect is durable.

@@ -164,3 +164,77 @@ pub(super) async fn of_copy(job: &Job, source: &Source, origin: &dyn Backend, er
         Ok(_) => at_destination(&job.destination, error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::model::endpoint::{EndpointKind, Settings};
+    use crate::model::id::EndpointId;
+    use crate::model::time::Timestamp;
+    use crate::storage::layout::StoragePath;
+    use crate::storage::registry::Registry;
+
+    fn source() -> Source {
+        let endpoint = Endpoint {
+            id: EndpointId(1),
+            name: EndpointName::parse("x").expect("valid"),
+            kind: EndpointKind::Memory,
+            location: "m".to_owned(),
+            settings: Settings::default(),
+            secret: None,
+            probe: None,
+            attributes: BTreeMap::new(),
+            created_at: Timestamp::from_millis(0),
+        };
+        Source { endpoint, path: StoragePath::parse("a").expect("valid") }
+    }
+
+    fn trouble(failure: Failure) -> Trouble {
+        let (Failure::AtSource(trouble) | Failure::AtDestination(trouble)) = failure;
+        trouble
+    }
+
+    #[test]
+    fn trouble_of_one_file_is_not_counted_as_the_endpoints() {
+        let path = "a".to_owned();
+        let refused = StorageError::Refused { path, why: "it is in an archive".to_owned() };
+        let source = source();
+        for failure in [at_source(&source, &refused), at_destination(&source.endpoint, &refused)] {
+            let trouble = trouble(failure);
+            assert!(trouble.ailing.is_none() && !trouble.passing);
+            assert_eq!(trouble.reason.to_string(), "x refuses this file: it is in an archive");
+        }
+    }
+
+    #[test]
+    fn a_secret_or_setting_that_cannot_work_is_told_with_its_why() {
+        let misconfigured = StorageError::Misconfigured { why: "give `--region r`".to_owned() };
+        let locked = StorageError::Locked { why: "no key".to_owned() };
+        for (error, why) in [(misconfigured, "--region r"), (locked, "no key")] {
+            let trouble = trouble(at_source(&source(), &error));
+            assert!(trouble.ailing.is_some() && trouble.reason.to_string().contains(why), "{}", trouble.reason);
+            assert_eq!(trouble.reason.code(), "endpoint-misconfigured");
+        }
+    }
+
+    #[test]
+    fn a_source_that_denies_one_file_is_blamed_only_if_its_root_fails_too() {
+        let tools = Tools { stores: Arc::new(Registry::new()), clock: SystemClock::shared() };
+        let (source, denied) = (source(), StorageError::Denied { path: "a".to_owned() });
+        let weigh = |error: &StorageError| {
+            let weighing = weighed(at_source(&source, error), &source, &tools);
+            trouble(weighing.now_or_never().expect("nothing in it waits")).ailing.is_some()
+        };
+        assert!(!weigh(&denied));
+        let down = StorageError::Unavailable { path: "a".to_owned(), what: "down".to_owned() };
+        assert!(weigh(&down), "that is no trouble of one file");
+        tools.stores.memory("m").faults().set_down(true);
+        assert!(weigh(&denied));
+    }
+}

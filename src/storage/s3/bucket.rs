@@ -56,6 +56,12 @@ impl Bucket {
         self.probe.as_ref().is_some_and(|probe| probe.holds(feature))
     }
 
+    /// Whether parts and objects go with their MD5: not where the store was seen not to mind a wrong one,
+    /// or to keep what it refuses for it.
+    pub(super) fn sends_md5(&self) -> bool {
+        self.probe.as_ref().is_none_or(|probe| probe.holds(Feature::ChecksMd5))
+    }
+
     /// Whether parts and objects go with their CRC-32C: only where the store checks and keeps it.
     pub(super) fn sends_crc32c(&self) -> bool {
         self.does(Feature::ChecksCrc32c) && self.does(Feature::TellsCrc32c)

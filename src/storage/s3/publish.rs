@@ -88,7 +88,7 @@ async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Over
     let md5 = held.print.md5_hex();
     let request = bucket.sdk.put_object().bucket(&bucket.site.bucket).key(key).set_if_none_match(condition);
     let request = request
-        .content_md5(held.print.md5_base64())
+        .set_content_md5(bucket.sends_md5().then(|| held.print.md5_base64()))
         .set_checksum_crc32_c(held.print.crc32c_base64())
         .body(SdkStream::from(held.content));
     let mut request = request.customize();

@@ -85,7 +85,6 @@ pub(super) async fn sign(
     let method = match what {
         Signed::Get => Method::GET,
         Signed::Head => Method::HEAD,
-        Signed::Put => Method::PUT,
     };
     let url = bucket.store.signed_url(method, &location(path, key)?, span).await;
     url.map(|url| Some(url.into())).map_err(|error| reading(&bucket.site, path, &error))

@@ -125,7 +125,7 @@ async fn send(
     let request = bucket.sdk.upload_part().bucket(&bucket.site.bucket).key(key).upload_id(&begun.id);
     let request = request
         .part_number(part.number)
-        .content_md5(part.print.md5_base64())
+        .set_content_md5(bucket.sends_md5().then(|| part.print.md5_base64()))
         .set_checksum_crc32_c(part.print.crc32c_base64())
         .body(SdkStream::from(part.content.clone()));
     let mut request = request.customize();

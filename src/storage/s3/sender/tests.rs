@@ -275,7 +275,7 @@ async fn publish_held(world: &World) -> Result<(), StorageError> {
 
 #[tokio::test]
 async fn wrong_bytes_are_noticed_by_the_name_the_store_gives_them_and_removed() {
-    let world = world_that(&[Feature::TellsMd5], &[OTHER, OTHER, GONE]).await;
+    let world = world_that(&[Feature::TellsMd5, Feature::ChecksMd5], &[OTHER, OTHER, GONE]).await;
     let error = publish_held(&world).await;
     assert!(matches!(error, Err(StorageError::Faulty { .. })), "{error:?}");
     let begins = world.begins();
@@ -290,6 +290,8 @@ async fn what_somebody_else_put_there_meanwhile_is_not_removed() {
     let world = world_that(&[Feature::TellsMd5], &[OTHER, FOUND]).await;
     let error = publish_held(&world).await;
     assert!(matches!(error, Err(StorageError::Faulty { .. })), "{error:?}");
+    let said = world.requests.lock().expect("no panic")[0].to_ascii_lowercase();
+    assert!(!said.contains("content-md5"), "this store does not mind it: {said}");
     let begins = world.begins();
     assert!(begins == ["PUT /bkt/a", "HEAD /bkt/a"], "{begins:?}");
 }
