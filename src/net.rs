@@ -3,8 +3,6 @@
 //! Promises that a client never follows a redirect, goes through no proxy, and gives up on what
 //! does not connect or is cut off. Never sends a secret by itself: callers add what they need.
 
-pub mod patience;
-
 use std::time::Duration;
 
 use reqwest::tls::{Certificate, Identity};

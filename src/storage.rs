@@ -10,6 +10,7 @@ pub mod health;
 mod holding;
 pub mod layout;
 pub mod memory;
+mod patience;
 pub mod posix;
 pub mod registry;
 pub mod s3;

@@ -32,7 +32,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, Request, StatusCode};
 
 use crate::model::endpoint::Addressing;
-use crate::net::patience::{Trouble, TroubleKind};
+use crate::storage::patience::{Trouble, TroubleKind};
 use crate::storage::s3::fault::Refusal;
 use crate::storage::s3::sender::{Reply, Sender, asks_for_patience, makes_sense, span};
 use crate::storage::s3::site::Site;

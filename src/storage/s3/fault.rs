@@ -6,9 +6,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
-use crate::net::patience::{Trouble, TroubleKind};
 use crate::net::told;
 use crate::storage::backend::StorageError;
+use crate::storage::patience::{Trouble, TroubleKind};
 use crate::storage::s3::site::Site;
 
 /// The most of a store's own words that is passed on.

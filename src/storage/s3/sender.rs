@@ -12,8 +12,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode};
 
 use crate::clock::{SharedClock, within};
-use crate::net::patience::{self, Trouble, TroubleKind};
 use crate::net::{NetError, Trust, client};
+use crate::storage::patience::{self, Trouble, TroubleKind};
 
 /// How long after its signing a request is still sent again, besides its bytes.
 const FRESH_SPAN: Duration = Duration::from_mins(2);

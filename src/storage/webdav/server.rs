@@ -14,9 +14,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, Head
 use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use crate::clock::{SharedClock, within};
-use crate::net::patience::{self, Trouble, TroubleKind};
 use crate::net::{self, NetError, Trust};
 use crate::storage::backend::StorageError;
+use crate::storage::patience::{self, Trouble, TroubleKind};
 use crate::storage::secret::Secret;
 use crate::storage::webdav::address::Address;
 use crate::storage::webdav::feed::Feed;

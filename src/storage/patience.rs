@@ -12,25 +12,25 @@ use crate::clock::Clock;
 use crate::net::told;
 
 /// How often a request is sent at most.
-pub const ATTEMPTS_MAX: u32 = 5;
+pub(in crate::storage) const ATTEMPTS_MAX: u32 = 5;
 /// The first pause at its longest; it doubles each time.
-pub const PAUSE_MAX: Duration = Duration::from_millis(200);
+pub(in crate::storage) const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// The longest `Retry-After` that is waited for.
-pub const PATIENCE_MAX: Duration = Duration::from_secs(30);
+pub(in crate::storage) const PATIENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
-pub struct Trouble {
+pub(in crate::storage) struct Trouble {
     /// What happened, without the URL.
-    pub what: String,
+    pub(in crate::storage) what: String,
     /// What it calls for.
-    pub kind: TroubleKind,
+    pub(in crate::storage) kind: TroubleKind,
 }
 
 /// What trouble calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TroubleKind {
+pub(in crate::storage) enum TroubleKind {
     /// It may be gone the next moment.
     Passing,
     /// Trying again at once would not help: a silent store was waited for already, and certificates
@@ -42,20 +42,20 @@ pub enum TroubleKind {
 
 impl Trouble {
     /// What happened to a request.
-    pub fn of(error: &dyn std::error::Error, timed_out: bool) -> Self {
+    pub(in crate::storage) fn of(error: &dyn std::error::Error, timed_out: bool) -> Self {
         let what = told(error);
         let lasts = timed_out || is_of_tls(error) || what.contains("builder error");
         Self { what, kind: if lasts { TroubleKind::Lasting } else { TroubleKind::Passing } }
     }
 
     /// The same, of the HTTP client's own errors.
-    pub fn of_request(error: reqwest::Error) -> Self {
+    pub(in crate::storage) fn of_request(error: reqwest::Error) -> Self {
         let timed_out = error.is_timeout();
         Self::of(&error.without_url(), timed_out)
     }
 
     /// The trouble behind another error, if it was ours.
-    pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+    pub(in crate::storage) fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(trouble) = error.downcast_ref() {
@@ -84,7 +84,7 @@ fn is_of_tls(error: &dyn std::error::Error) -> bool {
 
 /// How long to wait before the next attempt, after so many and with what the last answer asked for;
 /// `None` if patience is over.
-pub fn pause(attempts: u32, asked: Option<Duration>, clock: &dyn Clock) -> Option<Duration> {
+pub(in crate::storage) fn pause(attempts: u32, asked: Option<Duration>, clock: &dyn Clock) -> Option<Duration> {
     if attempts >= ATTEMPTS_MAX {
         return None;
     }
@@ -99,7 +99,7 @@ pub fn pause(attempts: u32, asked: Option<Duration>, clock: &dyn Clock) -> Optio
 }
 
 /// What an answer's `Retry-After` asks for, which may be seconds or a date.
-pub fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
+pub(in crate::storage) fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
