@@ -2,9 +2,11 @@
 //! a simulation can replace both and replay a run from its seed.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures::future::{Either, select};
 
 use crate::model::time::Timestamp;
 
@@ -57,6 +59,21 @@ impl dyn Clock {
             begun.await;
             told.await.expect("a computation does not panic")
         })
+    }
+}
+
+/// Awaits something for so long; `None` if it was not done by then, and is dropped.
+pub fn within<T, F: Future<Output = T>>(
+    clock: &dyn Clock,
+    span: Duration,
+    act: F,
+) -> impl Future<Output = Option<T>> + use<T, F> {
+    let over = clock.sleep(span);
+    async {
+        match select(pin!(act), over).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(_) => None,
+        }
     }
 }
 

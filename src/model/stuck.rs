@@ -94,6 +94,20 @@ pub enum StuckReason {
         /// Bytes that it may hold there.
         limit: u64,
     },
+    /// The endpoint's location, settings or secret, or a clock, are not as they have to be.
+    EndpointMisconfigured {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// What is wrong.
+        why: String,
+    },
+    /// The endpoint does not take or give this one file.
+    FileRefused {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl StuckReason {
@@ -104,7 +118,8 @@ impl StuckReason {
             | StuckReason::EndpointUnreachable { endpoint }
             | StuckReason::EndpointFull { endpoint }
             | StuckReason::EndpointDenies { endpoint }
-            | StuckReason::EndpointFaulty { endpoint, .. } => Some(endpoint),
+            | StuckReason::EndpointFaulty { endpoint, .. }
+            | StuckReason::EndpointMisconfigured { endpoint, .. } => Some(endpoint),
             _ => None,
         }
     }
@@ -126,6 +141,8 @@ impl StuckReason {
             StuckReason::EndpointFaulty { .. } => "endpoint-faulty",
             StuckReason::NameRefused { .. } => "name-refused",
             StuckReason::QuotaExceeded { .. } => "quota-exceeded",
+            StuckReason::EndpointMisconfigured { .. } => "endpoint-misconfigured",
+            StuckReason::FileRefused { .. } => "file-refused",
         }
     }
 }
@@ -161,6 +178,8 @@ impl fmt::Display for StuckReason {
                 show_bytes(*used),
                 show_bytes(*limit),
             ),
+            StuckReason::EndpointMisconfigured { endpoint, why } => write!(f, "{endpoint} is not set up right: {why}"),
+            StuckReason::FileRefused { endpoint, why } => write!(f, "{endpoint} refuses this file: {why}"),
         }
     }
 }

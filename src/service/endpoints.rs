@@ -8,12 +8,12 @@ mod place;
 
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::catalog::ledger::tally;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Txn, View, endpoints};
+use crate::clock::within;
 use crate::model::endpoint::{Endpoint, EndpointName, parse_attribute};
 use crate::model::probe::Probe;
 use crate::policy::decision::Action;
@@ -215,8 +215,6 @@ async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<Endpo
 /// How much room an endpoint has. One that does not answer in time is shown all the same, without.
 async fn free_bytes(ctx: &Context, endpoint: &Endpoint) -> Option<u64> {
     let backend = ctx.lake.stores.get(endpoint).ok()?;
-    match select(backend.room(), ctx.catalog().clock().sleep(ROOM_SPAN_MAX)).await {
-        Either::Left((room, _)) => Some(room.ok()??.free_bytes),
-        Either::Right(_) => None,
-    }
+    let room = within(ctx.catalog().clock().as_ref(), ROOM_SPAN_MAX, backend.room()).await?;
+    Some(room.ok()??.free_bytes)
 }

@@ -277,7 +277,12 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
         StuckReason::EndpointFaulty { endpoint, .. } => {
             vec![format!("dapple endpoint probe {endpoint}    # what does it do, and what not?"), retry]
         }
-        StuckReason::NameRefused { endpoint, .. } => {
+        StuckReason::EndpointMisconfigured { endpoint, .. } => vec![
+            format!("dapple endpoint set {endpoint} --region REGION    # or what else the reason says"),
+            format!("dapple endpoint probe {endpoint}"),
+            retry,
+        ],
+        StuckReason::NameRefused { endpoint, .. } | StuckReason::FileRefused { endpoint, .. } => {
             vec![format!("dapple rule update {id} --on '({on})\\{endpoint}'    # {file} needs another place")]
         }
         StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => vec![

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::model::id::EndpointId;
 use crate::model::stuck::StuckReason;
 use crate::model::time::Timestamp;
+use crate::storage::backend::Check;
 
 /// After how many failures in a row an endpoint is left alone.
 const FAILURES_MAX: u32 = 5;
@@ -36,6 +37,8 @@ pub struct Ailment {
     pub reason: StuckReason,
     /// What it said last.
     pub said: String,
+    /// What it has to do to be found well: whether some of it came of writing.
+    pub check: Check,
 }
 
 /// What is remembered of an endpoint that has failed.
@@ -74,19 +77,28 @@ impl Health {
         }
     }
 
-    /// Notes that an endpoint failed, and what it said.
+    /// Notes that an endpoint failed as it was read from, and what it said.
     pub fn failed(&self, endpoint: EndpointId, reason: StuckReason, said: String, clock: &dyn Clock) {
+        self.failed_at(Check::Reading, endpoint, reason, said, clock);
+    }
+
+    /// Notes at what an endpoint failed, and what it said.
+    pub fn failed_at(&self, check: Check, endpoint: EndpointId, reason: StuckReason, said: String, clock: &dyn Clock) {
         let (now, monotonic) = (clock.now(), clock.monotonic());
         let mut pasts = self.lock();
         let past = pasts.entry(endpoint).or_default();
         if monotonic.saturating_sub(past.failed_at) > FORGIVEN_AFTER {
             *past = Past::default();
         }
-        let fresh = || Ailment { since: now, last: now, failures: 0, reason: reason.clone(), said: String::new() };
+        let fresh =
+            || Ailment { since: now, last: now, failures: 0, reason: reason.clone(), said: String::new(), check };
         // Well again, but not for long: it is on probation.
         let begin = if past.rests > 0 { FAILURES_MAX - 1 } else { 0 };
         let ailment = past.ailment.get_or_insert_with(|| Ailment { failures: begin, ..fresh() });
         (ailment.last, ailment.reason, ailment.said) = (now, reason, said);
+        if check == Check::Writing {
+            ailment.check = check;
+        }
         ailment.failures = ailment.failures.saturating_add(1);
         // What was under way when a rest began fails into it, and does not make it longer.
         if ailment.failures >= FAILURES_MAX && past.rests_until <= monotonic {
@@ -222,6 +234,20 @@ mod tests {
         world.health.recovered(X);
         world.fails(9_000);
         assert!(!world.rests(9_000), "its past is forgiven");
+    }
+
+    #[test]
+    fn who_failed_at_writing_has_to_write_to_be_well() {
+        let world = World::new();
+        let check = || world.health.ailment(X).map(|ailment| ailment.check);
+        world.fails(100);
+        assert_eq!(check(), Some(Check::Reading));
+        world.health.failed_at(Check::Writing, X, world.reason.clone(), "full".to_owned(), &At(101));
+        world.fails(102);
+        assert_eq!(check(), Some(Check::Writing));
+        world.health.recovered(X);
+        world.fails(103);
+        assert_eq!(check(), Some(Check::Reading));
     }
 
     #[test]

@@ -156,10 +156,8 @@ impl Registry {
         let location = endpoint.location.clone();
         Ok(match endpoint.kind {
             EndpointKind::Posix if !Path::new(&location).is_absolute() => {
-                return Err(StorageError::Outside {
-                    path: location,
-                    why: "a posix endpoint's location is an absolute path".to_owned(),
-                });
+                let why = "a posix endpoint's location is an absolute path".to_owned();
+                return Err(StorageError::Misconfigured { why });
             }
             EndpointKind::Posix => Arc::new(Posix::new(location.into())),
             EndpointKind::Memory => Arc::new(rooms.memories.entry(location).or_default().clone()),
@@ -252,7 +250,7 @@ mod tests {
         let moved = registry.get(&endpoint(1, EndpointKind::Posix, "/y")).expect("absolute");
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &moved));
         let error = registry.get(&endpoint(2, EndpointKind::Posix, "x")).err().expect("relative");
-        assert_eq!(error.code(), "storage-outside-root");
+        assert_eq!(error.code(), "storage-misconfigured");
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Tools {
     /// Takes note of an endpoint that ails.
     fn ended_by(&self, trouble: Trouble, endpoint: EndpointId) -> Ending {
         if let Some(said) = trouble.ailing {
-            self.stores.health().failed(endpoint, trouble.reason.clone(), said, self.clock.as_ref());
+            let reason = trouble.reason.clone();
+            self.stores.health().failed_at(trouble.check, endpoint, reason, said, self.clock.as_ref());
         }
         Ending::Failed { reason: trouble.reason, passing: trouble.passing }
     }
@@ -95,6 +96,7 @@ async fn attempt(job: &Job, tools: &Tools) -> Ending {
             Err(failure) => {
                 let hopeless = matches!(failure, Failure::AtDestination(_));
                 interrupted = failure.interrupts();
+                let failure = blame::weighed(failure, source, tools).await;
                 last = ended(job, tools, failure, source.endpoint.id);
                 if hopeless {
                     break;

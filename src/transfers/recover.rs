@@ -1,22 +1,20 @@
 //! Looks after endpoints that ail: tries them when their rest is over, and lets what failed because
 //! of one go on as soon as it is well again, rather than when its own rest ends.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use futures::stream::{self, StreamExt as _};
 
 use crate::catalog::ledger::transfers::revive_one;
 use crate::catalog::record::{Failed, TransferRecord, Transfers};
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, endpoints};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, within};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::TransferId;
 use crate::model::stuck::StuckReason;
 use crate::model::transfer::TransferState;
-use crate::storage::backend::StorageError;
+use crate::storage::backend::{Check, StorageError};
 use crate::storage::registry::Registry;
 use crate::transfers::blame::reason;
 
@@ -52,22 +50,23 @@ pub async fn step(catalog: &Catalog, stores: &Registry) -> Result<usize, Catalog
 
 /// Tries an endpoint; tells whether it is well.
 async fn try_one(stores: &Registry, endpoint: &Endpoint, clock: &SharedClock) -> bool {
-    let trying = async { stores.get(endpoint)?.probe().await };
-    let found = match select(pin!(trying), clock.sleep(TRY_SPAN_MAX)).await {
-        Either::Left((found, _)) => found,
-        Either::Right(_) => {
-            let what = format!("it took more than {} s to be tried", TRY_SPAN_MAX.as_secs());
-            Err(StorageError::Unavailable { path: String::new(), what })
-        }
+    // By what it failed at: one that may only be read is well if it can be.
+    let check = stores.health().ailment(endpoint.id).map_or(Check::Reading, |ailment| ailment.check);
+    let trying = async { stores.get(endpoint)?.check(check).await };
+    let late = || {
+        let what = format!("it took more than {} s to be tried", TRY_SPAN_MAX.as_secs());
+        Err(StorageError::Unavailable { path: String::new(), what })
     };
+    let found = within(clock.as_ref(), TRY_SPAN_MAX, trying).await.unwrap_or_else(late);
     match found {
-        Ok(_) => {
+        Ok(()) => {
             stores.health().recovered(endpoint.id);
             tracing::info!(endpoint.name = %endpoint.name, "{} is well again", endpoint.name);
             true
         }
         Err(error) => {
-            stores.health().failed(endpoint.id, reason(endpoint, &error), error.to_string(), clock.as_ref());
+            let reason = reason(endpoint, &error);
+            stores.health().failed_at(check, endpoint.id, reason, error.to_string(), clock.as_ref());
             false
         }
     }

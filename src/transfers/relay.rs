@@ -29,7 +29,7 @@ pub(super) async fn relay(
     let (content, fault) = overheard(content);
     let told = destination.tells();
     let (content, hashed) = hashing(content, &algorithms(&job.checksums, &told));
-    let (content, watch) = watched(content);
+    let (content, watch) = watched(content, destination.stage_bytes(job.bytes));
     let staging = destination.stage(&job.path, job.intent, job.bytes, content);
     let staged = match watch.guard(&tools.clock, staging).await {
         Ok(staged) => staged,

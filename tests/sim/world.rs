@@ -14,7 +14,7 @@ use dapple::replicas::upload::Uploads;
 use dapple::service::view::NewScope;
 use dapple::service::{Lake, accounts, scopes};
 use dapple::storage::backend::StorageError;
-use dapple::storage::layout::is_temporary;
+use dapple::storage::layout::StoragePath;
 use dapple::storage::memory::Memory as Storage;
 use dapple::storage::registry::Registry;
 
@@ -214,7 +214,7 @@ impl World {
 
     /// Damages one object behind everybody's back.
     fn damage(&mut self, disk: &Disk, how: fn(&Storage, &str) -> bool) {
-        let paths: Vec<_> = disk.memory.paths().into_iter().filter(|path| !is_temporary(path)).collect();
+        let paths: Vec<_> = disk.memory.paths().into_iter().filter(|path| StoragePath::parse(path).is_ok()).collect();
         if let Some(path) = self.random.pick(&paths)
             && how(&disk.memory, path)
         {

@@ -14,7 +14,7 @@ use dapple::model::id::IntentId;
 use dapple::model::probe::{Feature, Finding, Probe};
 use dapple::model::time::Timestamp;
 use dapple::storage::arrival::{self, Sent};
-use dapple::storage::backend::{Backend, ByteRange, Overwrite, StorageError};
+use dapple::storage::backend::{Backend, ByteRange, Check, Overwrite, StorageError};
 use dapple::storage::secret::Secret;
 use dapple::storage::webdav::Webdav;
 use futures::{StreamExt, stream};
@@ -489,6 +489,58 @@ async fn only_a_redirect_says_that_a_name_is_a_collection() {
 }
 
 #[tokio::test]
+async fn a_look_at_the_length_asks_for_no_digest() {
+    let (url, asked) = answering(|method, path, _| match (method, path) {
+        ("PROPFIND", "/") => multistatus("/", None),
+        ("PROPFIND", _) => multistatus(path, Some(7)),
+        _ => [("content-length", "7"), ("digest", "adler32=1a0b045d")].into_response(),
+    })
+    .await;
+    let store = open(&url, None, false, &[Feature::TellsAdler32]);
+    assert!(store.stat(&path("a")).await.expect("there").checksums.is_empty());
+    assert!(!asked.lock().expect("no panic").iter().any(|method| method == "HEAD"));
+    assert_eq!(store.stat_with_checksums(&path("a")).await.expect("there").checksums.len(), 1);
+}
+
+#[tokio::test]
+async fn a_put_is_sent_again_when_the_server_said_it_may_be() {
+    static PUTS: AtomicUsize = AtomicUsize::new(0);
+    let (url, _) = answering(|method, path, _| match (method, path) {
+        ("PROPFIND", "/") => multistatus("/", None),
+        ("PUT", _) if PUTS.fetch_add(1, Ordering::SeqCst) == 0 => {
+            (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")]).into_response()
+        }
+        ("HEAD", _) => [("content-length", "7")].into_response(),
+        _ => StatusCode::CREATED.into_response(),
+    })
+    .await;
+    let (store, begun) = (open(&url, None, false, &[]), std::time::Instant::now());
+    store.stage(&path("a"), PUT, 7, chunks(b"content", 7)).await.expect("it arrived");
+    assert_eq!(PUTS.load(Ordering::SeqCst), 2);
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "no earlier than it asked for");
+}
+
+#[tokio::test]
+async fn a_probe_sweeps_what_others_left_long_ago() {
+    let url = fresh_url(&apache().open());
+    let store = open(&url, None, false, &[]);
+    store.create_root().await.expect("writable");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let probe = |millis: u64| format!(".dapple-probe-{millis:012x}-00000000");
+    let (old, new) = (probe(7), probe(SystemClock::shared().now().as_millis()));
+    for name in [&*old, &*format!("{old}-to%20%2541"), &*new] {
+        let answer = client.put(format!("{url}/{name}")).body("left").send().await.expect("up");
+        assert!(answer.status().is_success(), "{name}");
+    }
+    store.probe().await.expect("it can be probed");
+    let listed: Vec<_> = store.list().map(|item| item.expect("listable").path).collect().await;
+    assert_eq!(listed, [new], "that one may be at work");
+    store.check(Check::Reading).await.expect("it is well");
+    store.check(Check::Writing).await.expect("it is well");
+    assert_eq!(store.list().count().await, 1);
+}
+
+#[tokio::test]
 async fn an_object_whose_digest_is_not_told_is_there_all_the_same() {
     let (url, _) = answering(|method, path, headers| match (method, path) {
         ("PROPFIND", "/") => multistatus("/", None),
@@ -499,7 +551,7 @@ async fn an_object_whose_digest_is_not_told_is_there_all_the_same() {
     })
     .await;
     let store = open(&url, None, false, &[Feature::TellsMd5]);
-    let info = store.stat(&path("a")).await.expect("there");
+    let info = store.stat_with_checksums(&path("a")).await.expect("there");
     assert!(info.bytes == 7 && info.checksums.is_empty(), "{info:?}");
     let staged = store.stage(&path("a"), PUT, 7, chunks(b"content", 7)).await.expect("it arrived");
     assert!(staged.bytes == 7 && staged.checksums.is_empty(), "{staged:?}");

@@ -87,7 +87,7 @@ impl World {
     }
 
     pub(crate) async fn s3_on_radosgw() -> Self {
-        let bucket = Bucket::on_radosgw().below("lake/ü here").known().await;
+        let bucket = Bucket::on_radosgw().below("lake/ü+here").known().await;
         Self { has_temporary_names: false, must_copy: true, ..Self::of(Arc::new(bucket.open())) }
     }
 

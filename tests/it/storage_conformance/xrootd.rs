@@ -48,7 +48,7 @@ async fn it_understands_our_headers() {
         put(&store, "a", b"hello world").await;
         let content = store.read(&path("a"), Some(ByteRange { start: 6, end: 11 })).await.expect("there");
         assert_eq!(whole(content).await.expect("readable"), b"world");
-        let info = store.stat(&path("a")).await.expect("there");
+        let info = store.stat_with_checksums(&path("a")).await.expect("there");
         assert_eq!((info.bytes, info.checksums[0].to_string().as_str()), (11, "adler32:1a0b045d"));
     })
     .await;
