@@ -7,6 +7,7 @@ pub mod arrival;
 pub mod backend;
 pub mod hash;
 pub mod health;
+pub mod lanes;
 pub mod layout;
 pub mod memory;
 pub mod posix;

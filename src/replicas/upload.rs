@@ -209,7 +209,7 @@ impl Uploads {
         let backend = self.stores.get(&endpoint)?;
         let path = path_at(&sending.did, replica.as_ref());
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
-        let _lane = self.stores.lane(sending.bytes).await;
+        let _lane = self.stores.lanes().upload(sending.bytes).await;
         let verification = store(backend.as_ref(), &path, sending, content, overwrite).await;
         let verification = match verification {
             Err(UploadError::Storage(StorageError::Exists { .. })) => {

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
 use crate::model::probe::{Feature, Finding};
 use crate::storage::backend::{Backend, StorageError};
 use crate::storage::health::Health;
+use crate::storage::lanes::Lanes;
 use crate::storage::memory::Memory;
 use crate::storage::posix::Posix;
 use crate::storage::s3::S3;
@@ -25,20 +24,6 @@ pub struct Registry {
     health: Health,
     lanes: Lanes,
     rooms: Mutex<Rooms>,
-}
-
-/// From this length on an object has to hold a lane while it passes through this process.
-pub const LARGE_BYTES_MIN: u64 = 32 << 20;
-/// How many large objects may be on their way through this process at once.
-const LANES: usize = 8;
-
-/// Room for large objects, each of which takes tens of MiB of memory on its way.
-struct Lanes(Semaphore);
-
-impl Default for Lanes {
-    fn default() -> Self {
-        Self(Semaphore::new(LANES))
-    }
 }
 
 /// Makes the backend of an endpoint from its secret, without looking at the storage.
@@ -112,13 +97,9 @@ impl Registry {
         &self.health
     }
 
-    /// Waits for what a large object has to hold while it passes through this process; `None` for
-    /// one that is not large.
-    pub async fn lane(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
-        if bytes < LARGE_BYTES_MIN {
-            return None;
-        }
-        Some(self.lanes.0.acquire().await.expect("lanes are never closed"))
+    /// What a large object has to hold while it passes through this process.
+    pub fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// The backend of an endpoint.

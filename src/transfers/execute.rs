@@ -51,7 +51,7 @@ pub async fn execute(job: Job, tools: Tools) -> Outcome {
         let trouble = Trouble::silence(&job.destination.name, "");
         return Outcome { result: Ending::Failed { reason: trouble.reason, passing: true }, job };
     }
-    let lane = Box::pin(tools.stores.lane(job.bytes));
+    let lane = Box::pin(tools.stores.lanes().transfer(job.destination.id, job.bytes));
     let Either::Left((_lane, _)) = select(lane, tools.clock.sleep(left)).await else {
         // Nobody ails: there was no room on the way.
         let trouble = Trouble::silence(&job.destination.name, "");

@@ -9,7 +9,7 @@ use crate::storage::ahead::read_ahead;
 use crate::storage::arrival::Sent;
 use crate::storage::backend::{Backend, ByteStream, StorageError};
 use crate::storage::hash::hashing;
-use crate::storage::registry::LARGE_BYTES_MIN;
+use crate::storage::lanes::LARGE_BYTES_MIN;
 use crate::transfers::blame::{Failure, Trouble, at_destination, at_source};
 use crate::transfers::execute::Tools;
 use crate::transfers::job::{Job, Source};
