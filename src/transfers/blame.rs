@@ -1,9 +1,11 @@
 //! Whose fault a failure was, and what it means for the transfer.
 
 use crate::model::endpoint::{Endpoint, EndpointName};
+use crate::model::id::EndpointId;
 use crate::model::stuck::StuckReason;
 use crate::storage::backend::{Backend, StorageError};
 use crate::transfers::job::{Job, Source};
+use crate::transfers::stall::{Side, Watch};
 
 /// Why one try with one source failed.
 #[derive(Debug)]
@@ -12,13 +14,17 @@ pub(super) enum Failure {
     AtSource(Trouble),
     /// No source would help.
     AtDestination(Trouble),
+    /// There was no room on the way; nobody is to blame.
+    NoLane,
 }
 
 impl Failure {
     /// Tells whether it is an outage that interrupted the work: what was done so far is good.
     pub(super) fn interrupts(&self) -> bool {
-        let (Failure::AtSource(trouble) | Failure::AtDestination(trouble)) = self;
-        trouble.passing && trouble.ailing.is_some()
+        match self {
+            Failure::AtSource(trouble) | Failure::AtDestination(trouble) => trouble.interrupts(),
+            Failure::NoLane => true,
+        }
     }
 }
 
@@ -34,6 +40,16 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    fn interrupts(&self) -> bool {
+        self.passing && self.ailing.is_some()
+    }
+
+    /// How much it is to be gone by among those of several sources: most if an endpoint ails for a
+    /// while, as the file may well come from there later.
+    pub(super) fn hope(&self) -> u8 {
+        u8::from(self.passing) + u8::from(self.interrupts())
+    }
+
     fn of_file(reason: StuckReason, passing: bool) -> Self {
         Self { reason, passing, ailing: None }
     }
@@ -46,6 +62,23 @@ impl Trouble {
     pub(super) fn silence(endpoint: &EndpointName, what: &str) -> Self {
         Self::of_endpoint(StuckReason::EndpointUnreachable { endpoint: endpoint.clone() }, true, what)
     }
+}
+
+/// The time of an attempt is over. Whoever is waited for now was slow; it ails only if it did nothing
+/// at all.
+pub(super) fn late(job: &Job, on_the_way: Option<(Source, Watch)>) -> (EndpointId, Trouble) {
+    const LATE: &str = "it was not done when its time was over";
+    let Some((source, watch)) = on_the_way else {
+        return (job.destination.id, Trouble::silence(&job.destination.name, LATE));
+    };
+    let (slow, reason) = match watch.waits_for() {
+        Side::Source => (source.endpoint.id, StuckReason::SourceUnreachable { endpoint: source.endpoint.name.clone() }),
+        Side::Destination => {
+            (job.destination.id, StuckReason::EndpointUnreachable { endpoint: job.destination.name.clone() })
+        }
+    };
+    let moved = watch.bytes() > 0;
+    (slow, if moved { Trouble::of_file(reason, true) } else { Trouble::of_endpoint(reason, true, LATE) })
 }
 
 /// A source failed.

@@ -176,6 +176,7 @@ struct Claimed {
     until: Timestamp,
     lease: Duration,
     wanted: bool,
+    was_tried: bool,
 }
 
 async fn claim_one(
@@ -201,7 +202,7 @@ async fn claim_one(
     wanted = wanted && replica.is_none_or(|replica| replica.state != ReplicaState::Available);
     let record = TransferRecord { state, process: Some(process), ..old.clone() };
     txn.replace::<Transfers>(&(id,), &old, &record);
-    Ok(Some(Claimed { id, record, until, lease, wanted }))
+    Ok(Some(Claimed { id, record, until, lease, wanted, was_tried: old.process.is_some() }))
 }
 
 /// Reads what the executor has to know, in batches.
@@ -244,6 +245,7 @@ fn job(
         checksums: did.file().map_or(Vec::new(), |facts| facts.checksums.clone()),
         path_is_stated: old.is_some_and(|old| path_of(old, &derived) != derived),
         path: old.map_or_else(|| derived.clone(), |old| path_of(old, &derived)),
+        was_tried: one.was_tried,
         replaces_bad: old.is_some_and(|old| old.state == ReplicaState::Bad),
         sources: sources(one.record.intent, destination, endpoints, replicas, &derived),
         destination: destination.clone(),

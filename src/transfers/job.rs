@@ -31,6 +31,8 @@ pub struct Job {
     pub intent: IntentId,
     /// The decision that allows the bytes to be placed there.
     pub decision: DecisionId,
+    /// Whether an attempt before this one may have published it and died before it could say so.
+    pub was_tried: bool,
     /// Whether bytes known to be bad lie under the path and are to be replaced.
     pub replaces_bad: bool,
     /// Where it can come from, best first.
@@ -68,6 +70,8 @@ pub enum Ending {
     Landed(Verification),
     /// Nobody wanted it any more; nothing of it is left.
     Cancelled,
+    /// There was no room on the way for it; nothing was tried.
+    PutOff,
     /// It failed.
     Failed {
         /// Why.

@@ -69,6 +69,12 @@ async fn settle_one(
             fill_file(txn, job.file, job.destination.id).await?;
             Ok(None)
         }
+        Ending::PutOff => {
+            let state = record.state.clone().apply(TransferEvent::PutOff { at: txn.now() });
+            let state = state.expect("what runs can be put off");
+            txn.replace::<Transfers>(&(job.transfer,), &record, &TransferRecord { state, ..record.clone() });
+            Ok(None)
+        }
         Ending::Failed { reason, passing } => {
             let (reason, at) = (reason.clone(), txn.now());
             let event = if *passing {
