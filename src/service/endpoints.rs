@@ -122,7 +122,7 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
             new.probe = Some(attempt(ctx, &new, Root::Expect).await?);
         }
     }
-    let attributes = change.attributes;
+    let (attributes, no_probe) = (change.attributes, change.no_probe);
     let endpoint = store(ctx, old, move |current| {
         if tried {
             current.settings.clone_from(&new.settings);
@@ -136,7 +136,11 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
             };
         }
     });
-    settled(ctx, endpoint.await?).await
+    let endpoint = endpoint.await?;
+    if tried && !no_probe {
+        mended(ctx, &endpoint);
+    }
+    settled(ctx, endpoint).await
 }
 
 /// Tries what an endpoint can do, and keeps what came of it.
@@ -144,8 +148,9 @@ pub async fn probe(ctx: &Context, name: &EndpointName) -> Result<EndpointView, S
     ctx.permit(Action::Administer, format!("endpoint {name}"))?;
     let old = find(&ctx.catalog().view().await?, name).await?;
     let probe: Probe = attempt(ctx, &old, Root::Expect).await?;
-    let endpoint = store(ctx, old, move |current| current.probe = Some(probe.clone()));
-    settled(ctx, endpoint.await?).await
+    let endpoint = store(ctx, old, move |current| current.probe = Some(probe.clone())).await?;
+    mended(ctx, &endpoint);
+    settled(ctx, endpoint).await
 }
 
 /// Changes an endpoint that is still spoken to as `old` is.
@@ -177,6 +182,13 @@ fn changed_meanwhile() -> ServiceError {
         detail: "endpoints were added or changed at the same time".to_owned(),
         hint: Some("try again".to_owned()),
     }
+}
+
+/// An endpoint has just shown that it works: what it failed at before is over, and what waits for it
+/// need not wait for its rest to end.
+fn mended(ctx: &Context, endpoint: &Endpoint) {
+    ctx.lake.stores.health().recovered(endpoint.id);
+    ctx.catalog().wakes().wake(Topic::Transfers);
 }
 
 /// Wakes whoever waits for endpoints, and tells what is noteworthy of one that was stored.
