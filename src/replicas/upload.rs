@@ -452,3 +452,6 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     land(txn, &[arrival]).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

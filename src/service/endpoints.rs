@@ -20,7 +20,7 @@ use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
-use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
+use crate::service::view::{EndpointChange, EndpointState, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
 
 use attempt::{Root, attempt};
 
@@ -209,6 +209,7 @@ pub(super) async fn find(view: &View, name: &EndpointName) -> Result<Endpoint, S
 async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
     let usage = tally::usage(view, endpoint.id).await?;
     Ok(EndpointView {
+        state: state(ctx, &endpoint),
         settings: means::shown(&endpoint),
         has_secret: endpoint.secret.is_some(),
         files: u64::try_from(usage.files).unwrap_or(0),
@@ -222,6 +223,17 @@ async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<Endpo
         attributes: endpoint.attributes,
         created_at: endpoint.created_at,
     })
+}
+
+fn state(ctx: &Context, endpoint: &Endpoint) -> EndpointState {
+    let health = ctx.lake.stores.health();
+    if health.rests(endpoint.id, ctx.catalog().clock().monotonic()) {
+        EndpointState::Resting
+    } else if health.ailment(endpoint.id).is_some() {
+        EndpointState::Ailing
+    } else {
+        EndpointState::Well
+    }
 }
 
 /// How much room an endpoint has. One that does not answer in time is shown all the same, without.

@@ -16,8 +16,8 @@ use crate::model::time::Timestamp;
 mod endpoint;
 
 pub use endpoint::{
-    EndpointChange, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText, SettingsChange,
-    SettingsView,
+    EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
+    SettingsChange, SettingsView,
 };
 
 /// One page of a list, in the list's order.

@@ -239,6 +239,8 @@ mod tests {
         assert!(!world.revives(110), "it ails");
         world.health.well(X);
         assert!(!world.revives(101), "others may still fail");
+        let due = || world.health.to_revive(Duration::from_secs(103)) == [X];
+        assert!(due() && due(), "until it is done");
         assert!(world.revives(103) && !world.revives(104), "once");
         let mut second = 103;
         for pause in [15, 30, 60, 120, 240, 300, 300] {
