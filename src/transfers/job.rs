@@ -11,6 +11,7 @@ use crate::model::time::Timestamp;
 use crate::storage::layout::StoragePath;
 
 /// A transfer that was claimed, with all that is needed to carry it out.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The transfer.
