@@ -24,6 +24,7 @@ pub mod decisions;
 pub mod endpoints;
 pub mod engine;
 pub mod feed;
+pub mod hands;
 pub mod ids;
 pub mod key;
 pub mod lease;
@@ -86,6 +87,7 @@ pub struct Catalog {
     ids: Arc<ids::IdBlocks>,
     wakes: Arc<wake::Wakes>,
     meters: Arc<Meters>,
+    hands: hands::Hands,
     lease: Option<lease::Lease>,
 }
 
@@ -93,7 +95,16 @@ impl Catalog {
     /// A catalog on an engine.
     pub fn new(engine: Arc<dyn Engine>, clock: SharedClock) -> Self {
         let process = ProcessId(clock.id());
-        Self { engine, clock, process, ids: Arc::default(), wakes: Arc::default(), meters: Arc::default(), lease: None }
+        Self {
+            engine,
+            clock,
+            process,
+            ids: Arc::default(),
+            wakes: Arc::default(),
+            meters: Arc::default(),
+            hands: hands::Hands::default(),
+            lease: None,
+        }
     }
 
     /// The same catalog for the holder of a lease: every write reads the lease's token first, and
@@ -116,6 +127,11 @@ impl Catalog {
     /// Tells whether no other process can have the catalog open.
     pub fn is_exclusive(&self) -> bool {
         self.engine.is_exclusive()
+    }
+
+    /// The transfers that this process has in hand.
+    pub fn hands(&self) -> &hands::Hands {
+        &self.hands
     }
 
     /// Where workers wait for work.

@@ -14,6 +14,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -57,7 +58,11 @@ pub struct Client {
     token: Option<String>,
     clock: SharedClock,
     pauses: Vec<Duration>,
+    notice: Option<Notice>,
 }
+
+/// Hears of failures after which a call is sent again.
+pub type Notice = Arc<dyn Fn(&ClientError) + Send + Sync>;
 
 impl Client {
     /// A client of the server at `base_url`. Without a token, only calls that need none succeed.
@@ -78,13 +83,20 @@ impl Client {
             .connect_timeout(CONNECT_DEADLINE)
             .build()
             .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;
-        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec() })
+        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), notice: None })
     }
 
     /// Waits these spans before further attempts instead; none of them means a single attempt.
     #[must_use]
     pub fn with_pauses(mut self, pauses: Vec<Duration>) -> Self {
         self.pauses = pauses;
+        self
+    }
+
+    /// Tells of each failure after which a call is sent again, which nobody would hear of otherwise.
+    #[must_use]
+    pub fn with_notice(mut self, notice: Notice) -> Self {
+        self.notice = Some(notice);
         self
     }
 

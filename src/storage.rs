@@ -8,6 +8,7 @@ pub mod backend;
 pub mod hash;
 pub mod health;
 mod holding;
+pub mod lanes;
 pub mod layout;
 pub mod memory;
 mod patience;

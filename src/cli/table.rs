@@ -6,8 +6,8 @@ use crate::cli::screen::{Row, Style};
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::{Grouping, RuleState};
 use crate::service::view::{
-    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView, ReplicaView,
-    RuleView, ScopeView, TransferView, WhoView, WorkerView,
+    AccountView, ContentView, DidView, EndpointState, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView,
+    ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 impl Row for ScopeView {
@@ -89,13 +89,20 @@ impl Row for LimitView {
 }
 
 impl Row for EndpointView {
-    const HEADERS: &'static [&'static str] = &["NAME", "KIND", "ATTRIBUTES", "FILES", "BYTES", "FREE", "LOCATION"];
+    const HEADERS: &'static [&'static str] =
+        &["NAME", "KIND", "STATE", "ATTRIBUTES", "FILES", "BYTES", "FREE", "LOCATION"];
 
     fn cells(&self, style: Style) -> Vec<String> {
         let attributes: Vec<String> = self.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let state = match self.state {
+            EndpointState::Well => "well",
+            EndpointState::Ailing => "ailing",
+            EndpointState::Resting => "resting",
+        };
         vec![
             self.name.to_string(),
             self.kind.name().to_owned(),
+            state.to_owned(),
             dash_if_empty(attributes.join(",")),
             self.files.to_string(),
             style.bytes(self.bytes),

@@ -73,6 +73,11 @@ impl ClientError {
         matches!(self, ClientError::Problem(problem) if problem.code == "unreadable")
     }
 
+    /// Tells whether the server is well and has no room for a large upload just now.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, ClientError::Problem(problem) if problem.code == "upload-busy")
+    }
+
     /// Tells whether the connection came about at all; if not, the server has seen nothing.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, ClientError::Unreachable { source, .. } if source.is_connect())

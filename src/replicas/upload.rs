@@ -2,8 +2,12 @@
 //! an intent, and joins its dataset in the transaction that makes its replica available. Bytes that
 //! are not the announced ones are never published.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::stream::{self, StreamExt as _};
 
 use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
@@ -17,18 +21,22 @@ use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
 use crate::fault::{Fault, Kind};
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
+use crate::model::endpoint::EndpointName;
 use crate::model::id::{DidId, EndpointId, IntentId};
 use crate::model::replica::{ReplicaState, Verification};
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer, Taking, announce};
-use crate::storage::arrival::{self, Sent};
-use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
-use crate::storage::hash::{hash_stream, hashing};
+use crate::replicas::place::Place;
+use crate::storage::backend::{ByteStream, Overwrite, StorageError};
 use crate::storage::layout::StoragePath;
 use crate::storage::registry::Registry;
 
 /// How long a place is kept for another try after an upload failed.
 const RETRY_SPAN: Duration = Duration::from_secs(20);
+/// How long a large file waits for others to come to their end. Its sender waits as long.
+const LANE_SPAN_MAX: Duration = Duration::from_mins(1);
+/// How many endpoints are swept at once.
+const SWEPT_AT_ONCE: usize = 8;
 /// How many intents one sweep looks at together.
 const SWEEP: usize = 500;
 
@@ -57,9 +65,20 @@ pub enum UploadError {
         /// The endpoint.
         endpoint: String,
     },
-    /// The endpoint failed.
+    /// Too many large files are on their way at once.
+    #[error("too many large files are being uploaded at this moment")]
+    Busy,
+    /// The sender's bytes ended early, or stood still.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    BrokeOff(StorageError),
+    /// The endpoint failed.
+    #[error("{endpoint} did not take the file: {source}")]
+    Storage {
+        /// Which one.
+        endpoint: EndpointName,
+        /// What it said.
+        source: StorageError,
+    },
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -74,7 +93,9 @@ impl Fault for UploadError {
             UploadError::Gone => Kind::NotFound,
             UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
             UploadError::WrongBytes { .. } => Kind::Invalid,
-            UploadError::Storage(error) => error.kind(),
+            UploadError::Busy => Kind::Unavailable,
+            UploadError::BrokeOff(error) => error.kind(),
+            UploadError::Storage { source, .. } => source.kind(),
             UploadError::Catalog(error) => error.kind(),
             UploadError::Membership(error) => error.kind(),
         }
@@ -86,7 +107,9 @@ impl Fault for UploadError {
             UploadError::UnderWay => "upload-under-way",
             UploadError::WrongBytes { .. } => "upload-wrong-bytes",
             UploadError::Occupied { .. } => "upload-occupied",
-            UploadError::Storage(error) => error.code(),
+            UploadError::Busy => "upload-busy",
+            UploadError::BrokeOff(error) => error.code(),
+            UploadError::Storage { source, .. } => source.code(),
             UploadError::Catalog(error) => error.code(),
             UploadError::Membership(error) => error.code(),
         }
@@ -100,8 +123,30 @@ impl Fault for UploadError {
             UploadError::Occupied { .. } => {
                 Some("move those bytes away, or register them with `dapple replica register`".to_owned())
             }
-            _ => None,
+            UploadError::Busy => Some("send it again in a little while".to_owned()),
+            UploadError::Storage { endpoint, source } => next_step(endpoint, source),
+            UploadError::UnderWay | UploadError::BrokeOff(_) | UploadError::Catalog(_) | UploadError::Membership(_) => {
+                None
+            }
         }
+    }
+}
+
+fn next_step(endpoint: &EndpointName, error: &StorageError) -> Option<String> {
+    match error {
+        StorageError::Full { .. } => Some(format!(
+            "make room at {endpoint}, or choose another endpoint; the same `dapple put` goes on from here"
+        )),
+        StorageError::Denied { .. } | StorageError::Locked { .. } | StorageError::Misconfigured { .. } => Some(
+            format!("see what `dapple endpoint probe {endpoint}` says: is its secret right, and may it write there?"),
+        ),
+        StorageError::Unavailable { .. } | StorageError::NoRoot { .. } | StorageError::Faulty { .. } => Some(format!(
+            "see what `dapple endpoint probe {endpoint}` says; the same `dapple put` goes on when the endpoint is well"
+        )),
+        StorageError::Outside { .. } | StorageError::Refused { .. } => {
+            Some(format!("{endpoint} cannot have this file: choose another endpoint"))
+        }
+        StorageError::NotFound { .. } | StorageError::Exists { .. } | StorageError::WrongLength { .. } => None,
     }
 }
 
@@ -163,7 +208,7 @@ impl Uploads {
     pub async fn take(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
         let _mine = self.begin(sending.intent).ok_or(UploadError::UnderWay)?;
         let outcome = self.take_mine(sending, content).await;
-        if outcome.as_ref().is_err_and(|error| !matches!(error, UploadError::Gone)) {
+        if outcome.as_ref().is_err_and(|error| !matches!(error, UploadError::Gone | UploadError::Busy)) {
             // Its own failure would say less than that of the upload; the intent then lasts longer.
             let _ = self.expect_briefly(sending).await;
         }
@@ -206,15 +251,14 @@ impl Uploads {
             return if landed { Ok(()) } else { Err(UploadError::Gone) };
         }
         let endpoint = endpoint.ok_or(UploadError::Gone)?;
-        let backend = self.stores.get(&endpoint)?;
-        let path = path_at(&sending.did, replica.as_ref());
+        let place = Place::of(&self.stores, &endpoint, path_at(&sending.did, replica.as_ref()))?;
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
-        let _lane = self.stores.lane(sending.bytes).await;
-        let verification = store(backend.as_ref(), &path, sending, content, overwrite).await;
-        let verification = match verification {
-            Err(UploadError::Storage(StorageError::Exists { .. })) => {
-                adopt(backend.as_ref(), &path, sending, endpoint.name.as_str()).await?
-            }
+        let lane = Box::pin(self.stores.lanes().upload(sending.bytes));
+        let Either::Left((_lane, _)) = select(lane, self.catalog.clock().sleep(LANE_SPAN_MAX)).await else {
+            return Err(UploadError::Busy);
+        };
+        let verification = match place.store(sending, content, overwrite).await {
+            Err(UploadError::Storage { source: StorageError::Exists { .. }, .. }) => place.adopt(sending).await?,
             other => other?,
         };
         self.settle(sending, verification).await
@@ -234,26 +278,54 @@ impl Uploads {
     }
 
     /// Clears up after uploads that expired or whose process is gone: bytes that were published but
-    /// not recorded are adopted, staged ones removed. Returns how many it looked at; fails at its end
-    /// if a storage did not answer.
+    /// not recorded are adopted, staged ones removed. Returns how many it cleared up; fails at its end
+    /// if a storage did not answer. A storage that is down keeps its own waiting, nobody else's.
     pub async fn sweep(&self) -> Result<usize, UploadError> {
         let mut after = (0, DidId(0), EndpointId(0));
-        let (mut swept, mut failed) = (0, None);
+        let (mut swept, mut failed, mut ailing) = (0, None, BTreeSet::new());
         loop {
             let rows = self.catalog.view().await?.scan_after::<UploadsDue>(&(), &after, SWEEP).await?;
             let Some((last, ())) = rows.last() else {
                 return failed.map_or(Ok(swept), Err);
             };
             after = *last;
+            let now = self.catalog.clock().monotonic();
+            let mut files = BTreeMap::<EndpointId, Vec<DidId>>::new();
             for ((_, file, endpoint), ()) in rows {
-                match self.sweep_one(file, endpoint).await {
-                    Ok(done) => swept += usize::from(done),
-                    // A storage that is down keeps its own waiting, nobody else's.
-                    Err(error @ UploadError::Storage(_)) => failed = Some(error),
-                    Err(error) => return Err(error),
+                if !ailing.contains(&endpoint) && !self.stores.health().rests(endpoint, now) {
+                    files.entry(endpoint).or_default().push(file);
+                }
+            }
+            let mut sweeps = Vec::with_capacity(files.len());
+            for (endpoint, files) in files {
+                sweeps.push(self.sweep_at(endpoint, files));
+            }
+            let sweeps: Vec<_> = stream::iter(sweeps).buffer_unordered(SWEPT_AT_ONCE).collect().await;
+            for (endpoint, done, error) in sweeps {
+                swept += done;
+                match error {
+                    None => {}
+                    Some(error @ UploadError::Storage { .. }) => {
+                        ailing.insert(endpoint);
+                        tracing::debug!("uploads could not be cleared up: {error}");
+                        failed.get_or_insert(error);
+                    }
+                    Some(error) => return Err(error),
                 }
             }
         }
+    }
+
+    /// Clears up at one endpoint, up to the first thing that it does not do.
+    async fn sweep_at(&self, endpoint: EndpointId, files: Vec<DidId>) -> (EndpointId, usize, Option<UploadError>) {
+        let mut swept = 0;
+        for file in files {
+            match self.sweep_one(file, endpoint).await {
+                Ok(done) => swept += usize::from(done),
+                Err(error) => return (endpoint, swept, Some(error)),
+            }
+        }
+        (endpoint, swept, None)
     }
 
     async fn sweep_one(&self, file: DidId, endpoint: EndpointId) -> Result<bool, UploadError> {
@@ -286,13 +358,12 @@ impl Uploads {
             bytes: facts.bytes,
             checksum: facts.checksums[0].clone(),
         };
-        let backend = self.stores.get(&model)?;
         let replica = view.get::<Replicas>(&(file, endpoint)).await?;
-        let path = path_at(&sending.did, replica.as_ref());
-        match adopt(backend.as_ref(), &path, &sending, model.name.as_str()).await {
+        let place = Place::of(&self.stores, &model, path_at(&sending.did, replica.as_ref()))?;
+        match place.adopt(&sending).await {
             Ok(verification) => self.settle(&sending, verification).await?,
-            Err(UploadError::Storage(StorageError::NotFound { .. }) | UploadError::Occupied { .. }) => {
-                backend.discard(&path, intent.id).await?;
+            Err(UploadError::Storage { source: StorageError::NotFound { .. }, .. } | UploadError::Occupied { .. }) => {
+                place.discard(intent.id).await?;
                 self.renounce(file, endpoint, intent, expired).await?;
             }
             Err(error) => return Err(error),
@@ -341,54 +412,6 @@ fn path_at(did: &Did, bad: Option<&ReplicaRecord>) -> StoragePath {
     stated.unwrap_or_else(|| StoragePath::derived(did))
 }
 
-/// Stages the bytes, compares them with what was announced, and publishes them.
-async fn store(
-    backend: &dyn Backend,
-    path: &StoragePath,
-    sending: &Sending,
-    content: ByteStream,
-    overwrite: Overwrite,
-) -> Result<Verification, UploadError> {
-    let mut algorithms = backend.tells();
-    algorithms.push(sending.checksum.algorithm());
-    let (content, hashed) = hashing(content, &algorithms);
-    let staged = backend.stage(path, sending.intent, sending.bytes, content).await?;
-    let hashed = hashed.finish();
-    let found = hashed.checksum(sending.checksum.algorithm()).cloned();
-    if found.as_ref() != Some(&sending.checksum) {
-        // What is not removed now is swept when the upload expires.
-        let _ = backend.discard(path, sending.intent).await;
-        let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
-        return Err(UploadError::WrongBytes { expected: sending.checksum.to_string(), found });
-    }
-    let sent = Sent { bytes: sending.bytes, checksums: &hashed.checksums };
-    sent.compare(path.as_str(), staged.bytes, &staged.checksums)?;
-    arrival::publish(backend, path, sending.intent, sent, overwrite).await?;
-    Ok(Verification::Streamed)
-}
-
-/// Something lies under the final name. If it is this file, a request before this one published it
-/// and could not say so.
-async fn adopt(
-    backend: &dyn Backend,
-    path: &StoragePath,
-    sending: &Sending,
-    endpoint: &str,
-) -> Result<Verification, UploadError> {
-    let there = backend.stat(path).await?;
-    let occupied = || UploadError::Occupied { path: path.to_string(), endpoint: endpoint.to_owned() };
-    if there.bytes != sending.bytes {
-        return Err(occupied());
-    }
-    let content = backend.read(path, None).await?;
-    let hashed = hash_stream(content, &[sending.checksum.algorithm()]).await?;
-    if hashed.checksum(sending.checksum.algorithm()) != Some(&sending.checksum) {
-        return Err(occupied());
-    }
-    backend.discard(path, sending.intent).await?;
-    Ok(Verification::ReadBack)
-}
-
 /// Tells whether a file is still what was announced when its URL was made.
 fn is_still(record: Option<DidRecord>, sending: &Sending) -> bool {
     record
@@ -429,3 +452,6 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     land(txn, &[arrival]).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

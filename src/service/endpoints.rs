@@ -20,7 +20,7 @@ use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
-use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
+use crate::service::view::{EndpointChange, EndpointState, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
 
 use attempt::{Root, attempt};
 
@@ -122,7 +122,7 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
             new.probe = Some(attempt(ctx, &new, Root::Expect).await?);
         }
     }
-    let attributes = change.attributes;
+    let (attributes, no_probe) = (change.attributes, change.no_probe);
     let endpoint = store(ctx, old, move |current| {
         if tried {
             current.settings.clone_from(&new.settings);
@@ -136,7 +136,11 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
             };
         }
     });
-    settled(ctx, endpoint.await?).await
+    let endpoint = endpoint.await?;
+    if tried && !no_probe {
+        mended(ctx, &endpoint);
+    }
+    settled(ctx, endpoint).await
 }
 
 /// Tries what an endpoint can do, and keeps what came of it.
@@ -144,8 +148,9 @@ pub async fn probe(ctx: &Context, name: &EndpointName) -> Result<EndpointView, S
     ctx.permit(Action::Administer, format!("endpoint {name}"))?;
     let old = find(&ctx.catalog().view().await?, name).await?;
     let probe: Probe = attempt(ctx, &old, Root::Expect).await?;
-    let endpoint = store(ctx, old, move |current| current.probe = Some(probe.clone()));
-    settled(ctx, endpoint.await?).await
+    let endpoint = store(ctx, old, move |current| current.probe = Some(probe.clone())).await?;
+    mended(ctx, &endpoint);
+    settled(ctx, endpoint).await
 }
 
 /// Changes an endpoint that is still spoken to as `old` is.
@@ -179,6 +184,13 @@ fn changed_meanwhile() -> ServiceError {
     }
 }
 
+/// An endpoint has just shown that it works: what it failed at before is over, and what waits for it
+/// need not wait for its rest to end.
+fn mended(ctx: &Context, endpoint: &Endpoint) {
+    ctx.lake.stores.health().recovered(endpoint.id);
+    ctx.catalog().wakes().wake(Topic::Transfers);
+}
+
 /// Wakes whoever waits for endpoints, and tells what is noteworthy of one that was stored.
 async fn settled(ctx: &Context, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
     ctx.catalog().wakes().wake(Topic::Rules);
@@ -197,6 +209,7 @@ pub(super) async fn find(view: &View, name: &EndpointName) -> Result<Endpoint, S
 async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
     let usage = tally::usage(view, endpoint.id).await?;
     Ok(EndpointView {
+        state: state(ctx, &endpoint),
         settings: means::shown(&endpoint),
         has_secret: endpoint.secret.is_some(),
         files: u64::try_from(usage.files).unwrap_or(0),
@@ -210,6 +223,17 @@ async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<Endpo
         attributes: endpoint.attributes,
         created_at: endpoint.created_at,
     })
+}
+
+fn state(ctx: &Context, endpoint: &Endpoint) -> EndpointState {
+    let health = ctx.lake.stores.health();
+    if health.rests(endpoint.id, ctx.catalog().clock().monotonic()) {
+        EndpointState::Resting
+    } else if health.ailment(endpoint.id).is_some() {
+        EndpointState::Ailing
+    } else {
+        EndpointState::Well
+    }
 }
 
 /// How much room an endpoint has. One that does not answer in time is shown all the same, without.

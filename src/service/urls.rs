@@ -203,7 +203,8 @@ pub async fn list(lake: &Lake, token: &str, paging: Paging) -> Result<Page<Conte
     Ok(Page { items, next })
 }
 
-/// Where an opened file can be read, nearest first; nowhere but at the endpoint that its grant names,
+/// Where an opened file can be read, nearest first, but for endpoints that are left alone now, which
+/// come last; nowhere but at the endpoint that its grant names,
 /// if it names one.
 pub async fn replicas(lake: &Lake, opened: &Opened) -> Result<Vec<Located>, ServiceError> {
     let view = lake.catalog.view().await?;
@@ -217,5 +218,7 @@ pub async fn replicas(lake: &Lake, opened: &Opened) -> Result<Vec<Located>, Serv
             return Err(ServiceError::NoReplicaThere { did, endpoint: endpoint.name });
         }
     }
+    let (health, now) = (lake.stores.health(), lake.catalog.clock().monotonic());
+    located.sort_by_key(|one| health.rests(one.endpoint.id, now));
     if located.is_empty() { Err(ServiceError::Unreadable { did }) } else { Ok(located) }
 }

@@ -21,8 +21,8 @@ pub use account::{
     NewMember, NewPassword, NewSession, SessionView, UsageView, WhoView,
 };
 pub use endpoint::{
-    EndpointChange, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText, SettingsChange,
-    SettingsView,
+    EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
+    SettingsChange, SettingsView,
 };
 
 /// One page of a list, in the list's order.

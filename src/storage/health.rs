@@ -125,21 +125,25 @@ impl Health {
         open.map(|(endpoint, _)| *endpoint).collect()
     }
 
-    /// Takes the endpoints that are well again and whose victims are due for another try. What fails
-    /// for a reason that a short look at the endpoint does not find, such as a quota that is almost
-    /// reached, comes later and later.
-    pub fn take_to_revive(&self, monotonic: Duration) -> Vec<EndpointId> {
-        let mut due = Vec::new();
-        for (endpoint, past) in self.lock().iter_mut() {
+    /// The endpoints that are well again and whose victims are due for another try. What fails for a
+    /// reason that a short look at the endpoint does not find, such as a quota that is almost reached,
+    /// comes later and later.
+    pub fn to_revive(&self, monotonic: Duration) -> Vec<EndpointId> {
+        let pasts = self.lock();
+        let due = pasts.iter().filter(|(_, past)| {
             let settled = monotonic >= past.failed_at + SETTLED_AFTER;
-            if past.has_victims && past.ailment.is_none() && settled && monotonic >= past.next_revival {
-                past.has_victims = false;
-                past.next_revival = monotonic + pause(past.revivals);
-                past.revivals += 1;
-                due.push(*endpoint);
-            }
+            past.has_victims && past.ailment.is_none() && settled && monotonic >= past.next_revival
+        });
+        due.map(|(endpoint, _)| *endpoint).collect()
+    }
+
+    /// Notes that the victims of an endpoint, as they were at a moment, have been given another try.
+    pub fn revived(&self, endpoint: EndpointId, monotonic: Duration) {
+        if let Some(past) = self.lock().get_mut(&endpoint) {
+            past.has_victims = past.failed_at >= monotonic;
+            past.next_revival = monotonic + pause(past.revivals);
+            past.revivals = past.revivals.saturating_add(1);
         }
-        due
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<EndpointId, Past>> {
@@ -201,7 +205,11 @@ mod tests {
         }
 
         fn revives(&self, second: u64) -> bool {
-            self.health.take_to_revive(Duration::from_secs(second)) == [X]
+            let due = self.health.to_revive(Duration::from_secs(second)) == [X];
+            if due {
+                self.health.revived(X, Duration::from_secs(second));
+            }
+            due
         }
     }
 
@@ -257,6 +265,8 @@ mod tests {
         assert!(!world.revives(110), "it ails");
         world.health.well(X);
         assert!(!world.revives(101), "others may still fail");
+        let due = || world.health.to_revive(Duration::from_secs(103)) == [X];
+        assert!(due() && due(), "until it is done");
         assert!(world.revives(103) && !world.revives(104), "once");
         let mut second = 103;
         for pause in [15, 30, 60, 120, 240, 300, 300] {

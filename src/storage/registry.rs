@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
 use crate::model::probe::{Feature, Finding};
 use crate::storage::backend::{Backend, StorageError};
 use crate::storage::health::Health;
+use crate::storage::lanes::Lanes;
 use crate::storage::memory::Memory;
 use crate::storage::posix::Posix;
 use crate::storage::s3::S3;
@@ -25,20 +24,6 @@ pub struct Registry {
     health: Health,
     lanes: Lanes,
     rooms: Mutex<Rooms>,
-}
-
-/// From this length on an object has to hold a lane while it passes through this process.
-pub const LARGE_BYTES_MIN: u64 = 32 << 20;
-/// How many large objects may be on their way through this process at once, where nothing else is set.
-const LANES: usize = 8;
-
-/// Room for large objects, each of which takes tens of MiB of memory on its way.
-struct Lanes(Semaphore);
-
-impl Default for Lanes {
-    fn default() -> Self {
-        Self(Semaphore::new(LANES))
-    }
 }
 
 /// Makes the backend of an endpoint from its secret, without looking at the storage.
@@ -105,7 +90,7 @@ impl Registry {
     /// The same with room for so many large objects on their way through this process at once.
     #[must_use]
     pub fn with_lanes(mut self, lanes: usize) -> Self {
-        self.lanes = Lanes(Semaphore::new(lanes));
+        self.lanes = Lanes::new(lanes);
         self
     }
 
@@ -119,13 +104,9 @@ impl Registry {
         &self.health
     }
 
-    /// Waits for what a large object has to hold while it passes through this process; `None` for
-    /// one that is not large.
-    pub async fn lane(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
-        if bytes < LARGE_BYTES_MIN {
-            return None;
-        }
-        Some(self.lanes.0.acquire().await.expect("lanes are never closed"))
+    /// What a large object has to hold while it passes through this process.
+    pub fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// The backend of an endpoint.
@@ -269,17 +250,6 @@ mod tests {
         registry.insert(EndpointId(9), Arc::new(given));
         let elsewhere = endpoint(9, EndpointKind::Posix, "/nowhere");
         assert_eq!(bytes(&*registry.get(&elsewhere).expect("given")), Some(3));
-    }
-
-    #[tokio::test]
-    async fn so_many_large_objects_pass_at_once_as_there_are_lanes() {
-        let registry = Registry::new().with_lanes(1);
-        let held = registry.lane(LARGE_BYTES_MIN).await;
-        let mut waits = std::pin::pin!(registry.lane(LARGE_BYTES_MIN));
-        assert!(futures::FutureExt::now_or_never(waits.as_mut()).is_none(), "there is no other");
-        assert!(registry.lane(LARGE_BYTES_MIN - 1).await.is_none(), "what is not large needs none");
-        drop(held);
-        assert!(waits.await.is_some());
     }
 
     #[test]

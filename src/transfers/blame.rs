@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use crate::clock::within;
 use crate::model::endpoint::{Endpoint, EndpointName};
+use crate::model::id::EndpointId;
 use crate::model::stuck::StuckReason;
 use crate::storage::backend::{Backend, Check, StorageError};
 use crate::transfers::execute::Tools;
 use crate::transfers::job::{Job, Source};
+use crate::transfers::stall::{Side, Watch};
 
 /// How long a source may take to show its root.
 const LOOK_SPAN_MAX: Duration = Duration::from_secs(20);
@@ -19,13 +21,17 @@ pub(super) enum Failure {
     AtSource(Trouble),
     /// No source would help.
     AtDestination(Trouble),
+    /// There was no room on the way; nobody is to blame.
+    NoLane,
 }
 
 impl Failure {
     /// Tells whether it is an outage that interrupted the work: what was done so far is good.
     pub(super) fn interrupts(&self) -> bool {
-        let (Failure::AtSource(trouble) | Failure::AtDestination(trouble)) = self;
-        trouble.passing && trouble.ailing.is_some()
+        match self {
+            Failure::AtSource(trouble) | Failure::AtDestination(trouble) => trouble.interrupts(),
+            Failure::NoLane => true,
+        }
     }
 }
 
@@ -46,6 +52,16 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    fn interrupts(&self) -> bool {
+        self.passing && self.ailing.is_some()
+    }
+
+    /// How much it is to be gone by among those of several sources: most if an endpoint ails for a
+    /// while, as the file may well come from there later.
+    pub(super) fn hope(&self) -> u8 {
+        u8::from(self.passing) + u8::from(self.interrupts())
+    }
+
     fn of_file(reason: StuckReason, passing: bool) -> Self {
         Self { reason, passing, ailing: None, doubtful: false, check: Check::Writing }
     }
@@ -66,6 +82,23 @@ impl Trouble {
     pub(super) fn silence(endpoint: &EndpointName, what: &str) -> Self {
         Self::of_endpoint(StuckReason::EndpointUnreachable { endpoint: endpoint.clone() }, true, what)
     }
+}
+
+/// The time of an attempt is over. Whoever is waited for now was slow; it ails only if it did nothing
+/// at all.
+pub(super) fn late(job: &Job, on_the_way: Option<(Source, Watch)>) -> (EndpointId, Trouble) {
+    const LATE: &str = "it was not done when its time was over";
+    let Some((source, watch)) = on_the_way else {
+        return (job.destination.id, Trouble::silence(&job.destination.name, LATE));
+    };
+    let (slow, reason) = match watch.waits_for() {
+        Side::Source => (source.endpoint.id, StuckReason::SourceUnreachable { endpoint: source.endpoint.name.clone() }),
+        Side::Destination => {
+            (job.destination.id, StuckReason::EndpointUnreachable { endpoint: job.destination.name.clone() })
+        }
+    };
+    let moved = watch.bytes() > 0;
+    (slow, if moved { Trouble::of_file(reason, true) } else { Trouble::of_endpoint(reason, true, LATE) })
 }
 
 /// A source failed.
@@ -196,8 +229,10 @@ mod tests {
     }
 
     fn trouble(failure: Failure) -> Trouble {
-        let (Failure::AtSource(trouble) | Failure::AtDestination(trouble)) = failure;
-        trouble
+        match failure {
+            Failure::AtSource(trouble) | Failure::AtDestination(trouble) => trouble,
+            Failure::NoLane => panic!("it found no lane"),
+        }
     }
 
     #[test]

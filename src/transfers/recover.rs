@@ -18,9 +18,7 @@ use crate::storage::backend::{Check, StorageError};
 use crate::storage::registry::Registry;
 use crate::transfers::blame::reason;
 
-/// How many failed transfers one step looks at.
-const QUEUE_MAX: usize = 10_000;
-/// How many one transaction revives.
+/// How many failed transfers are looked at together, and revived by one transaction.
 const CHUNK: usize = 500;
 /// How many endpoints are tried at once.
 const TRIED_AT_ONCE: usize = 4;
@@ -30,7 +28,8 @@ const TRY_SPAN_MAX: Duration = Duration::from_mins(1);
 /// Tries the endpoints that ail and do not rest, and revives what is due. Returns how much was done.
 pub async fn step(catalog: &Catalog, stores: &Registry) -> Result<usize, CatalogError> {
     let (clock, health) = (catalog.clock(), stores.health());
-    let (to_try, to_revive) = (health.to_try(clock.monotonic()), health.take_to_revive(clock.monotonic()));
+    let asked = clock.monotonic();
+    let (to_try, to_revive) = (health.to_try(asked), health.to_revive(asked));
     if to_try.is_empty() && to_revive.is_empty() {
         return Ok(0);
     }
@@ -44,6 +43,8 @@ pub async fn step(catalog: &Catalog, stores: &Registry) -> Result<usize, Catalog
     let mut revived = 0;
     for endpoint in endpoints.iter().filter(|endpoint| to_revive.contains(&endpoint.id)) {
         revived += revive(catalog, endpoint).await?;
+        // Only now: after an error they are still to be revived.
+        health.revived(endpoint.id, asked);
     }
     Ok(recovered + revived)
 }
@@ -75,33 +76,37 @@ async fn try_one(stores: &Registry, endpoint: &Endpoint, clock: &SharedClock) ->
 /// Lets every transfer go on at once that was given up because of an endpoint. Those that still wait
 /// for another try have not long to wait.
 async fn revive(catalog: &Catalog, endpoint: &Endpoint) -> Result<usize, CatalogError> {
-    let view = catalog.view().await?;
-    let failed = view.scan::<Failed>(&(), QUEUE_MAX).await?;
-    let failed: Vec<_> = failed.into_iter().map(|((_, id), ())| (id,)).collect();
-    let mut because: Vec<TransferId> = Vec::new();
-    for chunk in failed.chunks(CHUNK) {
-        let records = view.get_many::<Transfers>(chunk).await?;
-        let found = chunk.iter().zip(records).filter(|(_, record)| is_because_of(record.as_ref(), endpoint));
-        because.extend(found.map(|((id,), _)| *id));
-    }
-    for chunk in because.chunks(CHUNK) {
-        let chunk = chunk.to_vec();
+    let mut after = (0, TransferId(0));
+    let mut revived = 0;
+    loop {
+        // A view of its own for each page: to hold one while much is written is dear.
+        let view = catalog.view().await?;
+        let failed = view.scan_after::<Failed>(&(), &after, CHUNK).await?;
+        let Some((last, ())) = failed.last() else { break };
+        after = *last;
+        let failed: Vec<_> = failed.into_iter().map(|((_, id), ())| (id,)).collect();
+        let records = view.get_many::<Transfers>(&failed).await?;
+        drop(view);
+        let found = failed.iter().zip(records).filter(|(_, record)| is_because_of(record.as_ref(), endpoint));
+        let because: Vec<TransferId> = found.map(|((id,), _)| *id).collect();
+        if because.is_empty() {
+            continue;
+        }
+        revived += because.len();
         catalog
             .transact(move |txn| {
-                let chunk = chunk.clone();
+                let because = because.clone();
                 async move {
-                    for id in chunk {
+                    for id in because {
                         revive_one(&txn, id).await?;
                     }
                     Ok::<_, CatalogError>(())
                 }
             })
             .await?;
-    }
-    if !because.is_empty() {
         catalog.wakes().wake(Topic::Transfers);
     }
-    Ok(because.len())
+    Ok(revived)
 }
 
 fn is_because_of(record: Option<&TransferRecord>, endpoint: &Endpoint) -> bool {

@@ -47,7 +47,7 @@ fn attempt_of(ending: &Ending) -> Attempt {
     match ending {
         Ending::Landed(_) => Attempt::Landed,
         Ending::Cancelled => Attempt::Cancelled,
-        Ending::Failed { passing: true, .. } => Attempt::Interrupted,
+        Ending::PutOff | Ending::Failed { passing: true, .. } => Attempt::Interrupted,
         Ending::Failed { passing: false, .. } => Attempt::Failed,
     }
 }
@@ -82,6 +82,12 @@ async fn settle_one(
             end(txn, job.transfer, &record).await?;
             // Whoever wanted it in the meantime planned nothing, as this one still had the place.
             fill_file(txn, job.file, job.destination.id).await?;
+            Ok(None)
+        }
+        Ending::PutOff => {
+            let state = record.state.clone().apply(TransferEvent::PutOff { at: txn.now() });
+            let state = state.expect("what runs can be put off");
+            txn.replace::<Transfers>(&(job.transfer,), &record, &TransferRecord { state, ..record.clone() });
             Ok(None)
         }
         Ending::Failed { reason, passing } => {

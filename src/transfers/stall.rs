@@ -68,6 +68,16 @@ pub(super) fn watched(mut content: ByteStream, taken_bytes: u64) -> (ByteStream,
 }
 
 impl Watch {
+    /// How many bytes have moved.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Which side is waited for.
+    pub(super) fn waits_for(&self) -> Side {
+        if self.0.asking.load(Ordering::Relaxed) { Side::Source } else { Side::Destination }
+    }
+
     /// Awaits what takes the stream, as long as bytes move; else drops it and says who was waited for.
     pub(super) async fn guard<T>(&self, clock: &SharedClock, work: impl Future<Output = T> + Send) -> Result<T, Side> {
         let mut work = std::pin::pin!(work);

@@ -18,6 +18,7 @@ use crate::transfers::claim::{Cursors, reap};
 use crate::transfers::mover::drain;
 use crate::transfers::recover;
 use crate::workers::fault::WorkFault;
+use crate::workers::runner::Halt;
 use crate::workers::{Duty, Worker};
 
 /// Names of the workers that move files; each has its own jobs in flight.
@@ -55,7 +56,7 @@ impl Worker for Evaluate {
         Duty { name: "evaluate", topic: Some(Topic::Rules), period: Duration::from_secs(5), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
             let view = catalog.view().await?;
             let revisions = Some((endpoints::revision(&view).await?, holdings::revision(&view).await?));
@@ -83,7 +84,7 @@ impl Worker for Fill {
         Duty { name: "fill", topic: Some(Topic::Filling), period: Duration::from_secs(5), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async { Ok(fill::step(catalog, &mut self.after).await?) }.boxed()
     }
 }
@@ -98,7 +99,7 @@ impl Worker for Fold {
         Duty { name: "fold", topic: Some(Topic::Folds), period: Duration::from_secs(1), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
             let folded = progress(holdings::fold(catalog).await?);
             if folded == Progress::Made {
@@ -118,7 +119,7 @@ impl Worker for Reap {
         Duty { name: "reap", topic: None, period: Duration::from_secs(5), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
             let reaped = reap(catalog).await?;
             if reaped > 0 {
@@ -140,7 +141,7 @@ impl Worker for Recover {
         Duty { name: "recover", topic: None, period: Duration::from_secs(5), single: false }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async { Ok(progress(recover::step(catalog, &self.lake.stores).await?)) }.boxed()
     }
 }
@@ -155,7 +156,7 @@ impl Worker for Sweep {
         Duty { name: "sweep", topic: None, period: Duration::from_secs(10), single: true }
     }
 
-    fn work<'a>(&'a mut self, _: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, _: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         // Uploads write for themselves: each intent is read again in the transaction that ends it.
         async { Ok(progress(self.lake.uploads.sweep().await?)) }.boxed()
     }
@@ -169,7 +170,7 @@ impl Worker for Check {
         Duty { name: "check", topic: None, period: Duration::from_hours(1), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
             if !is_due(catalog).await? {
                 return Ok(Progress::Nothing);
@@ -216,7 +217,11 @@ impl Worker for Move {
         Duty { name: self.name, topic: Some(Topic::Transfers), period: Duration::from_secs(1), single: false }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
-        async { Ok(progress(drain(catalog, &self.lake.stores, &self.cursors).await?)) }.boxed()
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, halt: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async {
+            let halted = || halt.is_asked();
+            Ok(progress(drain(catalog, &self.lake.stores, &self.cursors, &halted).await?))
+        }
+        .boxed()
     }
 }

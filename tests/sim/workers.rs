@@ -84,7 +84,7 @@ async fn mover((lake, log): Given) {
     let cursors = Arc::new(Mutex::new(Cursors::default()));
     loop {
         let woken = Box::pin(lake.catalog.wakes().waiting(Topic::Transfers));
-        match drain(&lake.catalog, &lake.stores, &cursors).await {
+        match drain(&lake.catalog, &lake.stores, &cursors, &|| false).await {
             Ok(0) => {
                 select(woken, lake.catalog.clock().sleep(Duration::from_secs(5))).await;
             }

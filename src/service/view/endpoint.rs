@@ -18,6 +18,9 @@ pub struct EndpointView {
     pub name: EndpointName,
     /// The protocol it speaks.
     pub kind: EndpointKind,
+    /// How it is doing, as the server has lately seen it.
+    #[serde(default)]
+    pub state: EndpointState,
     /// Where it is.
     pub location: String,
     /// How it is spoken to.
@@ -43,6 +46,19 @@ pub struct EndpointView {
     pub notes: Vec<String>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// How an endpoint is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointState {
+    /// Nothing is known to ail it.
+    #[default]
+    Well,
+    /// It failed when it was last asked for something.
+    Ailing,
+    /// It failed again and again, and is left alone for a while.
+    Resting,
 }
 
 /// How an endpoint is spoken to. What its kind has no use for is absent.
