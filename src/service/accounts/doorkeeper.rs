@@ -115,12 +115,16 @@ impl Doorkeeper {
     }
 }
 
+/// Forgets what is no longer fresh, and then the oldest quarter, so that this is seldom done.
 fn make_room(counts: &mut HashMap<By, Count>, fresh: impl Fn(&Count) -> bool) {
     counts.retain(|_, count| fresh(count));
-    if counts.len() >= COUNTS_MAX
-        && let Some(oldest) = counts.iter().min_by_key(|(_, count)| count.since).map(|(by, _)| by.clone())
-    {
-        counts.remove(&oldest);
+    if counts.len() < COUNTS_MAX {
+        return;
+    }
+    let mut oldest: Vec<(Duration, By)> = counts.iter().map(|(by, count)| (count.since, by.clone())).collect();
+    oldest.sort_by_key(|(since, _)| *since);
+    for (_, by) in oldest.into_iter().take(COUNTS_MAX / 4) {
+        counts.remove(&by);
     }
 }
 
