@@ -25,6 +25,7 @@ pub mod engine;
 pub mod feed;
 pub mod ids;
 pub mod key;
+pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod record;
