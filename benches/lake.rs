@@ -105,7 +105,7 @@ fn number(count: usize) -> f64 {
 impl<'a> Bench<'a> {
     async fn start(directory: &'a Path) -> Self {
         let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None };
+        let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None, policies: None };
         let server = start(args).await.expect("a server");
         let key = Some(server.admin_key.clone());
         let client = Client::new(&server.url, key, SystemClock::shared()).expect("a client");

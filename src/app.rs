@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod error;
+pub mod policies;
 pub mod secrets;
 pub mod serve;
 pub mod stores;

@@ -29,6 +29,7 @@ pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod record;
+pub mod subjects;
 pub mod table;
 pub mod wake;
 

@@ -10,6 +10,7 @@ mod endpoint;
 mod failure;
 mod get;
 mod parse;
+mod policy;
 mod put;
 mod register;
 mod report;
@@ -32,6 +33,7 @@ use crate::clock::SystemClock;
 use crate::telemetry;
 
 use failure::Failure;
+use policy::PolicyCommand;
 use screen::{Format, Screen};
 
 /// The exit code of a command that was interrupted.
@@ -95,6 +97,9 @@ enum Command {
         /// How the lake is reached from outside; signed URLs begin with it [default: where it listens]
         #[arg(long, value_name = "URL")]
         public_url: Option<String>,
+        /// Policies: all *.cedar of this directory, in place of those that come along
+        #[arg(long, value_name = "DIR")]
+        policies: Option<PathBuf>,
     },
     /// Set up a small lake with sample data and serve it
     Demo(demo::DemoArgs),
@@ -124,6 +129,9 @@ enum Command {
     /// Files on their way
     #[command(subcommand)]
     Transfer(worker::TransferCommand),
+    /// Who may do what, and where data may be
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Check the lake's catalog against itself
     Doctor,
     /// The server's background work
@@ -153,7 +161,11 @@ pub async fn run(cli: Cli) -> u8 {
     let talk = screen.talk();
     let work = async {
         match cli.command {
-            Command::Serve { dir, listen, public_url } => Ok(serve::run(ServeArgs { dir, listen, public_url }).await?),
+            Command::Serve { dir, listen, public_url, policies } => {
+                Ok(serve::run(ServeArgs { dir, listen, public_url, policies }).await?)
+            }
+            // Policies are checked where they are written, and no server is asked.
+            Command::Policy(PolicyCommand::Check(args)) => policy::check(&mut { screen }, args),
             Command::Demo(args) => demo::run(args).await,
             command => {
                 let token = parse::token(cli.global.token_file.as_deref())?;
@@ -193,6 +205,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Replica(command) => register::run(session, command).await,
         Command::Rule(command) => rule::run(session, command).await,
         Command::Transfer(command) => worker::run_transfer(session, command).await,
+        Command::Policy(command) => policy::run(session, command).await,
         Command::Doctor => doctor::run(session).await,
         Command::Worker(command) => worker::run(session, command).await,
     }

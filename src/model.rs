@@ -2,6 +2,8 @@
 //! time and ids come in as arguments.
 
 pub mod account;
+pub mod address;
+pub mod api_key;
 pub mod change;
 pub mod checksum;
 pub mod did;

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod expire;
 pub mod fill;
 pub mod fold;
+mod permit;
 pub mod place;
 pub mod reconsider;
 pub mod walk;

@@ -1,14 +1,21 @@
 //! Whether the server is ready, and what is answered where nothing is.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::http::problem::Problem;
+use crate::service::Lake;
 use crate::service::view::Health;
 
 /// Answers once the server is ready; it does not listen before.
-pub(super) async fn health() -> Json<Health> {
-    Json(Health { status: "ready".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
+pub(super) async fn health(State(lake): State<Arc<Lake>>) -> Json<Health> {
+    // Why is for those who may ask for the policies.
+    let refused = lake.judge.refused().map(|_| "a change of the policies was refused: see `dapple policy show`");
+    let notes = refused.into_iter().map(str::to_owned).collect();
+    Json(Health { status: "ready".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), notes })
 }
 
 /// Nothing is served under this path.

@@ -16,6 +16,7 @@ use crate::app::secrets;
 use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
 use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::clock::SystemClock;
+use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::service::{Lake, accounts};
@@ -33,7 +34,7 @@ pub struct Opened {
 }
 
 /// Opens the lake in a directory, making it if there is none.
-pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppError> {
+pub async fn open(directory: &Path, public_url: String, judge: Arc<Judge>) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
     let engine = Embedded::open(&directory.join("catalog"), &EmbeddedSettings::default(), Arc::clone(&clock))?;
@@ -46,10 +47,11 @@ pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppErr
     let stores = Arc::new(Registry::with_keyring(keyring));
     tell_locked(&catalog, &stores, directory).await?;
     let lake = Lake {
-        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
+        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,
+        judge,
         signer,
         directory: Some(directory.to_owned()),
         public_url,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::CatalogError;
 use crate::catalog::engine::EngineError;
 use crate::fault::{Fault, Kind};
+use crate::policy::set::InvalidPolicies;
 
 /// Why a server could not start or went down.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum AppError {
     /// Serving failed.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
+    /// The policies cannot come into force.
+    #[error(transparent)]
+    Policies(#[from] InvalidPolicies),
     /// The catalog could not be opened or failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -57,7 +61,7 @@ impl From<EngineError> for AppError {
 impl Fault for AppError {
     fn kind(&self) -> Kind {
         match self {
-            AppError::File { .. } | AppError::Listen { .. } => Kind::Invalid,
+            AppError::File { .. } | AppError::Listen { .. } | AppError::Policies(_) => Kind::Invalid,
             AppError::Spoilt { .. } => Kind::Corrupt,
             AppError::Serve(_) => Kind::Unavailable,
             AppError::Catalog(error) => error.kind(),
@@ -70,6 +74,7 @@ impl Fault for AppError {
             AppError::Spoilt { .. } => "lake-spoilt",
             AppError::Listen { .. } => "listen",
             AppError::Serve(_) => "serve",
+            AppError::Policies(_) => "policies-invalid",
             AppError::Catalog(error) => error.code(),
         }
     }
@@ -82,6 +87,7 @@ impl Fault for AppError {
             AppError::Catalog(CatalogError::Engine(EngineError::Locked { .. })) => {
                 Some("a lake has one server; stop the other, or point the CLI at it with DAPPLE_URL".to_owned())
             }
+            AppError::Policies(_) => Some("`dapple policy check DIR` says the same without a server".to_owned()),
             AppError::Spoilt { path, .. } => Some(format!("restore {} from a backup", path.display())),
             _ => None,
         }

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 
 use crate::app::build::{self, Opened};
 use crate::app::error::AppError;
+use crate::app::policies;
+use crate::http::peer::with_peer;
 use crate::http::problem::Problem;
 use crate::http::request::with_id;
 use crate::service::Lake;
@@ -34,6 +36,8 @@ pub struct ServeArgs {
     pub listen: SocketAddr,
     /// How the lake is reached from outside; signed URLs begin with it.
     pub public_url: Option<String>,
+    /// Where policies are, if not those that come along are to be in force.
+    pub policies: Option<PathBuf>,
 }
 
 /// A server that is up.
@@ -48,6 +52,7 @@ pub struct Server {
     workers: runner::Running,
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
+    follower: Option<JoinHandle<()>>,
 }
 
 /// Starts a server; it is ready when this returns.
@@ -57,7 +62,11 @@ pub async fn start(args: ServeArgs) -> Result<Server, AppError> {
     let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
     let url = format!("http://{bound}");
     let public_url = args.public_url.map_or_else(|| url.clone(), |url| url.trim_end_matches('/').to_owned());
-    let Opened { lake, admin_key, is_new } = build::open(&args.dir, public_url).await?;
+    let judge = policies::judge(args.policies.as_deref())?;
+    let Opened { lake, admin_key, is_new } = build::open(&args.dir, public_url, judge).await?;
+    let clock = lake.catalog.clock();
+    let follower =
+        args.policies.map(|directory| policies::follow(directory, Arc::clone(&lake.judge), Arc::clone(clock)));
     let board = Board::default();
     let workers = runner::start(&lake.catalog, &board, duties::all(&lake));
     let (stop, stopped) = watch::channel(false);
@@ -68,9 +77,11 @@ pub async fn start(args: ServeArgs) -> Result<Server, AppError> {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        axum::serve(listener, router).with_graceful_shutdown(stopping).await
+        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stopping)
+            .await
     });
-    Ok(Server { admin_key, is_new, url, lake, workers, stop, serving })
+    Ok(Server { admin_key, is_new, url, lake, workers, stop, serving, follower })
 }
 
 /// All doors of a lake.
@@ -79,6 +90,7 @@ fn doors(lake: &Arc<Lake>, board: &Board) -> Router {
     api::router(Arc::clone(lake), board.clone())
         .merge(gateway::router(Arc::clone(lake)))
         .fallback(nothing_here)
+        .layer(middleware::from_fn(with_peer))
         .layer(middleware::from_fn(move |request, next| with_id(clock.clone(), request, next)))
 }
 
@@ -100,6 +112,9 @@ impl Server {
     /// Stops in order: no new requests, those under way and workers finish, the catalog closes.
     pub async fn stop(self) -> Result<(), AppError> {
         self.stop.send_replace(true);
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
         let serving = self.serving;
         let abort = serving.abort_handle();
         let patience = self.lake.catalog.clock().sleep(PATIENCE);

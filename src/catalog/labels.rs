@@ -63,11 +63,7 @@ async fn set(view: &View, id: Option<u64>) -> Result<LabelSet, CatalogError> {
 }
 
 fn strictest() -> LabelSet {
-    LabelSet {
-        classification: Some(Classification::Personal),
-        residency: Some(BTreeSet::new()),
-        ..LabelSet::default()
-    }
+    LabelSet { classification: Some(Classification::Personal), residency: Some(BTreeSet::new()), ..LabelSet::default() }
 }
 
 /// Gives a scope labels in place of those it has. All rules are placed anew.
@@ -259,6 +255,17 @@ impl Gatherer {
         let above = self.holder(parent).await?;
         let labels = self.one(facts.traits.labels.join(&above));
         Ok(DidFacts { did: facts.did.clone(), traits: DidTraits { labels, ..facts.traits.clone() } })
+    }
+
+    /// The facts of a DID as they would be if `parent` did not hold it.
+    pub async fn without(&mut self, id: DidId, record: &DidRecord, parent: DidId) -> Result<DidFacts, CatalogError> {
+        let scope = self.scope_of(record).await?;
+        let parents = self.view.scan::<Parents>(&(id,), PARENTS_MAX).await?;
+        let parents: Vec<_> = parents.into_iter().map(|((_, one), _)| one).filter(|one| *one != parent).collect();
+        let own = of_did(&self.view, id).await?;
+        let labels = self.below(own, &parents, &scope).await?;
+        let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
+        Ok(DidFacts { did: record.did(), traits })
     }
 
     /// Labels below parents, and in a scope.

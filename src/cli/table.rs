@@ -26,8 +26,8 @@ impl Row for EndpointView {
             self.name.to_string(),
             self.kind.name().to_owned(),
             dash_if_empty(attributes.join(",")),
-            self.files.to_string(),
-            style.bytes(self.bytes),
+            self.files.map_or_else(dash, |files| files.to_string()),
+            self.bytes.map_or_else(dash, |bytes| style.bytes(bytes)),
             self.free_bytes.map_or_else(dash, |free| style.bytes(free)),
             self.location.clone(),
         ]

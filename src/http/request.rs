@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::clock::SharedClock;
+use crate::http::peer::PeerAddress;
 use crate::http::problem::Problem;
 use crate::model::id::GrantId;
 use crate::service::error::ServiceError;
@@ -57,7 +58,8 @@ where
         let key = header.and_then(|text| text.split_once(' '));
         match key {
             Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Ok(Self(accounts::authenticate(&lake, key.trim()).await?))
+                let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
+                Ok(Self(accounts::authenticate(&lake, key.trim(), peer).await?))
             }
             Some(_) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
             None => Err(ServiceError::Unauthenticated("this needs an API key").into()),

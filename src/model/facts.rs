@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::account::AccountName;
+use crate::model::account::{AccountKind, AccountName, Principal};
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::label::LabelSet;
@@ -19,13 +19,24 @@ pub enum Subject {
     Account {
         /// Its name.
         name: AccountName,
-        /// `user`, `group` or `service`.
-        kind: String,
+        /// What it stands for.
+        kind: AccountKind,
         /// Whether it looks after the lake.
         admin: bool,
         /// The groups it is in, directly or not.
         groups: BTreeSet<AccountName>,
     },
+}
+
+impl From<&Principal> for Subject {
+    fn from(principal: &Principal) -> Self {
+        Subject::Account {
+            name: principal.account.clone(),
+            kind: principal.kind,
+            admin: principal.admin,
+            groups: principal.groups.clone(),
+        }
+    }
 }
 
 impl Subject {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::model::account::AccountName;
+use crate::model::account::{AccountKind, AccountName};
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
 use crate::model::facts::{DidFacts, DidTraits, EndpointFacts, Resource, ScopeFacts, Subject};
@@ -39,7 +39,8 @@ struct Table {
 struct Account {
     #[serde(default)]
     admin: bool,
-    kind: Option<String>,
+    #[serde(default)]
+    kind: AccountKind,
     #[serde(default)]
     groups: BTreeSet<String>,
 }
@@ -130,8 +131,7 @@ fn ask_all(judge: &Judge, table: &Table, case: &Case) -> Result<(usize, Vec<Stri
                 let resource = table.resource(on)?;
                 for at in &places {
                     let place = at.map(|name| table.place(name)).transpose()?.map(Arc::new);
-                    let question =
-                        Question { subject: &subject, action, resource: &resource, at: place.as_ref(), now };
+                    let question = Question { subject: &subject, action, resource: &resource, at: place.as_ref(), now };
                     let decision = judge.decide(&question);
                     asked += 1;
                     let by: BTreeSet<_> = decision.policies.iter().cloned().collect();
@@ -155,8 +155,7 @@ impl Table {
         }
         let account = self.accounts.get(who).ok_or_else(|| format!("there is no [accounts.{who}]"))?;
         let groups: Result<_, _> = account.groups.iter().map(|group| name(group)).collect();
-        let kind = account.kind.clone().unwrap_or_else(|| "user".to_owned());
-        Ok(Subject::Account { name: name(who)?, kind, admin: account.admin, groups: groups? })
+        Ok(Subject::Account { name: name(who)?, kind: account.kind, admin: account.admin, groups: groups? })
     }
 
     fn scope(&self, text: &str) -> Result<Arc<ScopeFacts>, String> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::api_key::KeyScope;
 use crate::model::facts::{EndpointFacts, Resource, Subject};
 use crate::model::time::Timestamp;
 
@@ -79,6 +80,16 @@ impl Action {
             Action::Place => "Place",
             Action::Relabel => "Relabel",
             Action::Administer => "Administer",
+        }
+    }
+
+    /// The key scope that an API key must have to let the act through.
+    pub const fn key_scope(self) -> KeyScope {
+        match self {
+            Action::Discover | Action::Read => KeyScope::Read,
+            Action::Write | Action::Delete | Action::Place | Action::Relabel => KeyScope::Write,
+            Action::AddRule => KeyScope::Rules,
+            Action::Administer => KeyScope::Admin,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::policy::decision::{Action, Question};
 /// Why facts could not be turned into a question. They can, unless there is a defect.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the facts do not fit the schema: {0}")]
-pub struct Misfit(String);
+pub(super) struct Misfit(String);
 
 impl Misfit {
     fn of(error: impl ToString) -> Self {
@@ -87,12 +87,12 @@ fn subject(subject: &Subject, entities: &mut Vec<Entity>) -> Result<EntityUid, M
     let id = account(name);
     let names = groups.iter().map(|group| Value::new_string(group.to_string()));
     let attributes = [
-        ("kind".to_owned(), Value::new_string(kind.clone())),
+        ("kind".to_owned(), Value::new_string(kind.name().to_owned())),
         ("admin".to_owned(), Value::new_bool(*admin)),
         ("groups".to_owned(), Value::new_set(names)),
     ];
     let parents: HashSet<_> = groups.iter().filter(|group| *group != name).map(account).collect();
-    entities.push(Entity::new(id.clone(), attributes, parents).map_err(Misfit::of)?);
+    entities.push(Entity::new(id.clone(), attributes.into(), parents).map_err(Misfit::of)?);
     Ok(id)
 }
 

@@ -73,7 +73,11 @@ fn unmet(policy: &Policy, asked: &Asked) -> String {
         let mut parts = Vec::new();
         let is_when = condition["kind"] == "when";
         // An `unless` is met as a whole or not at all.
-        if is_when { conjuncts(&condition["body"], &mut parts) } else { parts.push(&condition["body"]) }
+        if is_when {
+            conjuncts(&condition["body"], &mut parts)
+        } else {
+            parts.push(&condition["body"])
+        }
         for part in parts {
             let Some(single) = with(json!([{ "kind": condition["kind"], "body": part }])) else { continue };
             if !holds(&single) {

@@ -23,6 +23,8 @@ const RECKONED_MS: u64 = 1_000;
 /// Answers questions by the policies in force.
 pub struct Judge {
     force: RwLock<Arc<Force>>,
+    /// Why policies that were to come into force did not.
+    refused: RwLock<Option<String>>,
     evaluations: AtomicU64,
 }
 
@@ -37,7 +39,11 @@ struct Force {
 impl Judge {
     /// A judge with policies.
     pub fn new(set: PolicySet) -> Self {
-        Self { force: RwLock::new(Arc::new(Force::new(set))), evaluations: AtomicU64::new(0) }
+        Self {
+            force: RwLock::new(Arc::new(Force::new(set))),
+            refused: RwLock::default(),
+            evaluations: AtomicU64::new(0),
+        }
     }
 
     /// A judge with the policies that dapple brings along.
@@ -48,6 +54,17 @@ impl Judge {
     /// Puts other policies into force, from the next question on.
     pub fn replace(&self, set: PolicySet) {
         *self.force.write().expect("nothing panics while holding it") = Arc::new(Force::new(set));
+        *self.refused.write().expect("nothing panics while holding it") = None;
+    }
+
+    /// Keeps the policies in force, in place of others that were refused for a reason.
+    pub fn refuse(&self, why: String) {
+        *self.refused.write().expect("nothing panics while holding it") = Some(why);
+    }
+
+    /// Why policies that were to come into force last did not, if they did not.
+    pub fn refused(&self) -> Option<String> {
+        self.refused.read().expect("nothing panics while holding it").clone()
     }
 
     /// The policies in force.

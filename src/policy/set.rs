@@ -96,7 +96,6 @@ pub(super) struct OfAction {
 
 /// Policies that are in force, or could be.
 pub struct PolicySet {
-    pub(super) schema: Schema,
     pub(super) by_action: BTreeMap<Action, OfAction>,
     /// Whether any policy names single DIDs, so that two with the same traits may differ.
     pub(super) names_dids: bool,
@@ -152,13 +151,14 @@ impl PolicySet {
             return Err(InvalidPolicies { flaws });
         }
         let revision = revision_of(files);
-        Ok(Self::assemble(schema, policies, texts, revision))
+        Ok(Self::assemble(policies, texts, revision))
     }
 
-    fn assemble(schema: Schema, policies: Vec<Policy>, texts: Vec<PolicyText>, revision: String) -> Self {
+    fn assemble(policies: Vec<Policy>, texts: Vec<PolicyText>, revision: String) -> Self {
         let shapes: Vec<String> = policies.iter().map(shape).collect();
         let by_action = Action::ALL.into_iter().map(|action| {
-            let speaking: Vec<_> = policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, action)).collect();
+            let speaking: Vec<_> =
+                policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, action)).collect();
             let reads_clock = speaking.iter().any(|(_, shape)| shape.contains("\"attr\":\"now\""));
             let set = CedarSet::from_policies(speaking.into_iter().map(|(policy, _)| policy.clone()))
                 .expect("their ids differ, as was checked");
@@ -169,14 +169,7 @@ impl PolicySet {
             name == "Dapple::Did"
         });
         let calls = |shape: &String| TIME_FUNCTIONS.iter().any(|name| shape.contains(&format!("\"{name}\":[")));
-        Self {
-            by_action: by_action.collect(),
-            names_dids,
-            reckons_time: shapes.iter().any(calls),
-            schema,
-            texts,
-            revision,
-        }
+        Self { by_action: by_action.collect(), names_dids, reckons_time: shapes.iter().any(calls), texts, revision }
     }
 
     /// The policies as people know them, in the order of their files.
@@ -238,7 +231,9 @@ fn read_file(file: &str, text: &str) -> Result<Vec<(Policy, PolicyText)>, Vec<Fl
         let (line, comment) = (line_of(text, at), comment_above(text, at));
         from = at + source.len();
         match policy.annotation("id").filter(|id| is_id(id)) {
-            None => flaws.push(flaw(line, "a policy needs an `@id(\"…\")` of letters, digits, `-`, `_`, `/`".to_owned())),
+            None => {
+                flaws.push(flaw(line, "a policy needs an `@id(\"…\")` of letters, digits, `-`, `_`, `/`".to_owned()))
+            }
             Some(_) if comment.is_empty() => {
                 flaws.push(flaw(line, "a policy needs a comment above it that says what it is for".to_owned()));
             }
@@ -279,11 +274,8 @@ fn validate(schema: &Schema, policies: &[Policy], texts: &[PolicyText]) -> Vec<F
     };
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
     let place = |id: &PolicyId, what: String| {
-        use cedar_policy::PolicyId as Id;
-        let id: &Id = id;
         let text = texts.iter().find(|text| text.id == id.to_string());
         let (file, line) = text.map_or(("the policies".to_owned(), 0), |text| (text.file.clone(), text.line));
-        // The message begins with the policy's name, as should be said only once.
         Flaw { file, line, what }
     };
     let errors = result.validation_errors().map(|error| place(error.policy_id(), error.to_string()));

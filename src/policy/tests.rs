@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::account::AccountName;
+use crate::model::account::{AccountKind, AccountName};
 use crate::model::did::DidKind;
+use crate::model::endpoint::EndpointName;
 use crate::model::facts::{DidFacts, DidTraits, EndpointFacts, Resource, ScopeFacts, Subject};
 use crate::model::label::{LabelChange, LabelSet};
 use crate::model::scope::Scope;
@@ -13,12 +14,12 @@ use crate::policy::decision::{Action, EVALUATION_ERROR, NO_PERMIT, Question};
 use crate::policy::entities::build;
 use crate::policy::explain::explain;
 use crate::policy::judge::Judge;
-use crate::policy::set::{BUILTIN, PolicySet};
+use crate::policy::set::{BUILTIN, PolicySet, SCHEMA};
 
 fn subject(name: &str, groups: &[&str]) -> Arc<Subject> {
     let parse = |name: &str| AccountName::parse(name).unwrap();
     let groups = groups.iter().map(|group| parse(group)).collect();
-    Arc::new(Subject::Account { name: parse(name), kind: "user".to_owned(), admin: false, groups })
+    Arc::new(Subject::Account { name: parse(name), kind: AccountKind::User, admin: false, groups })
 }
 
 fn labels(words: &[&str]) -> Arc<LabelSet> {
@@ -36,7 +37,7 @@ fn data(name: &str, words: &[&str]) -> Resource {
 
 fn place() -> Arc<EndpointFacts> {
     let attributes = [("country".to_owned(), "DE".to_owned())].into();
-    Arc::new(EndpointFacts { name: "berlin".parse().unwrap(), kind: "posix".to_owned(), attributes })
+    Arc::new(EndpointFacts { name: EndpointName::parse("berlin").unwrap(), kind: "posix".to_owned(), attributes })
 }
 
 fn at(millis: u64) -> Timestamp {
@@ -68,7 +69,8 @@ fn the_policies_that_come_along_answer_as_their_table_says() {
 
 #[test]
 fn a_wrong_answer_is_named_with_its_line() {
-    let text = "[accounts]\nbob = {}\n\n[[case]]\nwho = \"bob\"\naction = \"administer\"\non = \"lake\"\neffect = \"allow\"\n";
+    let text =
+        "[accounts]\nbob = {}\n\n[[case]]\nwho = \"bob\"\naction = \"administer\"\non = \"lake\"\neffect = \"allow\"\n";
     let (asked, flaws) = cases::run(&Judge::builtin(), "t.toml", text);
     assert_eq!(asked, 1);
     assert_eq!(flaws.len(), 1);
@@ -98,7 +100,8 @@ fn policies_that_cannot_hold_are_refused_with_file_and_line() {
         let refused = PolicySet::read(&files).expect_err(text).to_string();
         assert!(refused.contains(expected), "{text}: {refused}");
     }
-    let bare = PolicySet::read(&[("a.cedar".to_owned(), "@id(\"x\") permit (principal, action, resource);".to_owned())]);
+    let bare =
+        PolicySet::read(&[("a.cedar".to_owned(), "@id(\"x\") permit (principal, action, resource);".to_owned())]);
     assert!(bare.expect_err("no comment").to_string().contains("a.cedar:1: a policy needs a comment"));
     let twice = "// Why.\n@id(\"x\")\npermit (principal, action, resource);\n";
     let twice = [("a.cedar".to_owned(), twice.to_owned()), ("b.cedar".to_owned(), twice.to_owned())];
@@ -122,15 +125,21 @@ fn what_comes_along_is_known_by_name_and_place() {
 /// Facts are not checked against the schema when it counts, as that costs as much as the decision.
 #[test]
 fn facts_fit_the_schema_for_every_action() {
-    let set = PolicySet::builtin();
+    let (schema, _) = cedar_policy::Schema::from_cedarschema_str(SCHEMA).expect("the schema is right");
     let full = ["classification=public", "project=eo", "embargo=2027-01-01", "licence=by", "residency=DE,FR", "x=1,2"];
     let (somebody, nobody) = (subject("bob", &["eo", "bob"]), Arc::new(Subject::Anonymous));
     let Resource::Did(facts) = data("a", &full) else { unreachable!("it is data") };
     let scope = Arc::new(ScopeFacts { labels: labels(&full), ..(*facts.traits.scope).clone() });
     let place = place();
     let of = |action| match action {
-        Action::Administer => vec![Resource::Lake, Resource::Scope(Arc::clone(&scope)), Resource::Endpoint(Arc::clone(&place))],
-        Action::Discover => vec![Resource::Did(facts.clone()), Resource::Scope(Arc::clone(&scope)), Resource::Endpoint(Arc::clone(&place))],
+        Action::Administer => {
+            vec![Resource::Lake, Resource::Scope(Arc::clone(&scope)), Resource::Endpoint(Arc::clone(&place))]
+        }
+        Action::Discover => vec![
+            Resource::Did(facts.clone()),
+            Resource::Scope(Arc::clone(&scope)),
+            Resource::Endpoint(Arc::clone(&place)),
+        ],
         Action::Write | Action::Delete | Action::Relabel => {
             vec![Resource::Did(facts.clone()), Resource::Scope(Arc::clone(&scope))]
         }
@@ -140,9 +149,9 @@ fn facts_fit_the_schema_for_every_action() {
         for resource in of(action) {
             let at = matches!(action, Action::Place | Action::Read).then_some(&place);
             let question = Question { subject: &somebody, action, resource: &resource, at, now: at_now() };
-            build(&question, Some(&set.schema)).unwrap_or_else(|error| panic!("{action:?}: {error}"));
+            build(&question, Some(&schema)).unwrap_or_else(|error| panic!("{action:?}: {error}"));
             if matches!(action, Action::Discover | Action::Read) {
-                build(&Question { subject: &nobody, ..question }, Some(&set.schema)).expect("anonymous, too");
+                build(&Question { subject: &nobody, ..question }, Some(&schema)).expect("anonymous, too");
             }
         }
     }
@@ -155,7 +164,7 @@ fn at_now() -> Timestamp {
 #[test]
 fn a_question_that_cannot_be_evaluated_is_denied() {
     // Without a place, `Place` has no `context.at`: the forbids that read it fail, and are no yes.
-    let root = Subject::Account { name: AccountName::root(), kind: "user".to_owned(), admin: true, groups: [].into() };
+    let root = Subject::Account { name: AccountName::root(), kind: AccountKind::User, admin: true, groups: [].into() };
     let (root, resource) = (Arc::new(root), data("a", &["residency=DE"]));
     let decision = Judge::builtin().decide(&ask(&root, Action::Place, &resource, 1));
     assert!(!decision.allows());
@@ -180,7 +189,8 @@ fn equal_rows_cost_one_evaluation_and_other_policies_forget_it() {
 
 #[test]
 fn policies_that_name_data_are_asked_for_each() {
-    let text = "// One dataset alone.\n@id(\"one\")\npermit (principal, action, resource == Dapple::Did::\"climate:b\");";
+    let text =
+        "// One dataset alone.\n@id(\"one\")\npermit (principal, action, resource == Dapple::Did::\"climate:b\");";
     let judge = Judge::new(set(text));
     let bob = subject("bob", &[]);
     let asked = ["a", "b", "c"].map(|name| judge.decide(&ask(&bob, Action::Read, &data(name, &[]), 1)).allows());
@@ -198,7 +208,10 @@ fn what_the_clock_decides_is_decided_again_in_time() {
     // Times that policies make up cannot be foreseen.
     let text = "// Mornings.\n@id(\"morning\")\npermit (principal, action, resource)\nwhen { context.now.toTime() < duration(\"5s\") };";
     judge.replace(set(text));
-    assert_eq!([4_000, 4_999, 5_000].map(|now| judge.decide(&ask(&bob, Action::Read, &later, now)).allows()), [true, true, false]);
+    assert_eq!(
+        [4_000, 4_999, 5_000].map(|now| judge.decide(&ask(&bob, Action::Read, &later, now)).allows()),
+        [true, true, false]
+    );
 }
 
 #[test]

@@ -10,17 +10,21 @@ use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, confirm, land};
 use crate::catalog::ledger::transfers::end_intent;
 use crate::catalog::record::{
-    DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
+    DecisionRecord, DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
+use crate::catalog::{Catalog, CatalogError, Txn, decisions, endpoints};
 use crate::fault::{Fault, Kind};
+use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
+use crate::model::endpoint::EndpointName;
 use crate::model::id::{DidId, EndpointId, IntentId};
 use crate::model::replica::{ReplicaState, Verification};
+use crate::policy::judge::Judge;
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer, Taking, announce};
+use crate::replicas::permit::permit;
 use crate::storage::arrival::{self, Sent};
 use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use crate::storage::hash::{hash_stream, hashing};
@@ -66,12 +70,23 @@ pub enum UploadError {
     /// The file could not join its dataset.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    /// Policy does not let the bytes be there.
+    #[error("policy does not let `{did}` be at {endpoint}: {}", .policies.join(", "))]
+    Denied {
+        /// The file.
+        did: Did,
+        /// Where it was to be.
+        endpoint: EndpointName,
+        /// The policies that determined it.
+        policies: Vec<String>,
+    },
 }
 
 impl Fault for UploadError {
     fn kind(&self) -> Kind {
         match self {
             UploadError::Gone => Kind::NotFound,
+            UploadError::Denied { .. } => Kind::Denied,
             UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
             UploadError::WrongBytes { .. } => Kind::Invalid,
             UploadError::Storage(error) => error.kind(),
@@ -83,6 +98,7 @@ impl Fault for UploadError {
     fn code(&self) -> &'static str {
         match self {
             UploadError::Gone => "upload-gone",
+            UploadError::Denied { .. } => "denied",
             UploadError::UnderWay => "upload-under-way",
             UploadError::WrongBytes { .. } => "upload-wrong-bytes",
             UploadError::Occupied { .. } => "upload-occupied",
@@ -120,12 +136,15 @@ pub struct Sending {
     pub bytes: u64,
     /// Its announced checksum.
     pub checksum: Checksum,
+    /// Who answers for it.
+    pub account: AccountName,
 }
 
 /// Takes uploads, one request per file at a time.
 pub struct Uploads {
     catalog: Catalog,
     stores: Arc<Registry>,
+    judge: Arc<Judge>,
     under_way: Taking,
 }
 
@@ -143,8 +162,8 @@ impl Drop for UnderWay {
 
 impl Uploads {
     /// Uploads into a catalog and its storages.
-    pub fn new(catalog: Catalog, stores: Arc<Registry>) -> Self {
-        Self { catalog, stores, under_way: Arc::default() }
+    pub fn new(catalog: Catalog, stores: Arc<Registry>, judge: Arc<Judge>) -> Self {
+        Self { catalog, stores, judge, under_way: Arc::default() }
     }
 
     /// Announces at most a thousand files; answers in their order.
@@ -210,22 +229,35 @@ impl Uploads {
         let path = path_at(&sending.did, replica.as_ref());
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
         let _lane = self.stores.lane(sending.bytes).await;
-        let verification = store(backend.as_ref(), &path, sending, content, overwrite).await;
-        let verification = match verification {
-            Err(UploadError::Storage(StorageError::Exists { .. })) => {
-                adopt(backend.as_ref(), &path, sending, endpoint.name.as_str()).await?
+        let hashed = stage(backend.as_ref(), &path, sending, content).await?;
+        let decision = match permit(&self.catalog, &self.judge, sending).await {
+            Ok(decision) => decision,
+            Err(denied) => {
+                // What is not removed now is swept when the upload expires.
+                let _ = backend.discard(&path, sending.intent).await;
+                return Err(denied);
             }
-            other => other?,
         };
-        self.settle(sending, verification).await
+        let sent = Sent { bytes: sending.bytes, checksums: &hashed };
+        let verification = match arrival::publish(backend.as_ref(), &path, sending.intent, sent, overwrite).await {
+            Ok(()) => Verification::Streamed,
+            Err(StorageError::Exists { .. }) => adopt(backend.as_ref(), &path, sending, endpoint.name.as_str()).await?,
+            Err(error) => return Err(error.into()),
+        };
+        self.settle(sending, verification, Some(decision)).await
     }
 
-    async fn settle(&self, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+    async fn settle(
+        &self,
+        sending: &Sending,
+        verification: Verification,
+        decided: Option<DecisionRecord>,
+    ) -> Result<(), UploadError> {
         let sending = sending.clone();
         self.catalog
             .transact(move |txn| {
-                let sending = sending.clone();
-                async move { settle_in(&txn, &sending, verification).await }
+                let (sending, decided) = (sending.clone(), decided.clone());
+                async move { settle_in(&txn, &sending, verification, decided).await }
             })
             .await?;
         self.catalog.wakes().wake(Topic::Folds);
@@ -285,12 +317,14 @@ impl Uploads {
             intent: intent.id,
             bytes: facts.bytes,
             checksum: facts.checksums[0].clone(),
+            account: record.account.clone(),
         };
         let backend = self.stores.get(&model)?;
         let replica = view.get::<Replicas>(&(file, endpoint)).await?;
         let path = path_at(&sending.did, replica.as_ref());
         match adopt(backend.as_ref(), &path, &sending, model.name.as_str()).await {
-            Ok(verification) => self.settle(&sending, verification).await?,
+            // They were published by the decision that the intent names.
+            Ok(verification) => self.settle(&sending, verification, None).await?,
             Err(UploadError::Storage(StorageError::NotFound { .. }) | UploadError::Occupied { .. }) => {
                 backend.discard(&path, intent.id).await?;
                 self.renounce(file, endpoint, intent, expired).await?;
@@ -341,14 +375,13 @@ fn path_at(did: &Did, bad: Option<&ReplicaRecord>) -> StoragePath {
     stated.unwrap_or_else(|| StoragePath::derived(did))
 }
 
-/// Stages the bytes, compares them with what was announced, and publishes them.
-async fn store(
+/// Stages the bytes, and compares them with what was announced.
+async fn stage(
     backend: &dyn Backend,
     path: &StoragePath,
     sending: &Sending,
     content: ByteStream,
-    overwrite: Overwrite,
-) -> Result<Verification, UploadError> {
+) -> Result<Vec<Checksum>, UploadError> {
     let mut algorithms = backend.tells();
     algorithms.push(sending.checksum.algorithm());
     let (content, hashed) = hashing(content, &algorithms);
@@ -363,8 +396,7 @@ async fn store(
     }
     let sent = Sent { bytes: sending.bytes, checksums: &hashed.checksums };
     sent.compare(path.as_str(), staged.bytes, &staged.checksums)?;
-    arrival::publish(backend, path, sending.intent, sent, overwrite).await?;
-    Ok(Verification::Streamed)
+    Ok(hashed.checksums)
 }
 
 /// Something lies under the final name. If it is this file, a request before this one published it
@@ -397,7 +429,12 @@ fn is_still(record: Option<DidRecord>, sending: &Sending) -> bool {
         .is_some_and(|facts| facts.bytes == sending.bytes && facts.checksums.contains(&sending.checksum))
 }
 
-async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+async fn settle_in(
+    txn: &Txn,
+    sending: &Sending,
+    verification: Verification,
+    decided: Option<DecisionRecord>,
+) -> Result<(), UploadError> {
     let key = (sending.file, sending.endpoint);
     let Some(intent) = txn.get::<Intents>(&key).await? else {
         return Err(UploadError::Gone);
@@ -411,6 +448,10 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     if !is_still(txn.get::<Dids>(&(sending.file,)).await?, sending) {
         return Err(UploadError::Gone);
     }
+    let decision = match decided {
+        Some(decided) => decisions::reuse(txn, intent.decision, &decided).await?,
+        None => intent.decision,
+    };
     confirm(txn, sending.file).await?;
     let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
@@ -424,7 +465,7 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
         bytes: sending.bytes,
         verification,
         path: replaced.and_then(|replica| replica.path),
-        decision: intent.decision,
+        decision,
     };
     land(txn, &[arrival]).await?;
     Ok(())

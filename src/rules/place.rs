@@ -2,6 +2,7 @@
 //! answer. Never looks at transfers: a lock says what is wanted, not how it gets there.
 
 use crate::catalog::record::{ChosenBecause, ChosenRecord};
+use crate::model::endpoint::EndpointName;
 use crate::model::id::{DidId, EndpointId};
 use crate::model::stuck::StuckReason;
 
@@ -14,8 +15,23 @@ pub struct Candidate {
     pub bytes_there: u64,
     /// Whether the group was placed there before.
     pub held: bool,
-    /// Whether policy lets the group's data be there.
-    pub allowed: bool,
+    /// Why policy does not let the group's data be there, if it does not.
+    pub denied: Option<Denial>,
+}
+
+/// Policy's word on an endpoint that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The policies that determined it.
+    pub policies: Vec<String>,
+}
+
+impl From<Denial> for StuckReason {
+    fn from(denial: Denial) -> Self {
+        StuckReason::DeniedByPolicy { endpoint: denial.endpoint, policies: denial.policies }
+    }
 }
 
 /// What was decided for a group.
@@ -31,7 +47,7 @@ pub struct Choice {
 /// group and endpoint, which spreads groups evenly and always the same way. If there are too few,
 /// those there are get chosen all the same: some copies are better than none while a person is asked.
 pub fn place(group: DidId, copies: u16, candidates: &[Candidate]) -> Choice {
-    let mut allowed: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.allowed).collect();
+    let mut allowed: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.denied.is_none()).collect();
     allowed.sort_by_cached_key(|candidate| {
         let spread = spread(group, candidate.endpoint);
         (!candidate.held, std::cmp::Reverse(candidate.bytes_there), spread)
@@ -51,10 +67,11 @@ fn choose(candidate: &Candidate) -> ChosenRecord {
 }
 
 fn why_too_few(copies: u16, candidates: &[Candidate], allowed: usize) -> StuckReason {
+    let denied = candidates.iter().find_map(|candidate| candidate.denied.clone());
     if candidates.is_empty() {
         StuckReason::ExpressionMatchesNothing
-    } else if candidates.len() >= usize::from(copies) {
-        StuckReason::DeniedByPolicy
+    } else if let Some(denied) = denied.filter(|_| candidates.len() >= usize::from(copies)) {
+        denied.into()
     } else {
         let matching = u32::try_from(allowed).expect("a lake has fewer than 2^32 endpoints");
         StuckReason::TooFewEndpoints { matching, copies: u32::from(copies) }
@@ -76,7 +93,7 @@ mod tests {
     use super::*;
 
     fn candidate(endpoint: u32) -> Candidate {
-        Candidate { endpoint: EndpointId(endpoint), bytes_there: 0, held: false, allowed: true }
+        Candidate { endpoint: EndpointId(endpoint), bytes_there: 0, held: false, denied: None }
     }
 
     fn names(choice: &Choice) -> Vec<u32> {
@@ -102,8 +119,11 @@ mod tests {
         assert_eq!(names(&choice), [1]);
         assert_eq!(choice.unplaced, Some(StuckReason::TooFewEndpoints { matching: 1, copies: 3 }));
         assert_eq!(place(DidId(1), 1, &[]).unplaced, Some(StuckReason::ExpressionMatchesNothing));
-        let denied = [Candidate { allowed: false, ..candidate(1) }];
-        assert_eq!(place(DidId(1), 1, &denied).unplaced, Some(StuckReason::DeniedByPolicy));
+        let lisbon = EndpointName::parse("lisbon").expect("a name");
+        let denial = Denial { endpoint: lisbon, policies: vec!["residency".to_owned()] };
+        let denied = [Candidate { denied: Some(denial.clone()), held: true, ..candidate(1) }];
+        let choice = place(DidId(1), 1, &denied);
+        assert_eq!((names(&choice), choice.unplaced), (vec![], Some(denial.into())), "not even where it was before");
     }
 
     #[test]

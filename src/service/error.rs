@@ -3,10 +3,12 @@
 use crate::catalog::CatalogError;
 use crate::catalog::ledger::membership::MembershipError;
 use crate::fault::{Fault, Kind};
+use crate::model::api_key::KeyScope;
 use crate::model::checksum::InvalidChecksum;
 use crate::model::did::{Did, InvalidDid, InvalidDidName};
 use crate::model::endpoint::{EndpointName, InvalidAttribute};
 use crate::model::expression::InvalidExpression;
+use crate::model::label::InvalidLabel;
 use crate::policy::grant::GrantError;
 use crate::replicas::upload::UploadError;
 use crate::storage::backend::StorageError;
@@ -61,6 +63,14 @@ pub enum ServiceError {
         /// On what.
         resource: String,
     },
+    /// The API key does not let this kind of act through, whatever its account may do.
+    #[error("the API key does not let you {action}: it lacks the key scope `{scope}`")]
+    KeyScope {
+        /// What was to be done.
+        action: &'static str,
+        /// What the key lacks.
+        scope: KeyScope,
+    },
     /// No replica of a file can be read now.
     #[error("no replica of `{did}` can be read now")]
     Unreadable {
@@ -92,6 +102,9 @@ pub enum ServiceError {
     /// A signed URL was refused.
     #[error(transparent)]
     Grant(#[from] GrantError),
+    /// A signed URL that was good once: who asked for it may not do any more what it is for.
+    #[error("this URL holds no more: the account that asked for it may not do this now")]
+    Withdrawn,
     /// Members could not be changed.
     #[error(transparent)]
     Membership(#[from] MembershipError),
@@ -127,7 +140,7 @@ impl Fault for ServiceError {
             ServiceError::NotFound { .. } => Kind::NotFound,
             ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
-            ServiceError::Denied { .. } => Kind::Denied,
+            ServiceError::Denied { .. } | ServiceError::KeyScope { .. } | ServiceError::Withdrawn => Kind::Denied,
             ServiceError::Unreadable { .. }
             | ServiceError::UnreadableThere { .. }
             | ServiceError::NoRedirect { .. } => Kind::Unavailable,
@@ -148,6 +161,8 @@ impl Fault for ServiceError {
             ServiceError::Exists { .. } => "exists",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
+            ServiceError::Withdrawn => "grant-withdrawn",
+            ServiceError::KeyScope { .. } => "key-scope",
             ServiceError::Unreadable { .. } | ServiceError::UnreadableThere { .. } => "unreadable",
             ServiceError::NoReplicaThere { .. } => "no-replica-there",
             ServiceError::NoRedirect { .. } => "no-redirect",
@@ -167,6 +182,13 @@ impl Fault for ServiceError {
             ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
+            }
+            ServiceError::Denied { .. } => {
+                Some("`dapple policy explain --action ACTION DID` says which policy, and what would let you".to_owned())
+            }
+            ServiceError::Withdrawn => Some("ask an account that may for a new one".to_owned()),
+            ServiceError::KeyScope { scope, .. } => {
+                Some(format!("ask with a key that has it: `dapple account key add ACCOUNT --scopes {scope}` makes one"))
             }
             ServiceError::Unreadable { did } => Some(format!("see `dapple replica list '{did}'`")),
             ServiceError::UnreadableThere { did, .. } | ServiceError::NoReplicaThere { did, .. } => Some(format!(
@@ -200,4 +222,5 @@ invalid! {
     InvalidChecksum => "invalid-checksum",
     InvalidAttribute => "invalid-attribute",
     InvalidExpression => "invalid-expression",
+    InvalidLabel => "invalid-label",
 }

@@ -1,7 +1,11 @@
 //! Scopes: add and list.
 
+use std::collections::BTreeMap;
+
 use crate::catalog::record::{ScopeRecord, Scopes};
 use crate::model::change::Change;
+use crate::model::facts::Resource;
+use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
@@ -11,7 +15,7 @@ use crate::service::view::{NewScope, Page, ScopeView};
 /// Adds a scope, owned by who asks.
 pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError> {
     ctx.permit(Action::Administer, format!("scope {}", new.scope))?;
-    let account = ctx.account.clone();
+    let account = ctx.account().clone();
     ctx.catalog()
         .transact(move |txn| {
             let (scope, account) = (new.scope.clone(), account.clone());
@@ -23,7 +27,7 @@ pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError
                 let record = ScopeRecord { account, created_at: txn.now() };
                 txn.put::<Scopes>(&key, &record);
                 txn.emit(&Change::ScopeAdded { scope: scope.to_string() });
-                Ok(ScopeView { scope, account: record.account, created_at: record.created_at })
+                Ok(ScopeView { scope, account: record.account, created_at: record.created_at, labels: BTreeMap::new() })
             }
         })
         .await
@@ -33,13 +37,29 @@ pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError
 pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<ScopeView>, ServiceError> {
     ctx.permit(Action::Discover, "scopes")?;
     let limit = paging.limit()?;
-    let after: String = paging.after()?.unwrap_or_default();
-    let rows = ctx.catalog().view().await?.scan_after::<Scopes>(&(), &(after,), limit).await?;
-    let full = rows.len() == limit;
-    let mut items = Vec::with_capacity(rows.len());
-    for ((name,), record) in rows {
-        let scope = crate::model::scope::Scope::parse(&name).expect("only scopes are stored as scopes");
-        items.push(ScopeView { scope, account: record.account, created_at: record.created_at });
+    let mut after: String = paging.after()?.unwrap_or_default();
+    let view = ctx.catalog().view().await?;
+    let mut sight = ctx.sight(&view);
+    let mut items = Vec::new();
+    loop {
+        let rows = view.scan_after::<Scopes>(&(), &(after,), limit).await?;
+        let Some(((last,), _)) = rows.last() else { break };
+        after = last.clone();
+        let is_end = rows.len() < limit;
+        for ((name,), record) in rows {
+            let scope = Scope::parse(&name).expect("only scopes are stored as scopes");
+            let Some(facts) = sight.gatherer().scope(&scope).await? else { continue };
+            let labels = facts.labels.words().into_iter().collect();
+            if sight.sees(&Resource::Scope(facts)) {
+                items.push(ScopeView { scope, account: record.account, created_at: record.created_at, labels });
+            }
+            if items.len() == limit {
+                return Ok(page(items, true, |item| item.scope.to_string()));
+            }
+        }
+        if is_end {
+            break;
+        }
     }
-    Ok(page(items, full, |item| item.scope.to_string()))
+    Ok(Page { items, next: None })
 }

@@ -1,6 +1,8 @@
 //! Wire shapes of the native API: what doors send and clients read. Apart from stored shapes and
 //! from the model, so that each can change alone. `-o json` prints these as they are.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::AccountName;
@@ -14,10 +16,15 @@ use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
 mod endpoint;
+mod policy;
 
 pub use endpoint::{
     EndpointChange, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText, SettingsChange,
     SettingsView,
+};
+pub use policy::{
+    CheckedPolicies, FlawView, LabelsChange, LabelsView, PoliciesView, PolicyExplanation, PolicyFile, PolicyFiles,
+    PolicyQuestion, PolicyView, UnmetView,
 };
 
 /// One page of a list, in the list's order.
@@ -39,6 +46,9 @@ pub struct ScopeView {
     pub account: AccountName,
     /// When it was added.
     pub created_at: Timestamp,
+    /// Its labels; they bind all that is in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A scope to add.
@@ -68,6 +78,9 @@ pub struct DidView {
     /// A file's checksums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checksums: Vec<Checksum>,
+    /// The labels that hold for it: its own, its scope's, and those of all that holds it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A dataset or container to make.
@@ -485,4 +498,7 @@ pub struct Health {
     pub status: String,
     /// The server's version.
     pub version: String,
+    /// What a person should look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }

@@ -7,10 +7,12 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::policy::judge::Judge;
 use crate::storage::registry::Registry;
 use crate::transfers::claim::{Cursors, claim};
 use crate::transfers::execute::{Tools, execute};
 use crate::transfers::job::Job;
+use crate::transfers::permit::Guard;
 use crate::transfers::settle::{SETTLE_MAX, settle};
 
 /// How many jobs one mover has in flight. Each holds a few chunks of memory.
@@ -24,10 +26,12 @@ const JOBS_MAX: usize = 1_000;
 /// Moves files until nothing is ready, or enough was done for one go. Returns how many jobs were done.
 pub async fn drain(
     catalog: &Catalog,
+    judge: &Arc<Judge>,
     stores: &Arc<Registry>,
     cursors: &Arc<Mutex<Cursors>>,
 ) -> Result<usize, CatalogError> {
-    let tools = Tools { stores: Arc::clone(stores), clock: catalog.clock().clone() };
+    let guard = Arc::new(Guard { catalog: catalog.clone(), judge: Arc::clone(judge) });
+    let tools = Tools { stores: Arc::clone(stores), clock: catalog.clock().clone(), guard };
     let jobs = claimed(catalog.clone(), Arc::clone(stores), Arc::clone(cursors));
     let outcomes = jobs
         .map(|job| {

@@ -52,7 +52,7 @@ async fn settle_one(
         return Ok(None);
     }
     match &outcome.result {
-        Ending::Landed(verification) => {
+        Ending::Landed { verification, decision } => {
             end(txn, job.transfer, &record).await?;
             Ok(Some(Arrival {
                 file: job.file,
@@ -60,7 +60,7 @@ async fn settle_one(
                 bytes: job.bytes,
                 verification: *verification,
                 path: job.path_is_stated.then(|| job.path.to_string()),
-                decision: job.decision,
+                decision: *decision,
             }))
         }
         Ending::Cancelled => {

@@ -25,7 +25,7 @@ const MOVERS: [&str; 2] = ["mover-1", "mover-2"];
 /// All workers of a server.
 pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
-        Box::new(Evaluate { endpoints_seen: None }),
+        Box::new(Evaluate { lake: Arc::clone(lake), endpoints_seen: None }),
         Box::new(Fill { after: None }),
         Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
@@ -45,6 +45,7 @@ fn progress(count: usize) -> Progress {
 
 /// Ends, places and reconsiders rules.
 struct Evaluate {
+    lake: Arc<Lake>,
     endpoints_seen: Option<u64>,
 }
 
@@ -61,8 +62,9 @@ impl Worker for Evaluate {
                 made = evaluate::revive_unplaced(catalog).await?;
                 self.endpoints_seen = revision;
             }
+            made = made.or(evaluate::follow_policy(catalog, &self.lake.judge).await?);
             made = made.or(expire::step(catalog).await?);
-            made = made.or(evaluate::step(catalog).await?);
+            made = made.or(evaluate::step(catalog, &self.lake.judge).await?);
             Ok(made.or(reconsider::step(catalog).await?))
         }
         .boxed()
@@ -206,6 +208,6 @@ impl Worker for Move {
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
-        async { Ok(progress(drain(catalog, &self.lake.stores, &self.cursors).await?)) }.boxed()
+        async { Ok(progress(drain(catalog, &self.lake.judge, &self.lake.stores, &self.cursors).await?)) }.boxed()
     }
 }

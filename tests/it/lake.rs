@@ -254,7 +254,7 @@ pub(crate) async fn pause() {
 
 async fn serve(directory: &Path) -> Server {
     let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None };
+    let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None, policies: None };
     start(args).await.expect("a server")
 }
 

@@ -222,7 +222,7 @@ impl Client {
             scope: to.scope.clone(),
             dataset: dataset.id,
             endpoint: endpoint.id,
-            account: self.ctx.account.clone(),
+            account: self.ctx.account().clone(),
             decision,
         };
         let mut files = Vec::new();
@@ -445,5 +445,5 @@ async fn pause() {
 
 /// A client's name for a process.
 pub(crate) fn context(lake: &Arc<dapple::service::Lake>) -> Context {
-    Context { lake: Arc::clone(lake), account: dapple::model::account::AccountName::root() }
+    Context { lake: Arc::clone(lake), principal: dapple::model::account::Principal::root() }
 }

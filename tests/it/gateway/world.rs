@@ -11,12 +11,13 @@ use dapple::catalog::Catalog;
 use dapple::catalog::endpoints::{by_name, put as store_endpoint};
 use dapple::catalog::engine::memory::Memory;
 use dapple::clock::{Clock, SharedClock, SystemClock};
-use dapple::model::account::AccountName;
+use dapple::model::account::Principal;
 use dapple::model::checksum::{Algorithm, Checksum};
 use dapple::model::did::Did;
 use dapple::model::endpoint::{EndpointKind, EndpointName};
 use dapple::model::scope::Scope;
 use dapple::model::time::Timestamp;
+use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
 use dapple::service::view::{
@@ -98,8 +99,11 @@ impl World {
         let clock = Arc::new(ForwardClock { clock: SystemClock::shared(), forward_ms: AtomicU64::new(0) });
         let catalog = Catalog::new(Memory::shared(), clock.clone());
         let (stores, signer) = (Arc::new(Registry::new()), SigningKey::from_seed(SEED));
+        let judge = Judge::builtin();
+        accounts::first_start(&catalog, "key").await.expect("memory does not fail");
         let lake = Arc::new(Lake {
-            uploads: Uploads::new(catalog.clone(), stores.clone()),
+            uploads: Uploads::new(catalog.clone(), stores.clone(), judge.clone()),
+            judge,
             verifier: Verifier::new([signer.public_key()]),
             directory: None,
             public_url: format!("http://{address}"),
@@ -109,7 +113,7 @@ impl World {
         });
         let router = gateway::router(lake.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        let ctx = Context { lake: lake.clone(), account: AccountName::root() };
+        let ctx = Context { lake: lake.clone(), principal: Principal::root() };
         let world = Self {
             lake,
             ctx,
