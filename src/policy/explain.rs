@@ -105,5 +105,18 @@ fn words(policy: &Policy) -> Option<String> {
     let from = text.find("when {").or_else(|| text.find("unless {"))?;
     let condition = text[from..].trim_end_matches([';', '\n']).split_whitespace().collect::<Vec<_>>().join(" ");
     let condition = condition.strip_prefix("when { ").and_then(|text| text.strip_suffix(" }")).unwrap_or(&condition);
-    Some(condition.trim_start_matches('(').trim_end_matches(')').to_owned())
+    Some(bare(condition).to_owned())
+}
+
+/// A condition without brackets that are around all of it.
+fn bare(condition: &str) -> &str {
+    let Some(inside) = condition.strip_prefix('(').and_then(|text| text.strip_suffix(')')) else { return condition };
+    let mut depth = 0_i32;
+    for letter in inside.chars() {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        if depth < 0 {
+            return condition;
+        }
+    }
+    inside
 }

@@ -238,9 +238,9 @@ fn an_explanation_says_what_each_permit_wanted() {
         [
             ("admins", "principal.admin"),
             ("scope-owners", "another kind of account or resource"),
-            ("data-owners", "principal in resource.owner || principal in resource.scope.owner"),
+            ("data-owners", "(principal in resource.owner) || (principal in resource.scope.owner)"),
             ("public-data", "resource.public"),
-            ("internal-data", "resource.public || resource.classification == \"internal\""),
+            ("internal-data", "resource.public || (resource.classification == \"internal\")"),
             ("project-members", "principal.groups.contains(resource.project)"),
         ]
     );

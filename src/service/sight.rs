@@ -313,3 +313,6 @@ impl Context {
         Ok(Permit { record })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use dapple::replicas::upload::Uploads;
 use dapple::service::view::{
     NewEndpoint, NewReplica, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, UploadView,
 };
-use dapple::service::{Context, Lake, endpoints, replicas, scopes, uploads, urls};
+use dapple::service::{Context, Lake, accounts, endpoints, replicas, scopes, uploads, urls};
 use dapple::storage::backend::Backend;
 use dapple::storage::registry::Registry;
 use dapple::{gateway, net};
