@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post, put};
 
 use crate::service::Lake;
 use crate::workers::board::Board;
 
+mod accounts;
 mod changes;
 mod check;
 mod dids;
@@ -46,7 +47,9 @@ impl FromRef<Doors> for Board {
 /// All routes of the API, and `/health`.
 pub fn router(lake: Arc<Lake>, board: Board) -> Router {
     let v1 = Router::new()
+        .merge(account_routes())
         .route("/scopes", get(scopes::list).post(scopes::add))
+        .route("/scopes/{scope}", patch(scopes::change))
         .route("/endpoints", get(endpoints::list).post(endpoints::add))
         .route("/endpoints/{name}", get(endpoints::show).patch(endpoints::change))
         .route("/endpoints/{name}/probe", post(endpoints::probe))
@@ -77,4 +80,21 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .fallback(health::no_such_route)
         .method_not_allowed_fallback(health::no_such_method);
     Router::new().route("/health", get(health::health)).nest("/api/v1", v1).with_state(Doors { lake, board })
+}
+
+/// Who is let in.
+fn account_routes() -> Router<Doors> {
+    Router::new()
+        .route("/accounts", get(accounts::list).post(accounts::add))
+        .route("/accounts/{name}", get(accounts::show).patch(accounts::change))
+        .route("/accounts/{name}/members", get(accounts::members).post(accounts::add_member))
+        .route("/accounts/{name}/members/{member}", delete(accounts::remove_member))
+        .route("/accounts/{name}/keys", get(accounts::keys).post(accounts::add_key))
+        .route("/accounts/{name}/keys/{id}", delete(accounts::revoke_key))
+        .route("/accounts/{name}/password", put(accounts::set_password).delete(accounts::remove_password))
+        .route("/accounts/{name}/limits", get(accounts::limits).put(accounts::set_limit).delete(accounts::remove_limit))
+        .route("/accounts/{name}/usage", get(accounts::usage))
+        .route("/sessions", post(accounts::sign_in))
+        .route("/sessions/current", delete(accounts::sign_out))
+        .route("/whoami", get(accounts::whoami))
 }

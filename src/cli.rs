@@ -3,6 +3,7 @@
 //! stdout is for data, stderr for talk. `-o json` prints what the API answers, errors included.
 //! Exit codes are part of the contract; `docs/cli.md` lists them.
 
+mod account;
 mod demo;
 mod did;
 mod doctor;
@@ -132,6 +133,11 @@ enum Command {
     /// Who may do what, and where data may be
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Who is let in, with what, and how much they may hold
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Say who you are to the server, and what your key lets through
+    Whoami,
     /// Check the lake's catalog against itself
     Doctor,
     /// The server's background work
@@ -206,6 +212,8 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Rule(command) => rule::run(session, command).await,
         Command::Transfer(command) => worker::run_transfer(session, command).await,
         Command::Policy(command) => policy::run(session, command).await,
+        Command::Account(command) => account::run(session, command).await,
+        Command::Whoami => account::whoami(session).await,
         Command::Doctor => doctor::run(session).await,
         Command::Worker(command) => worker::run(session, command).await,
     }

@@ -4,6 +4,7 @@
 //! where sending twice does no harm, so that a server that restarts does not fail a long run. What
 //! the server refuses is never sent again.
 
+mod accounts;
 mod address;
 mod data;
 mod error;

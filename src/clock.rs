@@ -19,6 +19,11 @@ pub trait Clock: Send + Sync + 'static {
     /// Unpredictable bytes; under simulation, predictable from the seed.
     fn fill(&self, bytes: &mut [u8]);
 
+    /// Makes a long computation where it keeps nothing else waiting. Here and under simulation: at once.
+    fn begin_compute(&self, work: Box<dyn FnOnce() + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { work() })
+    }
+
     /// A random number.
     fn random(&self) -> u64 {
         let mut bytes = [0; 8];
@@ -34,6 +39,24 @@ pub trait Clock: Send + Sync + 'static {
         let millis = self.now().as_millis().to_be_bytes();
         bytes[..6].copy_from_slice(&millis[2..]);
         u128::from_be_bytes(bytes)
+    }
+}
+
+impl dyn Clock {
+    /// Makes a long computation, such as a slow hash, and answers with what it gave.
+    pub fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = T> + Send>> {
+        let (tell, told) = futures::channel::oneshot::channel();
+        let begun = self.begin_compute(Box::new(move || {
+            // Nobody listens any more if the request was broken off.
+            drop(tell.send(work()));
+        }));
+        Box::pin(async move {
+            begun.await;
+            told.await.expect("a computation does not panic")
+        })
     }
 }
 
@@ -68,6 +91,12 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(tokio::time::sleep(pause))
+    }
+
+    fn begin_compute(&self, work: Box<dyn FnOnce() + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let thread = tokio::task::spawn_blocking(work);
+        // What it was to answer is missing if it panicked, and whoever waits for it says so.
+        Box::pin(async move { drop(thread.await) })
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks for randomness")]

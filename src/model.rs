@@ -18,6 +18,7 @@ pub mod probe;
 pub mod replica;
 pub mod rule;
 pub mod scope;
+pub mod size;
 pub mod stuck;
 pub mod time;
 pub mod transfer;

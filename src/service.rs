@@ -43,6 +43,8 @@ pub struct Lake {
     pub uploads: Uploads,
     /// Decides who may do what.
     pub judge: Arc<Judge>,
+    /// Guards the door for passwords.
+    pub doorkeeper: accounts::Doorkeeper,
     /// Signs URLs.
     pub signer: SigningKey,
     /// Verifies them.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::app::error::AppError;
 use crate::app::secrets;
 use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
+use crate::catalog::ledger::holdings;
 use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::clock::SystemClock;
 use crate::policy::judge::Judge;
@@ -43,11 +44,13 @@ pub async fn open(directory: &Path, public_url: String, judge: Arc<Judge>) -> Re
     let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
     let keyring = Keyring::new(secrets::instance_key(directory, clock.as_ref())?);
     let catalog = Catalog::new(engine, clock);
+    holdings::count_once(&catalog).await?;
     let is_new = accounts::first_start(&catalog, &admin_key).await?;
     let stores = Arc::new(Registry::with_keyring(keyring));
     tell_locked(&catalog, &stores, directory).await?;
     let lake = Lake {
         uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
+        doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,

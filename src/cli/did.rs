@@ -7,10 +7,11 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse, policy};
+use crate::model::account::AccountName;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
-use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl};
+use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl, ScopeChange};
 
 /// Members that one call may carry.
 const MEMBERS_MAX: usize = 1_000;
@@ -22,6 +23,9 @@ pub(crate) enum ScopeCommand {
         /// Its name
         #[arg(value_parser = parse::scope)]
         scope: Scope,
+        /// Its owner [default: your own account]
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: Option<AccountName>,
     },
     /// List scopes
     List,
@@ -33,6 +37,15 @@ pub(crate) enum ScopeCommand {
         /// KEY=VALUE to set, KEY= to take away; none shows what there is
         #[arg(value_name = "LABEL")]
         labels: Vec<String>,
+    },
+    /// Give a scope to another owner
+    Change {
+        /// Its name
+        #[arg(value_parser = parse::scope)]
+        scope: Scope,
+        /// Its new owner
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: AccountName,
     },
 }
 
@@ -133,8 +146,12 @@ pub(crate) struct UrlArgs {
 
 pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> Result<(), Failure> {
     match command {
-        ScopeCommand::Add { scope } => {
-            let view = session.client.add_scope(&NewScope { scope }).await?;
+        ScopeCommand::Add { scope, owner } => {
+            let view = session.client.add_scope(&NewScope { scope, owner }).await?;
+            session.screen.one(&view)
+        }
+        ScopeCommand::Change { scope, owner } => {
+            let view = session.client.change_scope(&scope, &ScopeChange { owner }).await?;
             session.screen.one(&view)
         }
         ScopeCommand::Label { scope, labels } => policy::label_scope(session, scope, labels).await,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cli::failure::Failure;
 use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
+use crate::model::size::parse_bytes;
 use crate::model::time::parse_span;
 
 /// Where the server is, unless that was typed.
@@ -27,6 +28,10 @@ pub(crate) fn scope(text: &str) -> Result<Scope, String> {
 
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
     parse_span(text).map_err(|e| e.to_string())
+}
+
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    parse_bytes(text).map_err(|e| e.to_string())
 }
 
 /// A span after which something ends.

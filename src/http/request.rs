@@ -54,17 +54,22 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let lake = Arc::<Lake>::from_ref(state);
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = header.and_then(|text| text.split_once(' '));
-        match key {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
+        let header = parts.headers.get(header::AUTHORIZATION);
+        match header.map(bearer) {
+            Some(Some(key)) => {
                 let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
-                Ok(Self(accounts::authenticate(&lake, key.trim(), peer).await?))
+                Ok(Self(accounts::authenticate(&lake, key, peer).await?))
             }
-            Some(_) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
+            Some(None) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
             None => Err(ServiceError::Unauthenticated("this needs an API key").into()),
         }
     }
+}
+
+/// The key or token of a header `Authorization: Bearer KEY`.
+pub fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, key) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
 #[derive(Debug, Deserialize)]

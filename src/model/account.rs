@@ -112,7 +112,7 @@ pub struct Principal {
     pub admin: bool,
     /// The groups it is in, by itself or through other groups.
     pub groups: BTreeSet<AccountName>,
-    /// What the key lets through with which it came; never more than the account may do.
+    /// What the key or session lets through with which it came, of what the account may do.
     pub key: KeyReach,
     /// When it gave its password; `None` if it came with an API key.
     pub authenticated_at: Option<Timestamp>,

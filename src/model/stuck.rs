@@ -7,7 +7,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::AccountName;
 use crate::model::endpoint::EndpointName;
+use crate::model::size::show_bytes;
 
 /// Why a lock, a placement or a transfer cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,6 +87,19 @@ pub enum StuckReason {
         /// Why not.
         why: String,
     },
+    /// The rule's account may not hold so much at the endpoints that a limit of its covers.
+    QuotaExceeded {
+        /// The account.
+        account: AccountName,
+        /// The endpoint expression of the limit.
+        on: String,
+        /// Bytes that the copy would add.
+        needed: u64,
+        /// Bytes that the account holds there.
+        used: u64,
+        /// Bytes that it may hold there.
+        limit: u64,
+    },
 }
 
 impl StuckReason {
@@ -116,6 +131,7 @@ impl StuckReason {
             StuckReason::SourceMissing { .. } => "source-missing",
             StuckReason::EndpointFaulty { .. } => "endpoint-faulty",
             StuckReason::NameRefused { .. } => "name-refused",
+            StuckReason::QuotaExceeded { .. } => "quota-exceeded",
         }
     }
 }
@@ -146,6 +162,13 @@ impl fmt::Display for StuckReason {
             StuckReason::NameRefused { endpoint, why } => {
                 write!(f, "{endpoint} cannot hold a file of this name: {why}")
             }
+            StuckReason::QuotaExceeded { account, on, needed, used, limit } => write!(
+                f,
+                "{account} needs {} more at `{on}`, holds {} there, and may hold {}",
+                show_bytes(*needed),
+                show_bytes(*used),
+                show_bytes(*limit),
+            ),
         }
     }
 }

@@ -16,8 +16,10 @@ use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::rule::Grouping;
 use crate::model::stuck::StuckReason;
 use crate::policy::judge::Judge;
+use crate::rules::need::Need;
 use crate::rules::permit::Asker;
 use crate::rules::place::{Candidate, Choice, place};
+use crate::rules::quota::Quota;
 use crate::rules::walk::{Level, Stretch, beginning, walk};
 use crate::rules::{Progress, expire, reconsider};
 
@@ -70,7 +72,7 @@ pub async fn begin(txn: &Txn, rule: RuleId, did: DidId) -> Result<(), CatalogErr
 }
 
 /// Sets placing to begin afresh for every rule that found no place for some group: called when
-/// endpoints have changed.
+/// endpoints have changed, or an account has got room.
 pub async fn revive_unplaced(catalog: &Catalog) -> Result<Progress, CatalogError> {
     let mut after = None;
     let mut progress = Progress::Nothing;
@@ -240,24 +242,33 @@ async fn plan(
     } else {
         groups.extend(units.iter().map(|unit| (*unit, vec![*unit])));
     }
+    let mut quota = Quota::read(view, &rule.account, &endpoints).await?;
     let mut plan = Vec::with_capacity(groups.len());
     for (group, units) in groups {
         let held = view.get::<Placements>(&(id, group)).await?.map_or(Vec::new(), |placement| placement.chosen);
         let there = bytes_there(view, &units).await?;
         let whole = asker.facts(&[group]).await?;
         let data = asker.facts(&units).await?;
+        // A place that is held is kept: a limit says what may be added, and a group that outgrows one
+        // while its pages are placed would be moved to and fro.
+        let keeps = rule.grouping == Grouping::All && held.len() >= usize::from(rule.copies);
+        let need = if keeps { Need::default() } else { Need::read(view, rule, &units, &quota).await? };
         let candidates: Vec<_> = matching
             .iter()
             .map(|endpoint| {
                 let is_held = held.iter().any(|chosen| chosen.endpoint == endpoint.id);
                 // Other pages may have chosen for units that allow it; this one's are asked one by one.
                 let shared = rule.grouping == Grouping::All && is_held;
-                let denied = asker.denial(if shared { &whole } else { &data }, endpoint);
-                let bytes_there = there.get(&endpoint.id).copied().unwrap_or(0);
-                Candidate { endpoint: endpoint.id, bytes_there, held: is_held, denied }
+                Candidate {
+                    endpoint: endpoint.id,
+                    bytes_there: there.get(&endpoint.id).copied().unwrap_or(0),
+                    held: is_held,
+                    denied: asker.denial(if shared { &whole } else { &data }, endpoint),
+                    needed: if shared { 0 } else { need.at(endpoint.id) },
+                }
             })
             .collect();
-        plan.push(Planned { group, units, choice: place(group, rule.copies, &candidates) });
+        plan.push(Planned { group, units, choice: place(group, rule.copies, &candidates, &mut quota) });
     }
     Ok(plan)
 }

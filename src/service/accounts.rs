@@ -4,12 +4,24 @@
 use crate::catalog::record::accounts::{AccountRecord, ApiKeyRecord};
 use crate::catalog::record::{Accounts, ApiKeys};
 use crate::catalog::{Catalog, CatalogError};
+use crate::clock::Clock;
 use crate::model::account::{AccountKind, AccountName};
 use crate::model::change::Change;
+use crate::policy::decision::Action;
+use crate::service::error::ServiceError;
+use crate::service::{Context, Permit};
 
 mod authenticate;
+mod doorkeeper;
+pub mod keys;
+pub mod limits;
+pub mod manage;
+pub mod members;
+pub mod passwords;
+pub mod sessions;
 
 pub use authenticate::{Peer, authenticate};
+pub use doorkeeper::Doorkeeper;
 
 /// How API keys begin, so that people and scanners know one when they see it.
 const KEY_PREFIX: &str = "dapple_";
@@ -70,4 +82,25 @@ const ID_DIGITS: usize = 12;
 /// The id of a key or session, for lists and logs.
 fn id_of(fingerprint: &str) -> String {
     fingerprint.chars().take(ID_DIGITS).collect()
+}
+
+fn random(clock: &dyn Clock) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    clock.fill(&mut bytes);
+    bytes
+}
+
+/// Lets admins at accounts, whatever else policy says: who may change accounts may become anybody.
+fn administer(ctx: &Context, account: impl std::fmt::Display) -> Result<Permit, ServiceError> {
+    let resource = format!("account {account}");
+    let permit = ctx.permit(Action::Administer, &resource)?;
+    if !ctx.principal.admin {
+        return Err(ServiceError::Denied { action: Action::Administer.name(), resource });
+    }
+    Ok(permit)
+}
+
+/// Tells whether an account is that of who asks.
+fn is_own(ctx: &Context, account: &AccountName) -> bool {
+    ctx.account() == account
 }

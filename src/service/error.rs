@@ -63,6 +63,14 @@ pub enum ServiceError {
         /// On what.
         resource: String,
     },
+    /// Something was asked for too often.
+    #[error("{detail}")]
+    TooMany {
+        /// A stable name.
+        code: &'static str,
+        /// What was too much.
+        detail: String,
+    },
     /// The API key does not let this kind of act through, whatever its account may do.
     #[error("the API key does not let you {action}: it lacks the key scope `{scope}`")]
     KeyScope {
@@ -141,7 +149,8 @@ impl Fault for ServiceError {
             ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
             ServiceError::Denied { .. } | ServiceError::KeyScope { .. } | ServiceError::Withdrawn => Kind::Denied,
-            ServiceError::Unreadable { .. }
+            ServiceError::TooMany { .. }
+            | ServiceError::Unreadable { .. }
             | ServiceError::UnreadableThere { .. }
             | ServiceError::NoRedirect { .. } => Kind::Unavailable,
             // Not `NotFound`: readers of datasets take that for a part that was never written.
@@ -156,7 +165,9 @@ impl Fault for ServiceError {
 
     fn code(&self) -> &'static str {
         match self {
-            ServiceError::Invalid { code, .. } | ServiceError::Conflict { code, .. } => code,
+            ServiceError::Invalid { code, .. }
+            | ServiceError::Conflict { code, .. }
+            | ServiceError::TooMany { code, .. } => code,
             ServiceError::NotFound { .. } => "not-found",
             ServiceError::Exists { .. } => "exists",
             ServiceError::Unauthenticated(_) => "unauthenticated",
@@ -179,6 +190,7 @@ impl Fault for ServiceError {
             ServiceError::Invalid { hint, .. } | ServiceError::Conflict { hint, .. } => hint.clone(),
             ServiceError::NotFound { what: "scope", name } => Some(format!("add it with `dapple scope add {name}`")),
             ServiceError::NotFound { what: "endpoint", .. } => Some("see `dapple endpoint list`".to_owned()),
+            ServiceError::NotFound { what: "account", .. } => Some("see `dapple account list`".to_owned()),
             ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())

@@ -287,6 +287,11 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             format!("dapple policy explain --as {} --action place '{file}' --at {endpoint}", rule.account),
             format!("dapple rule update {id} --on 'EXPRESSION'"),
         ],
+        StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => vec![
+            format!("dapple account usage {account}    # what takes the room? a rule that ends gives it back"),
+            format!("dapple account limit set {account} --on '{limited}' --bytes {}", needed.saturating_add(*used)),
+            format!("dapple rule update {id} --on 'EXPRESSION'    # where there is room"),
+        ],
     }
 }
 

@@ -62,7 +62,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceErro
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
-    show(ctx, id).await
+    shown(ctx, id).await
 }
 
 fn check_copies(copies: u16) -> Result<u16, ServiceError> {
@@ -94,6 +94,14 @@ pub async fn show(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
     let mut sight = ctx.sight(&view);
     let (record, seen) = sight.rule(id).await?;
     sight.permit(Action::Discover, &seen.resource(), None)?;
+    to_view(&mut sight, id, record, seen.facts.did).await
+}
+
+/// A rule for whoever has just made or changed it, though their key may not let them read.
+async fn shown(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
+    let view = ctx.catalog().view().await?;
+    let mut sight = ctx.sight(&view);
+    let (record, seen) = sight.rule(id).await?;
     to_view(&mut sight, id, record, seen.facts.did).await
 }
 
@@ -165,7 +173,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Rul
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
-    show(ctx, id).await
+    shown(ctx, id).await
 }
 
 fn active(record: RuleRecord, id: RuleId) -> Result<RuleRecord, ServiceError> {
@@ -221,7 +229,7 @@ pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> 
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Transfers);
-    show(ctx, id).await
+    shown(ctx, id).await
 }
 
 async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result<(), ServiceError> {

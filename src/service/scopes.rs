@@ -1,4 +1,4 @@
-//! Scopes: add and list.
+//! Scopes: add, list, give to another owner.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,55 @@ use crate::model::facts::Resource;
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
+use crate::service::accounts::manage::require;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
-use crate::service::view::{NewScope, Page, ScopeView};
+use crate::service::view::{NewScope, Page, ScopeChange, ScopeView};
 
 /// Adds a scope, owned by who asks.
 pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError> {
     ctx.permit(Action::Administer, format!("scope {}", new.scope))?;
-    let account = ctx.account().clone();
+    let account = new.owner.clone().unwrap_or_else(|| ctx.account().clone());
     ctx.catalog()
         .transact(move |txn| {
-            let (scope, account) = (new.scope.clone(), account.clone());
+            let (scope, account, is_given) = (new.scope.clone(), account.clone(), new.owner.is_some());
             async move {
                 let key = (scope.to_string(),);
                 if txn.get::<Scopes>(&key).await?.is_some() {
                     return Err(ServiceError::Exists { what: "scope", name: scope.to_string() });
                 }
+                if is_given {
+                    require(&txn, &account).await?;
+                }
                 let record = ScopeRecord { account, created_at: txn.now() };
                 txn.put::<Scopes>(&key, &record);
                 txn.emit(&Change::ScopeAdded { scope: scope.to_string() });
                 Ok(ScopeView { scope, account: record.account, created_at: record.created_at, labels: BTreeMap::new() })
+            }
+        })
+        .await
+}
+
+/// Gives a scope to another owner.
+pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result<ScopeView, ServiceError> {
+    let (scope, asking) = (scope.clone(), ctx.clone());
+    ctx.catalog()
+        .transact(move |txn| {
+            let (scope, account, ctx) = (scope.clone(), change.owner.clone(), asking.clone());
+            async move {
+                let mut sight = ctx.sight(&txn);
+                let facts = sight.scope(&scope).await?;
+                let labels = facts.labels.words().into_iter().collect();
+                let permit = sight.permit(Action::Administer, &Resource::Scope(facts), None)?;
+                let key = (scope.to_string(),);
+                let record = txn.get::<Scopes>(&key).await?;
+                let record = record.ok_or_else(|| ServiceError::not_found("scope", &scope))?;
+                require(&txn, &account).await?;
+                let record = ScopeRecord { account, ..record };
+                txn.put::<Scopes>(&key, &record);
+                permit.record(&txn);
+                txn.emit(&Change::ScopeChanged { scope: key.0 });
+                Ok(ScopeView { scope, account: record.account, created_at: record.created_at, labels })
             }
         })
         .await

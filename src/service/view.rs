@@ -15,9 +15,14 @@ use crate::model::rule::{Grouping, RuleState};
 use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
+mod account;
 mod endpoint;
 mod policy;
 
+pub use account::{
+    AccountChange, AccountView, HoldingView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit,
+    NewMember, NewPassword, NewSession, SessionView, UsageView, WhoView,
+};
 pub use endpoint::{
     EndpointChange, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText, SettingsChange,
     SettingsView,
@@ -57,6 +62,17 @@ pub struct ScopeView {
 pub struct NewScope {
     /// Its name.
     pub scope: Scope,
+    /// Its owner, if that is not who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountName>,
+}
+
+/// A change of a scope.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeChange {
+    /// Its new owner.
+    pub owner: AccountName,
 }
 
 /// A DID.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use crate::catalog::ledger::holdings;
 use crate::catalog::record::Facts;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, endpoints};
@@ -25,7 +26,7 @@ const MOVERS: [&str; 2] = ["mover-1", "mover-2"];
 /// All workers of a server.
 pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
-        Box::new(Evaluate { lake: Arc::clone(lake), endpoints_seen: None }),
+        Box::new(Evaluate { lake: Arc::clone(lake), seen: None }),
         Box::new(Fill { after: None }),
         Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
@@ -46,7 +47,8 @@ fn progress(count: usize) -> Progress {
 /// Ends, places and reconsiders rules.
 struct Evaluate {
     lake: Arc<Lake>,
-    endpoints_seen: Option<u64>,
+    /// Revisions of endpoints and of holdings.
+    seen: Option<(u64, u64)>,
 }
 
 impl Worker for Evaluate {
@@ -56,11 +58,13 @@ impl Worker for Evaluate {
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
-            let revision = Some(endpoints::revision(&catalog.view().await?).await?);
+            let view = catalog.view().await?;
+            let revisions = Some((endpoints::revision(&view).await?, holdings::revision(&view).await?));
+            drop(view);
             let mut made = Progress::Nothing;
-            if revision != self.endpoints_seen {
+            if revisions != self.seen {
                 made = evaluate::revive_unplaced(catalog).await?;
-                self.endpoints_seen = revision;
+                self.seen = revisions;
             }
             made = made.or(evaluate::follow_policy(catalog, &self.lake.judge).await?);
             made = made.or(expire::step(catalog).await?);
@@ -97,7 +101,14 @@ impl Worker for Fold {
     }
 
     fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
-        async { Ok(fold::step(catalog, &mut self.cursor).await?) }.boxed()
+        async {
+            let folded = progress(holdings::fold(catalog).await?);
+            if folded == Progress::Made {
+                catalog.wakes().wake(Topic::Rules);
+            }
+            Ok(folded.or(fold::step(catalog, &mut self.cursor).await?))
+        }
+        .boxed()
     }
 }
 

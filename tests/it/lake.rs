@@ -20,12 +20,15 @@ use dapple::service::view::{
 use tempfile::TempDir;
 
 mod access;
+mod accounts;
 mod endpoints;
 mod leaks;
 mod placing;
+mod quotas;
 mod registering;
 mod restarting;
 mod trouble;
+mod typed;
 
 /// How long a lake may take to come to rest. Far more than it needs; a machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -58,7 +61,7 @@ impl TestLake {
         let directory = TempDir::new().expect("a temporary directory");
         let server = serve(directory.path()).await;
         let lake = Self { client: client_of(&server), server: Some(server), directory };
-        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope") };
+        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope"), owner: None };
         lake.client.add_scope(&scope).await.expect("a scope");
         for name in names {
             lake.add_endpoint(name, &[]).await;

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dapple::catalog::ledger::holdings;
 use dapple::catalog::wake::Topic;
 use dapple::catalog::{CatalogError, endpoints};
 use dapple::rules::{Progress, evaluate, expire, fill, fold, reconsider};
@@ -72,6 +73,9 @@ async fn folder((lake, log): Given) {
     let mut cursor = fold::Cursor::default();
     loop {
         let woken = Box::pin(lake.catalog.wakes().waiting(Topic::Folds));
+        let held = holdings::fold(&lake.catalog).await;
+        let held = held.map(|count| if count > 0 { Progress::Made } else { Progress::Nothing });
+        noted(&log, "fold holdings", held);
         if !noted(&log, "fold", fold::step(&lake.catalog, &mut cursor).await) {
             select(woken, lake.catalog.clock().sleep(PERIOD)).await;
         }

@@ -132,7 +132,7 @@ impl World {
             accounts::first_start(&lake.catalog, "key").await.expect("memory does not fail");
             for scope in ["a", "b"] {
                 let scope = Scope::parse(scope).expect("valid");
-                scopes::add(&context(&lake), NewScope { scope }).await.expect("it is new");
+                scopes::add(&context(&lake), NewScope { scope, owner: None }).await.expect("it is new");
             }
         });
         self.run_for(10_000, 1_000);
@@ -310,6 +310,7 @@ fn process(engine: &Arc<Memory>, clock: &SharedClock, disks: &Disks) -> Arc<Lake
     Arc::new(Lake {
         uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
         judge,
+        doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,

@@ -9,7 +9,6 @@ use crate::catalog::table::{
     DecodeError, IndexRow, Parts as _, Typed as _, Value, decode_version, encode_version, stored_v1,
 };
 use crate::model::account::{AccountKind, AccountName};
-use crate::model::address::AddressRange;
 use crate::model::api_key::KeyReach;
 use crate::model::expression::Expression;
 use crate::model::time::Timestamp;
@@ -69,10 +68,6 @@ pub struct ApiKeyRecord {
     pub name: String,
     /// How far it reaches.
     pub reach: KeyReach,
-    /// Where it may be used; empty for everywhere.
-    pub ranges: Vec<AddressRange>,
-    /// When it ends; only the key in the lake's directory does not.
-    pub expires_at: Option<Timestamp>,
     /// Who made it.
     pub made_by: AccountName,
 }
@@ -87,15 +82,7 @@ struct ApiKeyRecordV1 {
 impl ApiKeyRecord {
     /// The key in a lake's directory: it may do everything, and does not end.
     pub fn of_directory(account: AccountName, created_at: Timestamp) -> Self {
-        Self {
-            made_by: account.clone(),
-            account,
-            created_at,
-            name: "admin.key".to_owned(),
-            reach: KeyReach::whole(),
-            ranges: Vec::new(),
-            expires_at: None,
-        }
+        Self { made_by: account.clone(), account, created_at, name: "admin.key".to_owned(), reach: KeyReach::whole() }
     }
 }
 

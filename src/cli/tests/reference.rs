@@ -10,7 +10,8 @@ use crate::cli::put::PutReport;
 use crate::cli::register::Sum;
 use crate::cli::screen::Row as _;
 use crate::service::view::{
-    ContentView, DidView, EndpointView, FindingOfProbe, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
+    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView, ReplicaView,
+    RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 const HEAD: &str = "\
@@ -87,11 +88,16 @@ fn columns() -> String {
         ("`ls` of a scope, `did create`, `show`, `list`, `attach`, `detach`", DidView::HEADERS),
         ("`endpoint add`, `list`, `set`", EndpointView::HEADERS),
         ("`endpoint probe`", FindingOfProbe::HEADERS),
-        ("`scope add`, `list`", ScopeView::HEADERS),
+        ("`scope add`, `list`, `change`", ScopeView::HEADERS),
         ("`replica list`, `declare-bad`", ReplicaView::HEADERS),
         ("`replica register`", Sum::HEADERS),
         ("`rule add`, `list`, `show`, `update`, `wait`, `retry`", RuleView::HEADERS),
         ("`transfer list`", TransferView::HEADERS),
+        ("`account add`, `list`, `show`, `change`", AccountView::HEADERS),
+        ("`account member add`, `remove`, `list`", MemberView::HEADERS),
+        ("`account key list`", KeyView::HEADERS),
+        ("`account limit set`, `list`", LimitView::HEADERS),
+        ("`whoami`", WhoView::HEADERS),
         ("`worker list`, `pause`, `resume`", WorkerView::HEADERS),
     ];
     let rows = tables.map(|(commands, headers)| format!("| {commands} | {} |\n", headers.join(", ")));

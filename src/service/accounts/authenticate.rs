@@ -46,11 +46,10 @@ pub async fn authenticate(lake: &Arc<Lake>, bearer: &str, peer: Peer) -> Result<
 
 /// Refuses a key that has ended, or that may not be used from where it was.
 fn admit(key: &ApiKeyRecord, peer: Peer, now: Timestamp) -> Result<(), ServiceError> {
-    if key.expires_at.is_some_and(|end| end <= now) {
+    if key.reach.ends_at.is_some_and(|end| end <= now) {
         return Err(ServiceError::Unauthenticated("the API key has expired"));
     }
-    let inside = |address| key.ranges.iter().any(|range| range.contains(address));
-    if !key.ranges.is_empty() && !peer.is_some_and(inside) {
+    if !key.reach.admits(peer) {
         return Err(ServiceError::Unauthenticated("the API key may not be used from this address"));
     }
     Ok(())

@@ -24,7 +24,7 @@ use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::service::paging::Paging;
 use crate::service::view::{LabelsChange, Members, NewDid, NewRule, NewScope, Page};
-use crate::service::{Context, Lake, dids, labels, rules, scopes, transfers};
+use crate::service::{Context, Lake, accounts, dids, labels, rules, scopes, transfers};
 use crate::storage::registry::Registry;
 
 /// Randomness from a seed (SplitMix64).
@@ -70,6 +70,7 @@ fn lake() -> Arc<Lake> {
     Arc::new(Lake {
         uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
         judge,
+        doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,
@@ -152,7 +153,7 @@ async fn world(seed: u64) -> World {
     let root = world.context(&principal("root", &[]));
     for name in ["a", "b"] {
         let scope = Scope::parse(name).expect("a scope");
-        scopes::add(&root, NewScope { scope: scope.clone() }).await.expect("it is new");
+        scopes::add(&root, NewScope { scope: scope.clone(), owner: None }).await.expect("it is new");
         let words = if dice.below(3) == 0 { vec!["classification=restricted".to_owned()] } else { Vec::new() };
         let set = set_labels(&words);
         if !words.is_empty() {

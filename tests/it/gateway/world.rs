@@ -104,6 +104,7 @@ impl World {
         let lake = Arc::new(Lake {
             uploads: Uploads::new(catalog.clone(), stores.clone(), judge.clone()),
             judge,
+            doorkeeper: accounts::Doorkeeper::default(),
             verifier: Verifier::new([signer.public_key()]),
             directory: None,
             public_url: format!("http://{address}"),
@@ -123,7 +124,7 @@ impl World {
             scratch: tempfile::tempdir().expect("a scratch directory"),
             server,
         };
-        let scope = NewScope { scope: Scope::parse("s").expect("a scope") };
+        let scope = NewScope { scope: Scope::parse("s").expect("a scope"), owner: None };
         scopes::add(&world.ctx, scope).await.expect("it is new");
         world.add_endpoint("x", EndpointKind::Posix).await;
         world
