@@ -127,7 +127,7 @@ impl Row for DidView {
             self.did.to_string(),
             self.kind.to_string(),
             self.length.map_or_else(dash, |length| length.to_string()),
-            style.bytes(self.bytes),
+            self.bytes.map_or_else(dash, |bytes| style.bytes(bytes)),
             self.account.to_string(),
             style.time(self.created_at),
             dash_if_empty(checksums.join(",")),

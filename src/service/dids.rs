@@ -26,6 +26,13 @@ use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
 /// The most members that one request attaches or detaches.
 const MEMBERS_MAX: usize = crate::catalog::TRANSACTION_FILES_MAX;
 
+/// The most members that are counted for somebody who may not know them all.
+const COUNTED_MAX: u64 = 10_000;
+/// The same of each entry of a list.
+const COUNTED_IN_LISTS_MAX: u64 = 100;
+/// How many are counted together.
+const COUNTED_TOGETHER: usize = 1_000;
+
 /// Makes a dataset or container.
 pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError> {
     if new.kind == DidKind::File {
@@ -50,7 +57,7 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError>
                 }
                 let record = put_holder(&txn, id, &new.did, new.kind, ctx.account().clone());
                 let facts = sight.gatherer().did(id, &record).await?;
-                Ok(to_view(record, &facts, Some(HeadRecord::default())))
+                Ok(to_view(record, &facts, Some(Held::default())))
             }
         })
         .await
@@ -110,9 +117,10 @@ pub(super) async fn find(view: &View, did: &Did) -> Result<Option<(DidId, DidRec
 /// Shows a DID.
 pub async fn show(ctx: &Context, did: &Did) -> Result<DidView, ServiceError> {
     let view = ctx.catalog().view().await?;
-    let (seen, _) = ctx.sight(&view).did_for(Action::Discover, did).await?;
-    let head = view.get::<Heads>(&(seen.id,)).await?;
-    Ok(to_view(seen.record, &seen.facts, head))
+    let mut sight = ctx.sight(&view);
+    let (seen, _) = sight.did_for(Action::Discover, did).await?;
+    let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
+    Ok(to_view(seen.record, &seen.facts, held))
 }
 
 /// Lists the DIDs of a scope by name.
@@ -131,9 +139,12 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
         let there = ids.iter().zip(records).filter_map(|((id,), record)| Some((*id, record?)));
         let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
         let seen = sight.of_these(there).await?;
-        let heads = view.get_many::<Heads>(&seen.iter().map(|(_, seen)| (seen.id,)).collect::<Vec<_>>()).await?;
-        for ((_, seen), head) in seen.into_iter().zip(heads) {
-            items.push(to_view(seen.record, &seen.facts, head));
+        for (_, seen) in seen {
+            let held = match seen.record.kind() {
+                DidKind::File => None,
+                DidKind::Dataset | DidKind::Container => counted(&mut sight, &seen, COUNTED_IN_LISTS_MAX).await?,
+            };
+            items.push(to_view(seen.record, &seen.facts, held));
             if items.len() == limit {
                 return Ok(page(items, true, |item| item.did.name.to_string()));
             }
@@ -222,7 +233,7 @@ async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) 
                     membership::attach(&txn, parent, &children).await?;
                 }
                 let head = txn.get::<Heads>(&(above.id,)).await?;
-                Ok::<_, ServiceError>(to_view(above.record, &above.facts, head))
+                Ok::<_, ServiceError>(to_view(above.record, &above.facts, head.map(Held::from)))
             }
         })
         .await?;
@@ -247,11 +258,46 @@ async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool
     Ok(())
 }
 
-pub(super) fn to_view(record: DidRecord, of: &DidFacts, head: Option<HeadRecord>) -> DidView {
+/// How much something holds, as far as whoever asks may know it: all of it, who may write it; others
+/// what they see of it, if it has few members, as the sum would tell of what is hidden.
+async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Held>, ServiceError> {
+    let Some(head) = sight.view().get::<Heads>(&(seen.id,)).await? else { return Ok(None) };
+    if sight.decide(Action::Write, &seen.resource(), None).allows() {
+        return Ok(Some(Held::from(head)));
+    }
+    if head.members > most {
+        return Ok(None);
+    }
+    let (mut held, mut after) = (Held::default(), None);
+    loop {
+        let (members, next) = sight.members(seen.id, after, COUNTED_TOGETHER).await?;
+        held.members += members.len() as u64;
+        held.bytes += members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes).sum::<u64>();
+        after = members.last().map(|(seq, _)| *seq);
+        if next.is_none() {
+            return Ok(Some(held));
+        }
+    }
+}
+
+/// Members of a dataset or container, and their bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    members: u64,
+    bytes: u64,
+}
+
+impl From<HeadRecord> for Held {
+    fn from(head: HeadRecord) -> Self {
+        Self { members: head.members, bytes: head.bytes }
+    }
+}
+
+fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
     let (did, kind) = (record.did(), record.kind());
     let (bytes, checksums) = match record.content {
-        DidContent::File(facts) => (facts.bytes, facts.checksums),
-        DidContent::Dataset | DidContent::Container => (head.map_or(0, |head| head.bytes), Vec::new()),
+        DidContent::File(facts) => (Some(facts.bytes), facts.checksums),
+        DidContent::Dataset | DidContent::Container => (held.map(|held| held.bytes), Vec::new()),
     };
     DidView {
         did,
@@ -259,7 +305,7 @@ pub(super) fn to_view(record: DidRecord, of: &DidFacts, head: Option<HeadRecord>
         account: record.account,
         created_at: record.created_at,
         bytes,
-        length: head.map(|head| head.members),
+        length: held.map(|held| held.members),
         checksums,
         labels: of.traits.labels.words().into_iter().collect(),
     }

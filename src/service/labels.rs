@@ -15,7 +15,7 @@ use crate::service::sight::{Seen, Sight};
 use crate::service::view::{LabelsChange, LabelsView};
 
 /// The most members that are looked through for one in which whoever labels their holder has no say.
-const MEMBERS_MAX: usize = 100_000;
+const MEMBERS_MAX: usize = 500_000;
 /// The most changes of one request.
 const CHANGES_MAX: usize = 64;
 

@@ -86,9 +86,11 @@ pub struct DidView {
     pub account: AccountName,
     /// When.
     pub created_at: Timestamp,
-    /// For a file, its length; for a dataset or container, that of its direct members.
-    pub bytes: u64,
-    /// Members directly in it; absent for a file.
+    /// For a file, its length; for a dataset or container, that of its direct members. Who may not write
+    /// it is told of what they see, or nothing if it is large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Members directly in it, in the same way; absent for a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
     /// A file's checksums.
