@@ -11,8 +11,6 @@ use dapple::model::endpoint::{Endpoint, EndpointKind};
 use dapple::model::id::IntentId;
 use dapple::model::probe::{Feature, Finding};
 use dapple::policy::judge::Judge;
-use dapple::policy::judge::Judge;
-use dapple::policy::judge::Judge;
 use dapple::service::error::ServiceError;
 use dapple::service::view::{EndpointChange, NewEndpoint, NewSettings, SecretText, SettingsChange};
 use dapple::service::{Context, check, endpoints};

@@ -2,7 +2,6 @@
 //! say, and what is hidden is answered as what is not there.
 
 use dapple::client::{Client, ClientError};
-use dapple::fault::Fault as _;
 use dapple::model::account::AccountKind;
 use dapple::model::api_key::KeyScope;
 use dapple::model::did::DidKind;
