@@ -17,6 +17,7 @@ mod dids;
 mod endpoints;
 pub mod health;
 pub mod metrics;
+mod policy;
 mod replicas;
 mod rules;
 mod scopes;
@@ -67,6 +68,11 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .route("/rules/{id}/retry", post(rules::retry))
         .route("/transfers", get(transfers::list))
         .route("/urls", post(urls::mint))
+        .route("/policy", get(policy::show))
+        .route("/policy/check", post(policy::check))
+        .route("/policy/explain", post(policy::explain))
+        .route("/labels/{scope}", get(policy::labels_of_scope).patch(policy::label_scope))
+        .route("/labels/{scope}/{*name}", get(policy::labels_of_did).patch(policy::label_did))
         .route("/changes", get(changes::list))
         .route("/check", get(check::check))
         .route("/workers", get(workers::list))

@@ -4,6 +4,7 @@ pub mod build;
 pub mod error;
 mod listen;
 mod patient;
+pub mod policies;
 pub mod secrets;
 pub mod serve;
 pub mod stores;

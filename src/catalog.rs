@@ -27,9 +27,11 @@ pub mod feed;
 pub mod hands;
 pub mod ids;
 pub mod key;
+pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod record;
+pub mod subjects;
 pub mod table;
 pub mod wake;
 

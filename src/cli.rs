@@ -13,6 +13,7 @@ mod endpoint;
 mod failure;
 mod get;
 mod parse;
+mod policy;
 mod put;
 mod register;
 mod report;
@@ -37,6 +38,7 @@ use crate::config::value::LogFormat;
 use crate::telemetry::{self, Lines};
 
 use failure::Failure;
+use policy::PolicyCommand;
 use screen::{Format, Screen};
 use target::Typed;
 
@@ -123,6 +125,9 @@ enum Command {
     /// Files on their way
     #[command(subcommand)]
     Transfer(worker::TransferCommand),
+    /// Who may do what, and where data may be
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Who is let in, with what, and how much they may hold
     #[command(subcommand)]
     Account(account::AccountCommand),
@@ -208,6 +213,8 @@ async fn carry_out(command: Command, typed: Typed, mut screen: Screen, clock: Sh
         Command::Context(command) => context::run(&mut screen, command, typed),
         Command::Completion { shell } => shell::completion(&mut screen, shell),
         Command::Man { directory } => shell::man(&directory),
+        // Policies are checked where they are written, and no server is asked.
+        Command::Policy(PolicyCommand::Check(args)) => policy::check(&mut screen, args),
         command => {
             let target = target::find(&typed)?;
             for warning in &target.warnings {
@@ -236,6 +243,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Replica(command) => register::run(session, command).await,
         Command::Rule(command) => rule::run(session, command).await,
         Command::Transfer(command) => worker::run_transfer(session, command).await,
+        Command::Policy(command) => policy::run(session, command).await,
         Command::Account(command) => account::run(session, command).await,
         Command::Whoami => account::whoami(session).await,
         Command::Doctor => doctor::run(session).await,

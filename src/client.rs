@@ -26,9 +26,10 @@ use crate::model::id::RuleId;
 use crate::model::scope::Scope;
 use crate::net;
 use crate::service::view::{
-    BadReplica, CheckView, ContentView, DidView, EndpointChange, EndpointView, Health, Members, NewDid, NewEndpoint,
-    NewRule, NewScope, NewUploads, NewUrl, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView,
-    Uploads, UrlView, WorkerView,
+    BadReplica, CheckView, ContentView, DidView, EndpointChange, EndpointView, Health, LabelsChange, LabelsView,
+    Members, NewDid, NewEndpoint, NewRule, NewScope, NewUploads, NewUrl, PoliciesView, PolicyExplanation,
+    PolicyQuestion, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView, Uploads, UrlView,
+    WorkerView,
 };
 
 pub use address::{encode_name, file_url};
@@ -114,6 +115,36 @@ impl Client {
     /// Adds a scope.
     pub async fn add_scope(&self, new: &NewScope) -> Result<ScopeView, ClientError> {
         self.post("/scopes", new, Again::IfUnsent).await
+    }
+
+    /// Reads the labels of a scope.
+    pub async fn scope_labels(&self, scope: &Scope) -> Result<LabelsView, ClientError> {
+        self.get(&format!("/labels/{scope}")).await
+    }
+
+    /// Sets labels of a scope, and takes some away.
+    pub async fn label_scope(&self, scope: &Scope, change: &LabelsChange) -> Result<LabelsView, ClientError> {
+        self.send(Method::PATCH, &format!("/labels/{scope}"), change, Again::Always).await
+    }
+
+    /// Reads the labels of a DID.
+    pub async fn did_labels(&self, did: &Did) -> Result<LabelsView, ClientError> {
+        self.get(&did_path("/labels", did)?).await
+    }
+
+    /// Sets labels of a DID, and takes some away.
+    pub async fn label_did(&self, did: &Did, change: &LabelsChange) -> Result<LabelsView, ClientError> {
+        self.send(Method::PATCH, &did_path("/labels", did)?, change, Again::Always).await
+    }
+
+    /// Reads the policies in force.
+    pub async fn policies(&self) -> Result<PoliciesView, ClientError> {
+        self.get("/policy").await
+    }
+
+    /// Asks why somebody may or may not do something.
+    pub async fn explain_policy(&self, question: &PolicyQuestion) -> Result<PolicyExplanation, ClientError> {
+        self.post("/policy/explain", question, Again::Always).await
     }
 
     /// Lists endpoints.

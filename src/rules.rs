@@ -9,6 +9,7 @@ pub mod expire;
 pub mod fill;
 pub mod fold;
 pub mod need;
+mod permit;
 pub mod place;
 pub mod quota;
 pub mod reconsider;

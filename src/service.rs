@@ -8,13 +8,10 @@ use crate::catalog::Catalog;
 use crate::catalog::record::DecisionRecord;
 use crate::catalog::{Txn, decisions};
 use crate::model::account::{AccountName, Principal};
-use crate::model::did::Did;
-use crate::model::endpoint::EndpointName;
 use crate::model::id::DecisionId;
-use crate::policy::decision::{Action, Request, decide};
+use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
-use crate::service::error::ServiceError;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
@@ -25,10 +22,13 @@ pub mod dids;
 pub mod endpoints;
 pub mod error;
 pub mod explain;
+pub mod labels;
 pub mod paging;
+pub mod policy;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;
+mod sight;
 pub mod transfers;
 pub mod uploads;
 pub mod urls;
@@ -42,6 +42,8 @@ pub struct Lake {
     pub stores: Arc<Registry>,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// Decides who may do what.
+    pub judge: Arc<Judge>,
     /// Guards the door for passwords.
     pub doorkeeper: accounts::Doorkeeper,
     /// Signs URLs.
@@ -84,51 +86,5 @@ impl Context {
 
     fn catalog(&self) -> &Catalog {
         &self.lake.catalog
-    }
-
-    /// Asks policy whether the account may do something.
-    pub fn permit(&self, action: Action, resource: impl ToString) -> Result<Permit, ServiceError> {
-        self.permit_at(action, resource, None)
-    }
-
-    /// Asks policy whether the account may do something with a DID. One in a scope that the key does not
-    /// cover is not there.
-    pub fn permit_on(&self, action: Action, did: &Did) -> Result<Permit, ServiceError> {
-        self.cover(did)?;
-        self.permit(action, did)
-    }
-
-    /// Refuses a DID in a scope that the key does not cover, as if it were not there.
-    pub fn cover(&self, did: &Did) -> Result<(), ServiceError> {
-        let covers = self.principal.key.covers(&did.scope);
-        if covers { Ok(()) } else { Err(ServiceError::no_did(did)) }
-    }
-
-    /// Asks policy whether the account may do something at an endpoint.
-    pub fn permit_at(
-        &self,
-        action: Action,
-        resource: impl ToString,
-        endpoint: Option<EndpointName>,
-    ) -> Result<Permit, ServiceError> {
-        let resource = resource.to_string();
-        if !self.principal.key.lets(action.key_scope()) {
-            return Err(ServiceError::KeyScope { action: action.name(), scope: action.key_scope() });
-        }
-        let request = Request { principal: self.account().clone(), action, resource, endpoint };
-        let decision = decide(&request);
-        if !decision.allows() {
-            return Err(ServiceError::Denied { action: action.name(), resource: request.resource });
-        }
-        let record = DecisionRecord {
-            principal: request.principal,
-            action: action.name().to_owned(),
-            resource: request.resource,
-            endpoint: request.endpoint,
-            allowed: true,
-            policies: decision.policies.iter().map(|policy| (*policy).to_owned()).collect(),
-            at: self.catalog().clock().now(),
-        };
-        Ok(Permit { record })
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn read_did((scope, name): (String, String)) -> Result<Did, ServiceEr
     Ok(Did { scope: read_scope(&scope)?, name: DidName::parse(&name)? })
 }
 
-fn read_scope(scope: &str) -> Result<Scope, ServiceError> {
+pub(super) fn read_scope(scope: &str) -> Result<Scope, ServiceError> {
     Scope::parse(scope).map_err(|error| ServiceError::invalid("invalid-scope", error))
 }
 

@@ -41,13 +41,16 @@ fn version() -> String {
 }
 
 /// Answers once the server is ready; it does not listen before.
-async fn health() -> Json<Health> {
-    Json(Health { status: "ready".to_owned(), version: version() })
+async fn health(State(ready): State<Ready>) -> Json<Health> {
+    // Why is for those who may ask for the policies.
+    let refused = ready.lake.judge.refused().map(|_| "a change of the policies was refused: see `dapple policy show`");
+    let notes = refused.into_iter().map(str::to_owned).collect();
+    Json(Health { status: "ready".to_owned(), version: version(), notes })
 }
 
 /// Answers as long as the process can answer anything. Whoever gets no answer may start it again.
 async fn live() -> Json<Health> {
-    Json(Health { status: "live".to_owned(), version: version() })
+    Json(Health { status: "live".to_owned(), version: version(), notes: Vec::new() })
 }
 
 /// Tells whether requests can be served. Whoever hears that they cannot may send them elsewhere.

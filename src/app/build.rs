@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::clock::SystemClock;
 use crate::config::settings::Settings;
 use crate::config::value::size;
+use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::service::{Lake, accounts};
@@ -36,7 +37,12 @@ pub struct Opened {
 }
 
 /// Opens the lake in a directory, making it if there is none.
-pub async fn open(directory: &Path, public_url: String, settings: &Settings) -> Result<Opened, AppError> {
+pub async fn open(
+    directory: &Path,
+    public_url: String,
+    settings: &Settings,
+    judge: Arc<Judge>,
+) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
     let of_engine = EmbeddedSettings { cache_bytes: settings.catalog.cache_bytes.0, ..EmbeddedSettings::default() };
@@ -51,11 +57,12 @@ pub async fn open(directory: &Path, public_url: String, settings: &Settings) -> 
     let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(size(settings.transfers.lanes.0)));
     tell_locked(&catalog, &stores, directory).await?;
     let lake = Lake {
-        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
+        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
         doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,
+        judge,
         signer,
         directory: Some(directory.to_owned()),
         public_url,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::CatalogError;
 use crate::catalog::engine::EngineError;
 use crate::fault::{Fault, Kind};
+use crate::policy::set::InvalidPolicies;
 
 /// Why a server could not start or went down.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum AppError {
     /// Serving failed.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
+    /// The policies cannot come into force.
+    #[error(transparent)]
+    Policies(#[from] InvalidPolicies),
     /// The catalog could not be opened or failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -68,9 +72,11 @@ impl From<EngineError> for AppError {
 impl Fault for AppError {
     fn kind(&self) -> Kind {
         match self {
-            AppError::File { .. } | AppError::Listen { .. } | AppError::Certificate { .. } | AppError::NoDirectory => {
-                Kind::Invalid
-            }
+            AppError::File { .. }
+            | AppError::Listen { .. }
+            | AppError::Certificate { .. }
+            | AppError::NoDirectory
+            | AppError::Policies(_) => Kind::Invalid,
             AppError::Spoilt { .. } => Kind::Corrupt,
             AppError::Serve(_) => Kind::Unavailable,
             AppError::Catalog(error) => error.kind(),
@@ -85,6 +91,7 @@ impl Fault for AppError {
             AppError::Certificate { .. } => "certificate",
             AppError::NoDirectory => "settings",
             AppError::Serve(_) => "serve",
+            AppError::Policies(_) => "policies-invalid",
             AppError::Catalog(error) => error.code(),
         }
     }
@@ -103,6 +110,7 @@ impl Fault for AppError {
             AppError::NoDirectory => {
                 Some("say where: `dapple serve --dir DIR`, or `serve.dir` in the settings".to_owned())
             }
+            AppError::Policies(_) => Some("`dapple policy check DIR` says the same without a server".to_owned()),
             AppError::Spoilt { path, .. } => Some(format!("restore {} from a backup", path.display())),
             _ => None,
         }

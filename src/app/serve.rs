@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::app::build::{self, Opened};
 use crate::app::error::AppError;
 use crate::app::listen::{self, Door, Manners};
+use crate::app::policies;
 use crate::app::tls::Certificate;
 use crate::clock::SharedClock;
 use crate::config::settings::Settings;
@@ -37,6 +38,8 @@ pub struct ServeArgs {
     pub listen: SocketAddr,
     /// How the lake is reached from outside; signed URLs begin with it.
     pub public_url: Option<String>,
+    /// Where policies are, if not those that come along are to be in force.
+    pub policies: Option<PathBuf>,
 }
 
 impl From<ServeArgs> for Settings {
@@ -45,6 +48,7 @@ impl From<ServeArgs> for Settings {
         settings.serve.dir = Some(args.dir);
         settings.serve.listen = vec![Listen { address: args.listen, scheme: Scheme::AsSet }];
         settings.serve.public_url = args.public_url.map(PublicUrl);
+        settings.policy.dir = args.policies;
         settings
     }
 }
@@ -87,7 +91,8 @@ pub async fn start(settings: impl Into<Settings>) -> Result<Server, AppError> {
     let metrics_url = for_metrics.first().map(|bound| bound.url.clone());
     let public_url = settings.serve.public_url.as_ref().map_or_else(|| url.clone(), |url| url.0.clone());
     let public_url = public_url.trim_end_matches('/').to_owned();
-    let Opened { lake, admin_key, is_new } = build::open(&directory, public_url, &settings).await?;
+    let judge = policies::judge(settings.policy.dir.as_deref())?;
+    let Opened { lake, admin_key, is_new } = build::open(&directory, public_url, &settings, judge).await?;
     let board = Board::default();
     let movers = size(settings.transfers.movers.0);
     let workers = runner::start(&lake.catalog, &board, duties::all(&lake, movers));
@@ -99,6 +104,10 @@ pub async fn start(settings: impl Into<Settings>) -> Result<Server, AppError> {
     for (Bound { listener, certificate, .. }, router) in routers.chain(for_metrics.into_iter().map(|b| (b, &metrics))) {
         let door = Door { listener, certificate, router: router.clone() };
         serving.spawn(listen::serve(door, manners.clone(), stopped.clone()));
+    }
+    if let Some(directory) = settings.policy.dir {
+        let (judge, clock) = (Arc::clone(&lake.judge), lake.catalog.clock().clone());
+        serving.spawn(policies::follow(directory, judge, clock, stopped.clone()));
     }
     if let Some(certificate) = certificate {
         let clock = lake.catalog.clock().clone();

@@ -18,7 +18,7 @@ use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{EndpointKind, EndpointName, SealedSecret, Settings};
-use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId, RuleId, TransferId};
+use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, LabelSetId, ProcessId, RuleId, TransferId};
 use crate::model::lock::LockState;
 use crate::model::probe::Probe;
 use crate::model::replica::{ReplicaState, Verification};
@@ -28,7 +28,10 @@ use crate::model::stuck::StuckReason;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
 
+mod access;
 pub mod accounts;
+
+pub use access::{DecisionRecord, LabelSetRecord};
 
 tables! {
     /// Few facts about the catalog itself: counters of ids, revisions.
@@ -131,6 +134,14 @@ tables! {
     50 "holdings" Holdings: (String, EndpointId) => Tally;
     /// Deltas of holdings, not yet folded into the base.
     51 "holding_deltas" HoldingDeltas: (String, EndpointId, u128) => Tally;
+    /// Label sets by number; each is kept once, however many things have it.
+    60 "label_sets" LabelSets: (LabelSetId,) => LabelSetRecord;
+    /// Numbers of label sets by the BLAKE3 of their stored form.
+    61 "label_sets_by_hash" LabelSetsByHash: (String,) => u64;
+    /// Labels that scopes have of their own.
+    62 "scope_labels" ScopeLabels: (String,) => u64;
+    /// Labels that DIDs have of their own.
+    63 "did_labels" DidLabels: (DidId,) => u64;
 }
 
 impl crate::catalog::table::Value for u64 {
@@ -544,25 +555,6 @@ pub struct LeaseRecord {
     pub until: Timestamp,
 }
 
-/// A policy decision, kept for whoever asks why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DecisionRecord {
-    /// Who asked.
-    pub principal: AccountName,
-    /// What for.
-    pub action: String,
-    /// On what.
-    pub resource: String,
-    /// Where, if that mattered.
-    pub endpoint: Option<EndpointName>,
-    /// Whether it was allowed.
-    pub allowed: bool,
-    /// The policies that determined it.
-    pub policies: Vec<String>,
-    /// When.
-    pub at: Timestamp,
-}
-
 stored_v1!(ScopeRecord);
 stored_v1!(NameRecord);
 stored_v1!(DidRecord);
@@ -581,7 +573,6 @@ stored_v1!(StuckReason);
 stored_v1!(IntentRecord);
 stored_v1!(TransferRecord);
 stored_v1!(LeaseRecord);
-stored_v1!(DecisionRecord);
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,9 @@ pub(crate) struct ServeFlags {
     /// [default: where it listens]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Policies: all *.cedar of this directory, in place of those that come along (`policy.dir`)
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,6 +79,9 @@ fn sources(flags: ServeFlags) -> Result<Sources, Failure> {
     let mut typed = Vec::new();
     if let Some(dir) = flags.dir {
         typed.push(("serve.dir", "--dir", dir.display().to_string()));
+    }
+    if let Some(policies) = flags.policies {
+        typed.push(("policy.dir", "--policies", policies.display().to_string()));
     }
     if !flags.listen.is_empty() {
         typed.push(("serve.listen", "--listen", flags.listen.join(",")));

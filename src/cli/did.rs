@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::failure::Failure;
-use crate::cli::{Session, parse};
+use crate::cli::{Session, parse, policy};
 use crate::model::account::AccountName;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
@@ -29,6 +29,15 @@ pub(crate) enum ScopeCommand {
     },
     /// List scopes
     List,
+    /// Set labels of a scope, which hold for all that is in it
+    Label {
+        /// The scope
+        #[arg(value_parser = parse::scope)]
+        scope: Scope,
+        /// KEY=VALUE to set, KEY= to take away; none shows what there is
+        #[arg(value_name = "LABEL")]
+        labels: Vec<String>,
+    },
     /// Give a scope to another owner
     Change {
         /// Its name
@@ -63,6 +72,14 @@ pub(crate) enum DidCommand {
         /// Only names that begin so
         #[arg(long)]
         prefix: Option<String>,
+    },
+    /// Set labels of a file, dataset or container, which hold for all that is in it
+    Label {
+        /// scope:name
+        did: Did,
+        /// KEY=VALUE to set, KEY= to take away; none shows what there is
+        #[arg(value_name = "LABEL")]
+        labels: Vec<String>,
     },
     /// Attach members to a dataset or container
     Attach {
@@ -137,6 +154,7 @@ pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> R
             let view = session.client.change_scope(&scope, &ScopeChange { owner }).await?;
             session.screen.one(&view)
         }
+        ScopeCommand::Label { scope, labels } => policy::label_scope(session, scope, labels).await,
         ScopeCommand::List => session.screen.list(session.client.scopes().stream()).await,
     }
 }
@@ -155,6 +173,7 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             let list = session.client.dids(&scope, prefix.as_deref());
             return session.screen.list(list.stream()).await;
         }
+        DidCommand::Label { did, labels } => return policy::label_did(session, did, labels).await,
         DidCommand::Attach { parent, children } => attach(session, &parent, &children).await?,
         DidCommand::Detach { parent, children } => {
             for dids in children.chunks(MEMBERS_MAX) {

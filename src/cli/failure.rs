@@ -42,6 +42,9 @@ pub(crate) enum Failure {
     /// The catalog contradicts itself, or secrets in it cannot be opened.
     #[error("{}", unwell(*count, *secrets_only))]
     Unwell { count: usize, secrets_only: bool },
+    /// Policies do not hold together, or their tests give other answers.
+    #[error("the policies are wrong in {count} places")]
+    Flawed { count: usize },
     /// The demo did not find what it should.
     #[error("the demo failed: {0}")]
     Unmet(String),
@@ -66,6 +69,7 @@ impl Failure {
             | Failure::Io { .. }
             | Failure::Print(_)
             | Failure::Unmet(_)
+            | Failure::Flawed { .. }
             | Failure::Unwell { .. }
             // The other codes are about what was asked of a server; here there is none.
             | Failure::Server(_) => 1,
@@ -105,6 +109,7 @@ impl Failure {
             Failure::Print(_) => "print-failed",
             Failure::Server(error) => error.code(),
             Failure::Unmet(_) => "demo-failed",
+            Failure::Flawed { .. } => "policies-flawed",
             Failure::Unwell { secrets_only: true, .. } => "secrets-locked",
             Failure::Unwell { .. } => "catalog-unwell",
         }

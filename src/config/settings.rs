@@ -39,6 +39,13 @@ declare! {
         /// How long a client may take to shake hands.
         handshake_time: Span<1, { 5 * MINUTE }> = "10s";
     }
+    /// Who may do what.
+    policy: PolicySettings {
+        /// A directory of policies: all its `*.cedar` are in force, in place of those that come along. They
+        /// are read again when they change and at SIGHUP; a set that does not hold together is logged, and
+        /// the one before it stays.
+        dir: Option<PathBuf> = "";
+    }
     /// Proxies in front of the server.
     proxies: Proxies {
         /// Networks whose `X-Forwarded-For` is believed. A request's address is the last one in it that is

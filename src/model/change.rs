@@ -62,4 +62,14 @@ pub enum Change {
         /// Its name.
         scope: String,
     },
+    /// A scope's labels changed, and so those of all that is in it.
+    ScopeLabelled {
+        /// Its name.
+        scope: String,
+    },
+    /// A DID's labels changed, and so those of all that it holds.
+    DidLabelled {
+        /// The DID.
+        did: DidId,
+    },
 }

@@ -60,8 +60,14 @@ pub enum StuckReason {
         /// The endpoint.
         endpoint: EndpointName,
     },
-    /// Policy does not let the data be placed.
-    DeniedByPolicy,
+    /// Policy does not let the data be placed at an endpoint that was to hold it.
+    // Before there were policies that could deny, it named nothing, and was never stored.
+    DeniedByPolicy {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// The policies that determined it.
+        policies: Vec<String>,
+    },
     /// The catalog counts a replica at the endpoint, but nothing lies there.
     SourceMissing {
         /// The endpoint.
@@ -136,7 +142,7 @@ impl StuckReason {
             StuckReason::EndpointDenies { .. } => "endpoint-denies",
             StuckReason::ChecksumMismatch { .. } => "checksum-mismatch",
             StuckReason::PathOccupied { .. } => "path-occupied",
-            StuckReason::DeniedByPolicy => "denied-by-policy",
+            StuckReason::DeniedByPolicy { .. } => "denied-by-policy",
             StuckReason::SourceMissing { .. } => "source-missing",
             StuckReason::EndpointFaulty { .. } => "endpoint-faulty",
             StuckReason::NameRefused { .. } => "name-refused",
@@ -163,7 +169,9 @@ impl fmt::Display for StuckReason {
                 write!(f, "bytes from {source} are wrong: got {found}, registered {expected}")
             }
             StuckReason::PathOccupied { endpoint } => write!(f, "other bytes lie under the file's name at {endpoint}"),
-            StuckReason::DeniedByPolicy => f.write_str("policy does not let the data be placed there"),
+            StuckReason::DeniedByPolicy { endpoint, policies } => {
+                write!(f, "policy does not let the data be at {endpoint}: {}", policies.join(", "))
+            }
             StuckReason::SourceMissing { endpoint } => write!(f, "the replica at {endpoint} is not there any more"),
             StuckReason::EndpointFaulty { endpoint, said } => {
                 write!(f, "{endpoint} answers, but does not do as it is asked: {said}")

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
 
+use crate::model::checksum::Checksum;
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::id::IntentId;
 use crate::model::replica::Verification;
@@ -35,13 +36,8 @@ impl Place {
         UploadError::Storage { endpoint: self.endpoint.clone(), source }
     }
 
-    /// Stages the bytes, compares them with what was announced, and publishes them.
-    pub(super) async fn store(
-        &self,
-        sending: &Sending,
-        content: ByteStream,
-        overwrite: Overwrite,
-    ) -> Result<Verification, UploadError> {
+    /// Stages the bytes, and compares them with what was announced.
+    pub(super) async fn stage(&self, sending: &Sending, content: ByteStream) -> Result<Vec<Checksum>, UploadError> {
         let mut algorithms = self.backend.tells();
         algorithms.push(sending.checksum.algorithm());
         let (content, heard) = overheard(content);
@@ -63,6 +59,17 @@ impl Place {
         let sent = Sent { bytes: sending.bytes, checksums: &hashed.checksums };
         let compared = sent.compare(self.path.as_str(), staged.bytes, &staged.checksums);
         compared.map_err(|error| self.failed(error))?;
+        Ok(hashed.checksums)
+    }
+
+    /// Gives what is staged its final name.
+    pub(super) async fn publish(
+        &self,
+        sending: &Sending,
+        checksums: &[Checksum],
+        overwrite: Overwrite,
+    ) -> Result<Verification, UploadError> {
+        let sent = Sent { bytes: sending.bytes, checksums };
         let published = arrival::publish(self.backend.as_ref(), &self.path, sending.intent, sent, overwrite).await;
         published.map_err(|error| self.failed(error))?;
         Ok(Verification::Streamed)

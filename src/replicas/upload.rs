@@ -14,18 +14,21 @@ use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, confirm, land};
 use crate::catalog::ledger::transfers::end_intent;
 use crate::catalog::record::{
-    DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
+    DecisionRecord, DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
+use crate::catalog::{Catalog, CatalogError, Txn, decisions, endpoints};
 use crate::fault::{Fault, Kind};
+use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
 use crate::model::id::{DidId, EndpointId, IntentId};
 use crate::model::replica::{ReplicaState, Verification};
+use crate::policy::judge::Judge;
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer, Taking, announce};
+use crate::replicas::permit::permit;
 use crate::replicas::place::Place;
 use crate::storage::backend::{ByteStream, Overwrite, StorageError};
 use crate::storage::layout::StoragePath;
@@ -85,12 +88,23 @@ pub enum UploadError {
     /// The file could not join its dataset.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    /// Policy does not let the bytes be there.
+    #[error("policy does not let `{did}` be at {endpoint}: {}", .policies.join(", "))]
+    Denied {
+        /// The file.
+        did: Did,
+        /// Where it was to be.
+        endpoint: EndpointName,
+        /// The policies that determined it.
+        policies: Vec<String>,
+    },
 }
 
 impl Fault for UploadError {
     fn kind(&self) -> Kind {
         match self {
             UploadError::Gone => Kind::NotFound,
+            UploadError::Denied { .. } => Kind::Denied,
             UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
             UploadError::WrongBytes { .. } => Kind::Invalid,
             UploadError::Busy => Kind::Unavailable,
@@ -104,6 +118,7 @@ impl Fault for UploadError {
     fn code(&self) -> &'static str {
         match self {
             UploadError::Gone => "upload-gone",
+            UploadError::Denied { .. } => "denied",
             UploadError::UnderWay => "upload-under-way",
             UploadError::WrongBytes { .. } => "upload-wrong-bytes",
             UploadError::Occupied { .. } => "upload-occupied",
@@ -125,9 +140,11 @@ impl Fault for UploadError {
             }
             UploadError::Busy => Some("send it again in a little while".to_owned()),
             UploadError::Storage { endpoint, source } => next_step(endpoint, source),
-            UploadError::UnderWay | UploadError::BrokeOff(_) | UploadError::Catalog(_) | UploadError::Membership(_) => {
-                None
-            }
+            UploadError::UnderWay
+            | UploadError::BrokeOff(_)
+            | UploadError::Denied { .. }
+            | UploadError::Catalog(_)
+            | UploadError::Membership(_) => None,
         }
     }
 }
@@ -165,12 +182,15 @@ pub struct Sending {
     pub bytes: u64,
     /// Its announced checksum.
     pub checksum: Checksum,
+    /// Who answers for it.
+    pub account: AccountName,
 }
 
 /// Takes uploads, one request per file at a time.
 pub struct Uploads {
     catalog: Catalog,
     stores: Arc<Registry>,
+    judge: Arc<Judge>,
     under_way: Taking,
 }
 
@@ -188,8 +208,8 @@ impl Drop for UnderWay {
 
 impl Uploads {
     /// Uploads into a catalog and its storages.
-    pub fn new(catalog: Catalog, stores: Arc<Registry>) -> Self {
-        Self { catalog, stores, under_way: Arc::default() }
+    pub fn new(catalog: Catalog, stores: Arc<Registry>, judge: Arc<Judge>) -> Self {
+        Self { catalog, stores, judge, under_way: Arc::default() }
     }
 
     /// Announces at most a thousand files; answers in their order.
@@ -257,19 +277,33 @@ impl Uploads {
         let Either::Left((_lane, _)) = select(lane, self.catalog.clock().sleep(LANE_SPAN_MAX)).await else {
             return Err(UploadError::Busy);
         };
-        let verification = match place.store(sending, content, overwrite).await {
+        let hashed = place.stage(sending, content).await?;
+        let decision = match permit(&self.catalog, &self.judge, sending).await {
+            Ok(decision) => decision,
+            Err(denied) => {
+                // What is not removed now is swept when the upload expires.
+                let _ = place.discard(sending.intent).await;
+                return Err(denied);
+            }
+        };
+        let verification = match place.publish(sending, &hashed, overwrite).await {
             Err(UploadError::Storage { source: StorageError::Exists { .. }, .. }) => place.adopt(sending).await?,
             other => other?,
         };
-        self.settle(sending, verification).await
+        self.settle(sending, verification, Some(decision)).await
     }
 
-    async fn settle(&self, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+    async fn settle(
+        &self,
+        sending: &Sending,
+        verification: Verification,
+        decided: Option<DecisionRecord>,
+    ) -> Result<(), UploadError> {
         let sending = sending.clone();
         self.catalog
             .transact(move |txn| {
-                let sending = sending.clone();
-                async move { settle_in(&txn, &sending, verification).await }
+                let (sending, decided) = (sending.clone(), decided.clone());
+                async move { settle_in(&txn, &sending, verification, decided).await }
             })
             .await?;
         self.catalog.wakes().wake(Topic::Folds);
@@ -357,11 +391,13 @@ impl Uploads {
             intent: intent.id,
             bytes: facts.bytes,
             checksum: facts.checksums[0].clone(),
+            account: record.account.clone(),
         };
         let replica = view.get::<Replicas>(&(file, endpoint)).await?;
         let place = Place::of(&self.stores, &model, path_at(&sending.did, replica.as_ref()))?;
         match place.adopt(&sending).await {
-            Ok(verification) => self.settle(&sending, verification).await?,
+            // They were published by the decision that the intent names.
+            Ok(verification) => self.settle(&sending, verification, None).await?,
             Err(UploadError::Storage { source: StorageError::NotFound { .. }, .. } | UploadError::Occupied { .. }) => {
                 place.discard(intent.id).await?;
                 self.renounce(file, endpoint, intent, expired).await?;
@@ -420,7 +456,12 @@ fn is_still(record: Option<DidRecord>, sending: &Sending) -> bool {
         .is_some_and(|facts| facts.bytes == sending.bytes && facts.checksums.contains(&sending.checksum))
 }
 
-async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+async fn settle_in(
+    txn: &Txn,
+    sending: &Sending,
+    verification: Verification,
+    decided: Option<DecisionRecord>,
+) -> Result<(), UploadError> {
     let key = (sending.file, sending.endpoint);
     let Some(intent) = txn.get::<Intents>(&key).await? else {
         return Err(UploadError::Gone);
@@ -434,6 +475,10 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     if !is_still(txn.get::<Dids>(&(sending.file,)).await?, sending) {
         return Err(UploadError::Gone);
     }
+    let decision = match decided {
+        Some(decided) => decisions::reuse(txn, intent.decision, &decided).await?,
+        None => intent.decision,
+    };
     confirm(txn, sending.file).await?;
     let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
@@ -447,7 +492,7 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
         bytes: sending.bytes,
         verification,
         path: replaced.and_then(|replica| replica.path),
-        decision: intent.decision,
+        decision,
     };
     land(txn, &[arrival]).await?;
     Ok(())

@@ -2,6 +2,7 @@
 //! answer. Never looks at transfers: a lock says what is wanted, not how it gets there.
 
 use crate::catalog::record::{ChosenBecause, ChosenRecord};
+use crate::model::endpoint::EndpointName;
 use crate::model::id::{DidId, EndpointId};
 use crate::model::stuck::StuckReason;
 use crate::rules::quota::Quota;
@@ -15,10 +16,25 @@ pub struct Candidate {
     pub bytes_there: u64,
     /// Whether the group was placed there before.
     pub held: bool,
-    /// Whether policy lets the group's data be there.
-    pub allowed: bool,
+    /// Why policy does not let the group's data be there, if it does not.
+    pub denied: Option<Denial>,
     /// Bytes of the group that the rule's account does not hold there yet.
     pub needed: u64,
+}
+
+/// Policy's word on an endpoint that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The policies that determined it.
+    pub policies: Vec<String>,
+}
+
+impl From<Denial> for StuckReason {
+    fn from(denial: Denial) -> Self {
+        StuckReason::DeniedByPolicy { endpoint: denial.endpoint, policies: denial.policies }
+    }
 }
 
 /// What was decided for a group.
@@ -35,7 +51,7 @@ pub struct Choice {
 /// not hold so much is left out; what is chosen is taken from the quota. If there are too few, those
 /// there are get chosen all the same: some copies are better than none while a person is asked.
 pub fn place(group: DidId, copies: u16, candidates: &[Candidate], quota: &mut Quota) -> Choice {
-    let mut allowed: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.allowed).collect();
+    let mut allowed: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.denied.is_none()).collect();
     allowed.sort_by_cached_key(|candidate| {
         let spread = spread(group, candidate.endpoint);
         (!candidate.held, std::cmp::Reverse(candidate.bytes_there), spread)
@@ -68,12 +84,13 @@ fn choose(candidate: &Candidate) -> ChosenRecord {
 }
 
 fn why_too_few(copies: u16, candidates: &[Candidate], allowed: usize, short: Option<StuckReason>) -> StuckReason {
+    let denied = candidates.iter().find_map(|candidate| candidate.denied.clone());
     if candidates.is_empty() {
         StuckReason::ExpressionMatchesNothing
     } else if let Some(short) = short.filter(|_| allowed >= usize::from(copies)) {
         short
-    } else if candidates.len() >= usize::from(copies) {
-        StuckReason::DeniedByPolicy
+    } else if let Some(denied) = denied.filter(|_| candidates.len() >= usize::from(copies)) {
+        denied.into()
     } else {
         let matching = u32::try_from(allowed).expect("a lake has fewer than 2^32 endpoints");
         StuckReason::TooFewEndpoints { matching, copies: u32::from(copies) }
@@ -99,7 +116,7 @@ mod tests {
     use crate::rules::quota::Limit;
 
     fn candidate(endpoint: u32) -> Candidate {
-        Candidate { endpoint: EndpointId(endpoint), bytes_there: 0, held: false, allowed: true, needed: 10 }
+        Candidate { endpoint: EndpointId(endpoint), bytes_there: 0, held: false, denied: None, needed: 10 }
     }
 
     fn quota(limits: &[(&[u32], u64, u64)]) -> Quota {
@@ -137,8 +154,11 @@ mod tests {
         assert_eq!(names(&choice), [1]);
         assert_eq!(choice.unplaced, Some(StuckReason::TooFewEndpoints { matching: 1, copies: 3 }));
         assert_eq!(place_freely(DidId(1), 1, &[]).unplaced, Some(StuckReason::ExpressionMatchesNothing));
-        let denied = [Candidate { allowed: false, ..candidate(1) }];
-        assert_eq!(place_freely(DidId(1), 1, &denied).unplaced, Some(StuckReason::DeniedByPolicy));
+        let lisbon = EndpointName::parse("lisbon").expect("a name");
+        let denial = Denial { endpoint: lisbon, policies: vec!["residency".to_owned()] };
+        let denied = [Candidate { denied: Some(denial.clone()), held: true, ..candidate(1) }];
+        let choice = place_freely(DidId(1), 1, &denied);
+        assert_eq!((names(&choice), choice.unplaced), (vec![], Some(denial.into())), "not even where it was before");
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<EndpointView>, S
     let after: String = paging.after()?.unwrap_or_default();
     let view = ctx.catalog().view().await?;
     let all = endpoints::all(&view).await?;
-    let rest: Vec<_> = all.into_iter().filter(|endpoint| endpoint.name.as_str() > after.as_str()).collect();
+    let behind = all.into_iter().filter(|endpoint| endpoint.name.as_str() > after.as_str());
+    let rest: Vec<_> = behind.filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok()).collect();
     let full = rest.len() > limit;
     let views = stream::iter(rest.into_iter().take(limit).map(|endpoint| to_view(ctx, &view, endpoint)));
     let items: Vec<EndpointView> = views.buffered(ROOMS_AT_ONCE).try_collect().await?;
@@ -94,20 +95,24 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<EndpointView>, S
 
 /// Shows an endpoint.
 pub async fn show(ctx: &Context, name: &EndpointName) -> Result<EndpointView, ServiceError> {
-    ctx.permit(Action::Discover, format!("endpoint {name}"))?;
     let view = ctx.catalog().view().await?;
     let endpoint = find(&view, name).await?;
+    if ctx.permit_endpoint(Action::Discover, &endpoint).is_err_and(|error| matches!(error, ServiceError::Denied { .. }))
+    {
+        return Err(ServiceError::not_found("endpoint", name));
+    }
+    ctx.permit_endpoint(Action::Discover, &endpoint)?;
     to_view(ctx, &view, endpoint).await
 }
 
 /// Changes an endpoint. Settings and secrets are tried before they are stored, and take effect with
 /// the next operation. Rules that found no place are tried again.
 pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -> Result<EndpointView, ServiceError> {
-    ctx.permit(Action::Administer, format!("endpoint {name}"))?;
+    let old = find(&ctx.catalog().view().await?, &name).await?;
+    ctx.permit_endpoint(Action::Administer, &old)?;
     for (key, value) in &change.attributes {
         parse_attribute(&format!("{key}={}", value.as_deref().unwrap_or("x")))?;
     }
-    let old = find(&ctx.catalog().view().await?, &name).await?;
     let mut new = old.clone();
     let tried = change.secret.is_some() || change.settings != SettingsChange::default();
     if tried {
@@ -145,8 +150,8 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
 
 /// Tries what an endpoint can do, and keeps what came of it.
 pub async fn probe(ctx: &Context, name: &EndpointName) -> Result<EndpointView, ServiceError> {
-    ctx.permit(Action::Administer, format!("endpoint {name}"))?;
     let old = find(&ctx.catalog().view().await?, name).await?;
+    ctx.permit_endpoint(Action::Administer, &old)?;
     let probe: Probe = attempt(ctx, &old, Root::Expect).await?;
     let endpoint = store(ctx, old, move |current| current.probe = Some(probe.clone())).await?;
     mended(ctx, &endpoint);
@@ -208,12 +213,14 @@ pub(super) async fn find(view: &View, name: &EndpointName) -> Result<Endpoint, S
 
 async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
     let usage = tally::usage(view, endpoint.id).await?;
+    // How much lies there in all tells of what is hidden as well.
+    let whole = ctx.permit_endpoint(Action::Administer, &endpoint).is_ok();
     Ok(EndpointView {
         state: state(ctx, &endpoint),
         settings: means::shown(&endpoint),
         has_secret: endpoint.secret.is_some(),
-        files: u64::try_from(usage.files).unwrap_or(0),
-        bytes: u64::try_from(usage.bytes).unwrap_or(0),
+        files: whole.then(|| u64::try_from(usage.files).unwrap_or(0)),
+        bytes: whole.then(|| u64::try_from(usage.bytes).unwrap_or(0)),
         free_bytes: free_bytes(ctx, &endpoint).await,
         probe: endpoint.probe.as_ref().map(ProbeView::from),
         notes: means::notes(ctx, &endpoint),

@@ -8,6 +8,7 @@ use crate::model::checksum::InvalidChecksum;
 use crate::model::did::{Did, InvalidDid, InvalidDidName};
 use crate::model::endpoint::{EndpointName, InvalidAttribute};
 use crate::model::expression::InvalidExpression;
+use crate::model::label::InvalidLabel;
 use crate::policy::grant::GrantError;
 use crate::replicas::upload::UploadError;
 use crate::storage::backend::StorageError;
@@ -109,6 +110,9 @@ pub enum ServiceError {
     /// A signed URL was refused.
     #[error(transparent)]
     Grant(#[from] GrantError),
+    /// A signed URL that was good once: who asked for it may not do any more what it is for.
+    #[error("this URL holds no more: the account that asked for it may not do this now")]
+    Withdrawn,
     /// Members could not be changed.
     #[error(transparent)]
     Membership(#[from] MembershipError),
@@ -144,7 +148,7 @@ impl Fault for ServiceError {
             ServiceError::NotFound { .. } => Kind::NotFound,
             ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
-            ServiceError::Denied { .. } | ServiceError::KeyScope { .. } => Kind::Denied,
+            ServiceError::Denied { .. } | ServiceError::KeyScope { .. } | ServiceError::Withdrawn => Kind::Denied,
             ServiceError::TooMany { .. }
             | ServiceError::Unreadable { .. }
             | ServiceError::UnreadableThere { .. }
@@ -168,6 +172,7 @@ impl Fault for ServiceError {
             ServiceError::Exists { .. } => "exists",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
+            ServiceError::Withdrawn => "grant-withdrawn",
             ServiceError::KeyScope { .. } => "key-scope",
             ServiceError::Unreadable { .. } | ServiceError::UnreadableThere { .. } => "unreadable",
             ServiceError::NoReplicaThere { .. } => "no-replica-there",
@@ -190,6 +195,10 @@ impl Fault for ServiceError {
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
             }
+            ServiceError::Denied { .. } => {
+                Some("`dapple policy explain --action ACTION DID` says which policy, and what would let you".to_owned())
+            }
+            ServiceError::Withdrawn => Some("ask an account that may for a new one".to_owned()),
             ServiceError::KeyScope { scope, .. } => {
                 Some(format!("ask with a key that has it: `dapple account key add ACCOUNT --scopes {scope}` makes one"))
             }
@@ -225,4 +234,5 @@ invalid! {
     InvalidChecksum => "invalid-checksum",
     InvalidAttribute => "invalid-attribute",
     InvalidExpression => "invalid-expression",
+    InvalidLabel => "invalid-label",
 }

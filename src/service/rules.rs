@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::catalog::View;
 use crate::catalog::ledger::transfers::revive_one;
 use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
@@ -9,7 +10,6 @@ use crate::catalog::record::{
     RulesByDid, StuckFiles,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Txn, View};
 use crate::model::change::Change;
 use crate::model::did::Did;
 use crate::model::expression::Expression;
@@ -21,9 +21,9 @@ use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::rules::{evaluate, expire};
 use crate::service::Context;
-use crate::service::dids::require;
 use crate::service::error::ServiceError;
-use crate::service::paging::Paging;
+use crate::service::paging::{Paging, page};
+use crate::service::sight::Sight;
 use crate::service::view::{NewRule, Page, RuleChange, RuleView};
 
 /// Over how many locks a rule's file counts are summed.
@@ -31,20 +31,20 @@ pub(super) const LOCKS_MAX: usize = 1_000;
 
 /// Makes a rule. Endpoints are chosen at once in the background.
 pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceError> {
-    ctx.permit_on(Action::AddRule, &new.did)?;
     let expression = Expression::parse(&new.expression)?;
     let copies = check_copies(new.copies)?;
     check_lifetime(new.lifetime_seconds)?;
     let id = RuleId(ctx.catalog().clock().id());
-    let account = ctx.account().clone();
+    let asking = ctx.clone();
     ctx.catalog()
         .transact(move |txn| {
-            let (new, expression, account) = (new.clone(), expression.clone(), account.clone());
+            let (ctx, new, expression) = (asking.clone(), new.clone(), expression.clone());
             async move {
-                let (did, _) = require(&txn, &new.did).await?;
+                let (seen, _) = ctx.sight(&txn).did_for(Action::AddRule, &new.did).await?;
+                let did = seen.id;
                 let record = RuleRecord {
                     did,
-                    account,
+                    account: ctx.account().clone(),
                     copies,
                     expression,
                     grouping: new.grouping,
@@ -90,69 +90,73 @@ fn ends(now: Timestamp, seconds: u64) -> Option<Timestamp> {
 
 /// Shows a rule.
 pub async fn show(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
-    ctx.permit(Action::Discover, format!("rule {id}"))?;
-    cover(ctx, &ctx.catalog().view().await?, id).await?;
-    shown(ctx, id).await
+    let view = ctx.catalog().view().await?;
+    let mut sight = ctx.sight(&view);
+    let (record, seen) = sight.rule(id).await?;
+    sight.permit(Action::Discover, &seen.resource(), None)?;
+    to_view(&mut sight, id, record, seen.facts.did).await
 }
 
-/// A rule for whoever may know of it, or has just made it.
+/// A rule for whoever has just made or changed it, though their key may not let them read.
 async fn shown(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
     let view = ctx.catalog().view().await?;
-    let record = find(&view, id).await?;
-    to_view(&view, id, record).await
-}
-
-/// Refuses a rule on data that the key does not cover, as if it were not there.
-pub(super) async fn cover(ctx: &Context, view: &View, id: RuleId) -> Result<(), ServiceError> {
-    let rule = find(view, id).await?;
-    let did = view.get::<Dids>(&(rule.did,)).await?;
-    let covers = did.is_some_and(|did| ctx.principal.key.covers(&did.scope));
-    if covers { Ok(()) } else { Err(ServiceError::not_found("rule", id)) }
-}
-
-pub(super) async fn find(view: &View, id: RuleId) -> Result<RuleRecord, ServiceError> {
-    view.get::<Rules>(&(id,)).await?.ok_or_else(|| ServiceError::not_found("rule", id))
+    let mut sight = ctx.sight(&view);
+    let (record, seen) = sight.rule(id).await?;
+    to_view(&mut sight, id, record, seen.facts.did).await
 }
 
 /// Lists rules in the order in which they were made, all or those on one DID.
 pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Page<RuleView>, ServiceError> {
     ctx.permit(Action::Discover, "rules")?;
     let limit = paging.limit()?;
-    let after = paging.after()?.unwrap_or(RuleId(0));
+    let mut after = paging.after()?.unwrap_or(RuleId(0));
     let view = ctx.catalog().view().await?;
-    let ids: Vec<RuleId> = match &did {
-        None => {
-            let rows = view.scan_after::<Rules>(&(), &(after,), limit).await?;
-            rows.into_iter().map(|((id,), _)| id).collect()
-        }
-        Some(did) => {
-            ctx.cover(did)?;
-            let (on, _) = require(&view, did).await?;
-            let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), limit).await?;
-            rows.into_iter().map(|((_, id), ())| id).collect()
-        }
+    let mut sight = ctx.sight(&view);
+    let on = match &did {
+        Some(did) => Some(sight.did(did).await?.id),
+        None => None,
     };
-    let next = ids.last().filter(|_| ids.len() == limit).map(ToString::to_string);
-    let mut items = Vec::with_capacity(ids.len());
-    for id in ids {
-        let rule = to_view(&view, id, find(&view, id).await?).await?;
-        items.extend(ctx.principal.key.covers(&rule.did.scope).then_some(rule));
+    let mut items = Vec::new();
+    loop {
+        let ids: Vec<RuleId> = match on {
+            None => {
+                let rows = view.scan_after::<Rules>(&(), &(after,), limit).await?;
+                rows.into_iter().map(|((id,), _)| id).collect()
+            }
+            Some(on) => {
+                let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), limit).await?;
+                rows.into_iter().map(|((_, id), ())| id).collect()
+            }
+        };
+        let is_end = ids.len() < limit;
+        let Some(last) = ids.last() else { break };
+        after = *last;
+        for id in ids {
+            let Some(record) = view.get::<Rules>(&(id,)).await? else { continue };
+            let Some(seen) = sight.by_id(record.did).await? else { continue };
+            items.push(to_view(&mut sight, id, record, seen.facts.did).await?);
+            if items.len() == limit {
+                return Ok(page(items, true, |item| item.id.to_string()));
+            }
+        }
+        if is_end {
+            break;
+        }
     }
-    Ok(Page { items, next })
+    Ok(Page { items, next: None })
 }
 
 /// Changes a rule; its placement is decided again where that matters.
 pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<RuleView, ServiceError> {
-    ctx.permit(Action::AddRule, format!("rule {id}"))?;
-    cover(ctx, &ctx.catalog().view().await?, id).await?;
     let expression = change.expression.as_deref().map(Expression::parse).transpose()?;
     let copies = change.copies.map(check_copies).transpose()?;
     check_lifetime(change.lifetime_seconds)?;
+    let asking = ctx.clone();
     ctx.catalog()
         .transact(move |txn| {
-            let expression = expression.clone();
+            let (ctx, expression) = (asking.clone(), expression.clone());
             async move {
-                let old = find_active(&txn, id).await?;
+                let old = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
                 let mut new = RuleRecord { revision: old.revision + 1, ..old.clone() };
                 new.copies = copies.unwrap_or(old.copies);
                 new.expression = expression.unwrap_or_else(|| old.expression.clone());
@@ -172,8 +176,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Rul
     shown(ctx, id).await
 }
 
-async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> {
-    let record = find(txn, id).await?;
+fn active(record: RuleRecord, id: RuleId) -> Result<RuleRecord, ServiceError> {
     if record.releasing {
         return Err(ServiceError::Conflict {
             code: "rule-ended",
@@ -186,15 +189,17 @@ async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> 
 
 /// Removes a rule. Its locks go in the background; replicas stay.
 pub async fn remove(ctx: &Context, id: RuleId) -> Result<(), ServiceError> {
-    ctx.permit(Action::AddRule, format!("rule {id}"))?;
-    cover(ctx, &ctx.catalog().view().await?, id).await?;
+    let asking = ctx.clone();
     ctx.catalog()
-        .transact(move |txn| async move {
-            let rule = find(&txn, id).await?;
-            if !rule.releasing {
-                expire::end_rule(&txn, id, &rule);
+        .transact(move |txn| {
+            let ctx = asking.clone();
+            async move {
+                let rule = ctx.sight(&txn).rule_to_change(id).await?;
+                if !rule.releasing {
+                    expire::end_rule(&txn, id, &rule);
+                }
+                Ok::<_, ServiceError>(())
             }
-            Ok::<_, ServiceError>(())
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
@@ -204,19 +209,22 @@ pub async fn remove(ctx: &Context, id: RuleId) -> Result<(), ServiceError> {
 /// Tries at once what a rule is stuck on: places again, and revives its failed transfers, up to
 /// 1,000 of them for each lock.
 pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
-    ctx.permit(Action::AddRule, format!("rule {id}"))?;
-    cover(ctx, &ctx.catalog().view().await?, id).await?;
     let view = ctx.catalog().view().await?;
+    ctx.sight(&view).rule_to_change(id).await?;
     let locks = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
     let stuck = locks.into_iter().filter(|(_, lock)| matches!(lock.state, LockState::Stuck { .. }));
     for ((_, unit, endpoint), _) in stuck {
         revive_unit(ctx, unit, endpoint).await?;
     }
+    let asking = ctx.clone();
     ctx.catalog()
-        .transact(move |txn| async move {
-            let rule = find_active(&txn, id).await?;
-            evaluate::begin(&txn, id, rule.did).await?;
-            Ok::<_, ServiceError>(())
+        .transact(move |txn| {
+            let ctx = asking.clone();
+            async move {
+                let rule = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
+                evaluate::begin(&txn, id, rule.did).await?;
+                Ok::<_, ServiceError>(())
+            }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
@@ -239,18 +247,26 @@ async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result
         .await
 }
 
-pub(super) async fn to_view(view: &View, id: RuleId, rule: RuleRecord) -> Result<RuleView, ServiceError> {
-    let counts = locks::counts(view, id, rule.did).await?;
-    let did = view.get::<Dids>(&(rule.did,)).await?.ok_or_else(|| ServiceError::not_found("rule", id))?;
+/// Files of units that whoever asks may not see are not counted.
+pub(super) async fn to_view(
+    sight: &mut Sight,
+    id: RuleId,
+    rule: RuleRecord,
+    did: Did,
+) -> Result<RuleView, ServiceError> {
+    let view = sight.view().clone();
+    let counts = locks::counts(&view, id, rule.did).await?;
     let (mut files_done, mut files_wanted) = (0, 0);
     for ((_, unit, endpoint), _) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
-        let (done, wanted) = progress(view, unit, endpoint).await?;
-        files_done += done;
-        files_wanted += wanted;
+        if unit == rule.did || sight.by_id(unit).await?.is_some() {
+            let (done, wanted) = progress(&view, unit, endpoint).await?;
+            files_done += done;
+            files_wanted += wanted;
+        }
     }
     Ok(RuleView {
         id,
-        did: did.did(),
+        did,
         account: rule.account,
         copies: rule.copies,
         expression: rule.expression.as_str().to_owned(),

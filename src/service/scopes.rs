@@ -1,7 +1,10 @@
 //! Scopes: add, list, give to another owner.
 
+use std::collections::BTreeMap;
+
 use crate::catalog::record::{ScopeRecord, Scopes};
 use crate::model::change::Change;
+use crate::model::facts::Resource;
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
@@ -28,7 +31,7 @@ pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError
                 let record = ScopeRecord { account, created_at: txn.now() };
                 txn.put::<Scopes>(&key, &record);
                 txn.emit(&Change::ScopeAdded { scope: scope.to_string() });
-                Ok(ScopeView { scope, account: record.account, created_at: record.created_at })
+                Ok(ScopeView { scope, account: record.account, created_at: record.created_at, labels: BTreeMap::new() })
             }
         })
         .await
@@ -36,12 +39,15 @@ pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError
 
 /// Gives a scope to another owner.
 pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result<ScopeView, ServiceError> {
-    let permit = ctx.permit(Action::Administer, format!("scope {scope}"))?;
-    let scope = scope.clone();
+    let (scope, asking) = (scope.clone(), ctx.clone());
     ctx.catalog()
         .transact(move |txn| {
-            let (scope, account, permit) = (scope.clone(), change.owner.clone(), permit.clone());
+            let (scope, account, ctx) = (scope.clone(), change.owner.clone(), asking.clone());
             async move {
+                let mut sight = ctx.sight(&txn);
+                let facts = sight.scope(&scope).await?;
+                let labels = facts.labels.words().into_iter().collect();
+                let permit = sight.permit(Action::Administer, &Resource::Scope(facts), None)?;
                 let key = (scope.to_string(),);
                 let record = txn.get::<Scopes>(&key).await?;
                 let record = record.ok_or_else(|| ServiceError::not_found("scope", &scope))?;
@@ -50,7 +56,7 @@ pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result
                 txn.put::<Scopes>(&key, &record);
                 permit.record(&txn);
                 txn.emit(&Change::ScopeChanged { scope: key.0 });
-                Ok(ScopeView { scope, account: record.account, created_at: record.created_at })
+                Ok(ScopeView { scope, account: record.account, created_at: record.created_at, labels })
             }
         })
         .await
@@ -60,22 +66,29 @@ pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result
 pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<ScopeView>, ServiceError> {
     ctx.permit(Action::Discover, "scopes")?;
     let limit = paging.limit()?;
-    let after: String = paging.after()?.unwrap_or_default();
+    let mut after: String = paging.after()?.unwrap_or_default();
     let view = ctx.catalog().view().await?;
-    let rows = match &ctx.principal.key.only {
-        None => view.scan_after::<Scopes>(&(), &(after,), limit).await?,
-        Some(only) => {
-            let names = only.iter().map(ToString::to_string).filter(|name| *name > after);
-            let keys: Vec<_> = names.take(limit).map(|name| (name,)).collect();
-            let records = view.get_many::<Scopes>(&keys).await?;
-            keys.into_iter().zip(records).filter_map(|(key, record)| Some((key, record?))).collect()
+    let mut sight = ctx.sight(&view);
+    let mut items = Vec::new();
+    loop {
+        let rows = view.scan_after::<Scopes>(&(), &(after,), limit).await?;
+        let Some(((last,), _)) = rows.last() else { break };
+        after = last.clone();
+        let is_end = rows.len() < limit;
+        for ((name,), record) in rows {
+            let scope = Scope::parse(&name).expect("only scopes are stored as scopes");
+            let Some(facts) = sight.gatherer().scope(&scope).await? else { continue };
+            let labels = facts.labels.words().into_iter().collect();
+            if sight.sees(&Resource::Scope(facts)) {
+                items.push(ScopeView { scope, account: record.account, created_at: record.created_at, labels });
+            }
+            if items.len() == limit {
+                return Ok(page(items, true, |item| item.scope.to_string()));
+            }
         }
-    };
-    let full = rows.len() == limit;
-    let mut items = Vec::with_capacity(rows.len());
-    for ((name,), record) in rows {
-        let scope = Scope::parse(&name).expect("only scopes are stored as scopes");
-        items.push(ScopeView { scope, account: record.account, created_at: record.created_at });
+        if is_end {
+            break;
+        }
     }
-    Ok(page(items, full, |item| item.scope.to_string()))
+    Ok(Page { items, next: None })
 }

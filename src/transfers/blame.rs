@@ -62,7 +62,8 @@ impl Trouble {
         u8::from(self.passing) + u8::from(self.interrupts())
     }
 
-    fn of_file(reason: StuckReason, passing: bool) -> Self {
+    /// It is about this one file.
+    pub(super) fn of_file(reason: StuckReason, passing: bool) -> Self {
         Self { reason, passing, ailing: None, doubtful: false, check: Check::Writing }
     }
 
@@ -200,6 +201,7 @@ pub(super) async fn of_copy(job: &Job, source: &Source, origin: &dyn Backend, er
 
 #[cfg(test)]
 mod tests {
+    use crate::transfers::permit::Willing;
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
@@ -260,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_source_that_denies_one_file_is_blamed_only_if_its_root_fails_too() {
-        let tools = Tools { stores: Arc::new(Registry::new()), clock: SystemClock::shared() };
+        let (stores, guard) = (Arc::new(Registry::new()), Arc::new(Willing));
+        let tools = Tools { stores, clock: SystemClock::shared(), guard };
         let (source, denied) = (source(), StorageError::Denied { path: "a".to_owned() });
         let weigh = |error: &StorageError| {
             let weighing = weighed(at_source(&source, error), &source, &tools);

@@ -8,7 +8,7 @@ use futures::future::{Either, select};
 
 use crate::clock::SharedClock;
 use crate::model::checksum::{Checksum, contradiction};
-use crate::model::id::EndpointId;
+use crate::model::id::{DecisionId, EndpointId};
 use crate::model::replica::Verification;
 use crate::model::stuck::StuckReason;
 use crate::storage::arrival::{self, Sent};
@@ -17,6 +17,7 @@ use crate::storage::hash::hash_stream;
 use crate::storage::registry::Registry;
 use crate::transfers::blame::{self, Failure, Trouble, at_destination, at_source, occupied};
 use crate::transfers::job::{Ending, Job, Outcome, Source};
+use crate::transfers::permit::{LastWord, Permission};
 use crate::transfers::relay::{Trail, relay};
 use crate::transfers::verify::{algorithms, compare};
 
@@ -27,6 +28,8 @@ pub struct Tools {
     pub stores: Arc<Registry>,
     /// For deadlines.
     pub clock: SharedClock,
+    /// Says at the last moment whether bytes may be placed.
+    pub guard: Arc<dyn LastWord>,
 }
 
 impl Tools {
@@ -90,10 +93,10 @@ async fn attempt(job: &Job, tools: &Tools, trail: &Trail) -> Ending {
     let mut interrupted = false;
     for source in &job.sources {
         let failure = match from_source(job, source, destination.as_ref(), tools, trail).await {
-            Ok(verification) => {
+            Ok((verification, decision)) => {
                 tools.well(at);
                 tools.well(source.endpoint.id);
-                return Ending::Landed(verification);
+                return Ending::Landed { verification, decision };
             }
             Err(failure) => failure,
         };
@@ -140,7 +143,11 @@ async fn from_before(job: &Job, destination: &dyn Backend) -> Result<Option<Endi
         return Ok(None);
     }
     match destination.stat(&job.path).await {
-        Ok(info) if info.bytes == job.bytes => Ok(Some(Ending::Landed(adopt(job, destination).await?))),
+        Ok(info) if info.bytes == job.bytes => {
+            // The bytes were placed when they were published, by the decision of then.
+            let verification = adopt(job, destination).await?;
+            Ok(Some(Ending::Landed { verification, decision: job.decision }))
+        }
         Ok(_) => Err(occupied(&job.destination)),
         Err(StorageError::NotFound { .. }) => Ok(None),
         Err(error) => Err(at_destination(&job.destination, &error)),
@@ -152,7 +159,8 @@ async fn from_before(job: &Job, destination: &dyn Backend) -> Result<Option<Endi
 async fn without_copying(job: &Job, destination: &dyn Backend) -> Result<Ending, Failure> {
     match destination.stat(&job.path).await {
         Ok(info) if info.bytes == job.bytes => match adopt(job, destination).await {
-            Ok(verification) => return Ok(Ending::Landed(verification)),
+            // The bytes were placed when they were published, by the decision of then.
+            Ok(verification) => return Ok(Ending::Landed { verification, decision: job.decision }),
             Err(Failure::AtDestination(Trouble { reason: StuckReason::PathOccupied { .. }, .. })) => {}
             Err(failure) => return Err(failure),
         },
@@ -172,7 +180,7 @@ async fn from_source(
     destination: &dyn Backend,
     tools: &Tools,
     trail: &Trail,
-) -> Result<Verification, Failure> {
+) -> Result<(Verification, DecisionId), Failure> {
     let origin = tools.stores.get(&source.endpoint).map_err(|error| at_source(source, &error))?;
     let copied = destination.stage_copy(&job.path, job.intent, job.bytes, origin.as_ref(), &source.path).await;
     let (computed, verification) = match copied {
@@ -196,26 +204,39 @@ async fn from_source(
         }
         Err(error) => return Err(blame::of_copy(job, source, origin.as_ref(), &error).await),
     };
-    publish(job, destination, &computed, verification, &tools.clock).await
+    publish(job, destination, &computed, verification, tools).await
 }
 
-/// Publishes what was verified, if the lease still holds, and looks whether it is there.
+/// Publishes what was verified, if the lease still holds and policy lets it be there, and looks
+/// whether it is there.
 async fn publish(
     job: &Job,
     destination: &dyn Backend,
     computed: &[Checksum],
     verification: Verification,
-    clock: &SharedClock,
-) -> Result<Verification, Failure> {
-    if clock.monotonic() >= job.deadline.saturating_sub(Duration::from_secs(1)) {
+    tools: &Tools,
+) -> Result<(Verification, DecisionId), Failure> {
+    let decision = match tools.guard.permit(job).await {
+        Ok(Permission::Granted(decision)) => decision,
+        Ok(Permission::Denied { policies }) => {
+            let reason = StuckReason::DeniedByPolicy { endpoint: job.destination.name.clone(), policies };
+            return Err(Failure::AtDestination(Trouble::of_file(reason, false)));
+        }
+        Err(error) => {
+            tracing::warn!(transfer.id = %job.transfer, "{} was not published: {error}", job.transfer);
+            let reason = StuckReason::EndpointUnreachable { endpoint: job.destination.name.clone() };
+            return Err(Failure::AtDestination(Trouble::of_file(reason, true)));
+        }
+    };
+    if tools.clock.monotonic() >= job.deadline.saturating_sub(Duration::from_secs(1)) {
         let trouble = Trouble::silence(&job.destination.name, "it was not done when its time was over");
         return Err(Failure::AtDestination(trouble));
     }
     let overwrite = if job.replaces_bad { Overwrite::Replace } else { Overwrite::Refuse };
     let sent = Sent { bytes: job.bytes, checksums: computed };
     match arrival::publish(destination, &job.path, job.intent, sent, overwrite).await {
-        Ok(()) => Ok(verification),
-        Err(StorageError::Exists { .. }) => adopt(job, destination).await,
+        Ok(()) => Ok((verification, decision)),
+        Err(StorageError::Exists { .. }) => Ok((adopt(job, destination).await?, decision)),
         Err(error) => Err(at_destination(&job.destination, &error)),
     }
 }

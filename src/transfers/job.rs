@@ -68,7 +68,12 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The replica is complete under its final name.
-    Landed(Verification),
+    Landed {
+        /// How its bytes are known to be right.
+        verification: Verification,
+        /// The decision that let them be placed, as of the last moment before.
+        decision: DecisionId,
+    },
     /// Nobody wanted it any more; nothing of it is left.
     Cancelled,
     /// There was no room on the way for it; nothing was tried.

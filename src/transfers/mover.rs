@@ -14,10 +14,12 @@ use tokio::sync::futures::Notified;
 use crate::catalog::hands::Hold;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError};
+use crate::policy::judge::Judge;
 use crate::storage::registry::Registry;
 use crate::transfers::claim::{Claim, Cursors, claim};
 use crate::transfers::execute::{Tools, execute};
 use crate::transfers::job::Outcome;
+use crate::transfers::permit::Guard;
 use crate::transfers::settle::{SETTLE_MAX, settle};
 
 /// How many jobs one mover has in flight at most. Each holds a few chunks of memory.
@@ -39,11 +41,13 @@ pub type Halted<'a> = &'a (dyn Fn() -> bool + Sync);
 /// way. Returns how many jobs were done.
 pub async fn drain(
     catalog: &Catalog,
+    judge: &Arc<Judge>,
     stores: &Arc<Registry>,
     cursors: &Arc<Mutex<Cursors>>,
     halted: Halted<'_>,
 ) -> Result<usize, CatalogError> {
-    let tools = Tools { stores: Arc::clone(stores), clock: catalog.clock().clone() };
+    let guard = Arc::new(Guard { catalog: catalog.clone(), judge: Arc::clone(judge) });
+    let tools = Tools { stores: Arc::clone(stores), clock: catalog.clock().clone(), guard };
     let mut mover = Mover {
         catalog,
         stores,

@@ -45,7 +45,7 @@ pub async fn settle(catalog: &Catalog, outcomes: Vec<Outcome>) -> Result<(), Cat
 /// How an outcome is counted.
 fn attempt_of(ending: &Ending) -> Attempt {
     match ending {
-        Ending::Landed(_) => Attempt::Landed,
+        Ending::Landed { .. } => Attempt::Landed,
         Ending::Cancelled => Attempt::Cancelled,
         Ending::PutOff | Ending::Failed { passing: true, .. } => Attempt::Interrupted,
         Ending::Failed { passing: false, .. } => Attempt::Failed,
@@ -67,7 +67,7 @@ async fn settle_one(
         return Ok(None);
     }
     match &outcome.result {
-        Ending::Landed(verification) => {
+        Ending::Landed { verification, decision } => {
             end(txn, job.transfer, &record).await?;
             Ok(Some(Arrival {
                 file: job.file,
@@ -75,7 +75,7 @@ async fn settle_one(
                 bytes: job.bytes,
                 verification: *verification,
                 path: job.path_is_stated.then(|| job.path.to_string()),
-                decision: job.decision,
+                decision: *decision,
             }))
         }
         Ending::Cancelled => {

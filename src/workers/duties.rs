@@ -27,7 +27,7 @@ const MOVERS: [&str; 8] = ["mover-1", "mover-2", "mover-3", "mover-4", "mover-5"
 /// All workers of a server, so many of which move files: eight at most.
 pub fn all(lake: &Arc<Lake>, movers: usize) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
-        Box::new(Evaluate { seen: None }),
+        Box::new(Evaluate { lake: Arc::clone(lake), seen: None }),
         Box::new(Fill { after: None }),
         Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
@@ -47,6 +47,7 @@ fn progress(count: usize) -> Progress {
 
 /// Ends, places and reconsiders rules.
 struct Evaluate {
+    lake: Arc<Lake>,
     /// Revisions of endpoints and of holdings.
     seen: Option<(u64, u64)>,
 }
@@ -66,8 +67,9 @@ impl Worker for Evaluate {
                 made = evaluate::revive_unplaced(catalog).await?;
                 self.seen = revisions;
             }
+            made = made.or(evaluate::follow_policy(catalog, &self.lake.judge).await?);
             made = made.or(expire::step(catalog).await?);
-            made = made.or(evaluate::step(catalog).await?);
+            made = made.or(evaluate::step(catalog, &self.lake.judge).await?);
             Ok(made.or(reconsider::step(catalog).await?))
         }
         .boxed()
@@ -220,7 +222,7 @@ impl Worker for Move {
     fn work<'a>(&'a mut self, catalog: &'a Catalog, halt: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
             let halted = || halt.is_asked();
-            Ok(progress(drain(catalog, &self.lake.stores, &self.cursors, &halted).await?))
+            Ok(progress(drain(catalog, &self.lake.judge, &self.lake.stores, &self.cursors, &halted).await?))
         }
         .boxed()
     }

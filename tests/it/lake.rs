@@ -24,6 +24,7 @@ mod accounts;
 mod endpoints;
 mod leaks;
 mod placing;
+mod policy;
 mod quotas;
 mod registering;
 mod restarting;

@@ -9,6 +9,7 @@ use dapple::catalog::{Catalog, check};
 use dapple::clock::SharedClock;
 use dapple::model::id::EndpointId;
 use dapple::model::scope::Scope;
+use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
 use dapple::service::view::NewScope;
@@ -305,9 +306,10 @@ fn process(engine: &Arc<Memory>, clock: &SharedClock, disks: &Disks) -> Arc<Lake
     for disk in disks.all() {
         disks.attach(&stores, disk.endpoint);
     }
-    let signer = SigningKey::from_seed([7; 32]);
+    let (signer, judge) = (SigningKey::from_seed([7; 32]), Judge::builtin());
     Arc::new(Lake {
-        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
+        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
+        judge,
         doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,

@@ -98,6 +98,8 @@ fn decision(allowed: bool) -> DecisionRecord {
         allowed,
         policies: Vec::new(),
         at: Timestamp::default(),
+        revision: String::new(),
+        labels: String::new(),
     }
 }
 

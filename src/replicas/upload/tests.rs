@@ -9,15 +9,18 @@ use futures::FutureExt as _;
 use super::*;
 use crate::catalog::engine::memory::Memory as MemoryEngine;
 use crate::catalog::ledger::replicas::put_did;
+use crate::catalog::record::Accounts;
+use crate::catalog::record::accounts::AccountRecord;
 use crate::catalog::record::{DidContent, HeadRecord, Heads};
 use crate::clock::Clock;
-use crate::model::account::AccountName;
+use crate::model::account::{AccountKind, AccountName};
 use crate::model::checksum::Algorithm;
 use crate::model::did::DidName;
 use crate::model::endpoint::{Endpoint, EndpointKind, Settings};
 use crate::model::id::DecisionId;
 use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
+use crate::policy::judge::Judge;
 use crate::storage::lanes::{LANES, LARGE_BYTES_MIN};
 use crate::storage::memory::Memory;
 
@@ -61,7 +64,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 fn process(engine: &Arc<MemoryEngine>, stores: &Arc<Registry>, seed: u8) -> Uploads {
     let catalog = Catalog::new(Arc::clone(engine) as _, Arc::new(Hasty(Mutex::new(seed))));
-    Uploads::new(catalog, Arc::clone(stores))
+    Uploads::new(catalog, Arc::clone(stores), Judge::builtin())
 }
 
 async fn fill(txn: &Txn) -> Result<(), CatalogError> {
@@ -84,6 +87,10 @@ async fn fill(txn: &Txn) -> Result<(), CatalogError> {
     let content = DidContent::Dataset;
     put_did(txn, DATASET, &DidRecord { scope, name, account, created_at: Timestamp::default(), content });
     txn.put::<Heads>(&(DATASET,), &HeadRecord::default());
+    let created_at = Timestamp::default();
+    let (kind, suspended_at, email, description) = (AccountKind::User, None, None, None);
+    let root = AccountRecord { admin: true, created_at, kind, suspended_at, email, description };
+    txn.put::<Accounts>(&(AccountName::root().to_string(),), &root);
     Ok(())
 }
 
@@ -110,7 +117,10 @@ impl World {
         let file = Announced { name: name.clone(), bytes, checksum: checksum.clone() };
         let did = Did { scope: target.scope.clone(), name };
         match now(self.uploads.announce(target, vec![file])).expect("announced").remove(0) {
-            Answer::Send { file, intent, .. } => Sending { file, did, endpoint, intent, bytes, checksum },
+            Answer::Send { file, intent, .. } => {
+                let account = AccountName::root();
+                Sending { file, did, endpoint, intent, bytes, checksum, account }
+            }
             other => panic!("it is wanted: {other:?}"),
         }
     }

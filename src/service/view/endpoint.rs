@@ -31,10 +31,12 @@ pub struct EndpointView {
     pub has_secret: bool,
     /// Attributes that people set; `name` and `kind` go without saying.
     pub attributes: BTreeMap<String, String>,
-    /// Replicas there.
-    pub files: u64,
+    /// Replicas there, for those who may administer the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
     /// Their bytes.
-    pub bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Bytes that can still be written, where the store can say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,

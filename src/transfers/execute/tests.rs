@@ -14,6 +14,7 @@ use crate::model::time::Timestamp;
 use crate::storage::lanes::{LANES, LARGE_BYTES_MIN};
 use crate::storage::layout::StoragePath;
 use crate::storage::memory::Memory;
+use crate::transfers::permit::Willing;
 use crate::transfers::stall::watched;
 
 /// A clock that stands still, and whose sleeps are over at once.
@@ -89,7 +90,7 @@ impl World {
             deadline: Duration::from_hours(1),
         };
         let [one, other, destination] = memories;
-        let tools = Tools { stores, clock: Arc::new(Still) };
+        let tools = Tools { stores, clock: Arc::new(Still), guard: Arc::new(Willing) };
         Self { tools, sources: [one, other], destination, job }
     }
 
@@ -120,7 +121,8 @@ fn what_an_attempt_before_has_published_is_not_sent_again() {
     world.sources.iter().for_each(|source| source.faults().set_down(true));
     assert!(matches!(world.run(), Ending::Failed { .. }), "a first attempt has none before it");
     world.job.was_tried = true;
-    assert_eq!(world.run(), Ending::Landed(Verification::ReadBack));
+    let (verification, decision) = (Verification::ReadBack, world.job.decision);
+    assert_eq!(world.run(), Ending::Landed { verification, decision });
 
     for strange in [&b"bites"[..], b"byte"] {
         world.destination.insert("s/f", strange);

@@ -9,13 +9,17 @@ use crate::catalog::engine::{self, Body, Engine, EngineError, FeedEntry, Snapsho
 use crate::catalog::ledger::locks::hold;
 use crate::catalog::ledger::replicas::{Found, put_did, register};
 use crate::catalog::ledger::transfers::plan;
+use crate::catalog::record::accounts::AccountRecord;
+use crate::catalog::record::{Accounts, RuleRecord, Rules};
 use crate::catalog::record::{DidContent, DidRecord, FileFacts, HeadRecord, Heads, Replicas, Running};
 use crate::clock::SystemClock;
-use crate::model::account::AccountName;
+use crate::model::account::{AccountKind, AccountName};
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::Did;
 use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
+use crate::model::expression::Expression;
 use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
+use crate::model::rule::Grouping;
 use crate::model::time::Timestamp;
 use crate::storage::memory::Memory;
 use crate::transfers::claim::reap;
@@ -88,6 +92,20 @@ fn record(name: &str, content: DidContent) -> DidRecord {
     DidRecord { scope, name, account, created_at: Timestamp::default(), content }
 }
 
+fn rule() -> RuleRecord {
+    RuleRecord {
+        did: DATASET,
+        account: AccountName::root(),
+        copies: 2,
+        expression: Expression::parse("*").expect("valid"),
+        grouping: Grouping::Dataset,
+        created_at: Timestamp::default(),
+        expires_at: None,
+        revision: 1,
+        releasing: false,
+    }
+}
+
 impl World {
     async fn new() -> Self {
         let engine = Arc::new(Flaky { inside: MemoryEngine::shared(), fails: AtomicUsize::new(0) });
@@ -102,6 +120,16 @@ impl World {
             }
             put_did(&txn, DATASET, &record("data", DidContent::Dataset));
             txn.put::<Heads>(&(DATASET,), &HeadRecord::default());
+            let root = AccountRecord {
+                admin: true,
+                created_at: Timestamp::default(),
+                kind: AccountKind::User,
+                suspended_at: None,
+                email: None,
+                description: None,
+            };
+            txn.put::<Accounts>(&(AccountName::root().to_string(),), &root);
+            txn.put::<Rules>(&(RuleId(1),), &rule());
             hold(&txn, RuleId(1), DATASET, SLOW, DECISION).await?;
             hold(&txn, RuleId(1), DATASET, QUICK, DECISION).await
         });
@@ -128,7 +156,8 @@ impl World {
     }
 
     async fn drain(&self) -> Result<usize, CatalogError> {
-        drain(&self.catalog, &self.stores, &Arc::default(), &|| self.halted.load(Ordering::SeqCst)).await
+        drain(&self.catalog, &Judge::builtin(), &self.stores, &Arc::default(), &|| self.halted.load(Ordering::SeqCst))
+            .await
     }
 
     async fn is_there(&self, file: DidId, at: EndpointId) -> bool {

@@ -17,6 +17,7 @@ use dapple::model::did::Did;
 use dapple::model::endpoint::{EndpointKind, EndpointName};
 use dapple::model::scope::Scope;
 use dapple::model::time::Timestamp;
+use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
 use dapple::service::view::{
@@ -98,8 +99,11 @@ impl World {
         let clock = Arc::new(ForwardClock { clock: SystemClock::shared(), forward_ms: AtomicU64::new(0) });
         let catalog = Catalog::new(Memory::shared(), clock.clone());
         let (stores, signer) = (Arc::new(Registry::new()), SigningKey::from_seed(SEED));
+        let judge = Judge::builtin();
+        accounts::first_start(&catalog, "key").await.expect("memory does not fail");
         let lake = Arc::new(Lake {
-            uploads: Uploads::new(catalog.clone(), stores.clone()),
+            uploads: Uploads::new(catalog.clone(), stores.clone(), judge.clone()),
+            judge,
             doorkeeper: accounts::Doorkeeper::default(),
             verifier: Verifier::new([signer.public_key()]),
             directory: None,

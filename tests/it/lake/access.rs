@@ -60,6 +60,13 @@ async fn every_route_but_health_needs_a_key() {
         (Method::GET, "workers".to_owned()),
         (Method::GET, "check".to_owned()),
         (Method::GET, "changes".to_owned()),
+        (Method::GET, "policy".to_owned()),
+        (Method::POST, "policy/check".to_owned()),
+        (Method::POST, "policy/explain".to_owned()),
+        (Method::GET, "labels/s".to_owned()),
+        (Method::PATCH, "labels/s".to_owned()),
+        (Method::GET, "labels/s/d".to_owned()),
+        (Method::PATCH, "labels/s/d".to_owned()),
         (Method::POST, "workers/fold/pause".to_owned()),
         (Method::POST, "workers/fold/resume".to_owned()),
     ];

@@ -8,7 +8,7 @@ use dapple::fault::Fault as _;
 use dapple::model::account::{AccountKind, AccountName};
 use dapple::model::api_key::KeyScope;
 use dapple::service::view::{
-    AccountChange, NewAccount, NewDid, NewKey, NewMember, NewPassword, NewScope, NewSession, SecretText,
+    AccountChange, NewAccount, NewDid, NewKey, NewMember, NewPassword, NewScope, NewSession, ScopeChange, SecretText,
 };
 
 use super::{TestLake, did};
@@ -88,6 +88,8 @@ async fn a_key_lets_through_what_its_key_scopes_say() {
     ruler.create_rule(&rule).await.expect("a rule, though it reads nothing else");
     refused(ruler.did(&did("s:d")).await, 403, "key-scope");
     let writer = lake.as_account("cleo", &[KeyScope::Write]).await;
+    let owner = ScopeChange { owner: account("cleo") };
+    lake.client.change_scope(&"s".to_owned().try_into().expect("a scope"), &owner).await.expect("changed");
     assert_eq!(writer.create_did(&new).await.expect("made").account, account("cleo"), "who makes it, owns it");
 }
 

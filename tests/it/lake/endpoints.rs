@@ -11,6 +11,7 @@ use dapple::model::account::Principal;
 use dapple::model::endpoint::{Endpoint, EndpointKind};
 use dapple::model::id::IntentId;
 use dapple::model::probe::{Feature, Finding};
+use dapple::policy::judge::Judge;
 use dapple::service::error::ServiceError;
 use dapple::service::view::{EndpointChange, NewEndpoint, NewSettings, SecretText, SettingsChange};
 use dapple::service::{Context, check, endpoints};
@@ -135,7 +136,8 @@ fn secret(text: &str) -> Secret {
 
 /// A lake whose webdav endpoints want a password.
 async fn lake(directory: &Path, wanted: &Wanted) -> Context {
-    let opened = build::open(directory, "http://127.0.0.1:1".to_owned(), &Settings::default()).await.expect("a lake");
+    let (url, settings) = ("http://127.0.0.1:1".to_owned(), Settings::default());
+    let opened = build::open(directory, url, &settings, Judge::builtin()).await.expect("a lake");
     let (inside, wanted) = (Memory::new(), Arc::clone(wanted));
     let opener = move |_: &Endpoint, given: Option<Secret>| {
         let guarded = Guarded { inside: inside.clone(), wanted: Arc::clone(&wanted), given };
