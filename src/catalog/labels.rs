@@ -242,9 +242,10 @@ impl Gatherer {
     /// What is known of a DID that is about to be made, or to come, below `parents`.
     pub async fn would_be(&mut self, record: &DidRecord, parents: &[DidId]) -> Result<DidFacts, CatalogError> {
         let scope = self.scope_of(record).await?;
-        let labels = match self.any().await? {
-            true => self.below(LabelSet::default(), parents, &scope).await?,
-            false => Arc::clone(&scope.labels),
+        let labels = if self.any().await? {
+            self.below(LabelSet::default(), parents, &scope).await?
+        } else {
+            Arc::clone(&scope.labels)
         };
         let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
         Ok(DidFacts { did: record.did(), traits })

@@ -203,8 +203,8 @@ fn revision_of(files: &[(String, String)]) -> String {
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    text.get(..offset).unwrap_or(text).matches('\n').count() + 1
 }
 
 /// Policies of a file, each with its `@id` for a name.
@@ -232,7 +232,7 @@ fn read_file(file: &str, text: &str) -> Result<Vec<(Policy, PolicyText)>, Vec<Fl
         from = at + source.len();
         match policy.annotation("id").filter(|id| is_id(id)) {
             None => {
-                flaws.push(flaw(line, "a policy needs an `@id(\"…\")` of letters, digits, `-`, `_`, `/`".to_owned()))
+                flaws.push(flaw(line, "a policy needs an `@id(\"…\")` of letters, digits, `-`, `_`, `/`".to_owned()));
             }
             Some(_) if comment.is_empty() => {
                 flaws.push(flaw(line, "a policy needs a comment above it that says what it is for".to_owned()));
