@@ -149,7 +149,7 @@ impl<'a> Bench<'a> {
         let server = start(args).await.expect("a server");
         let key = Some(server.admin_key.clone());
         let client = Client::new(&server.url, key, SystemClock::shared()).expect("a client");
-        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope") };
+        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope"), owner: None };
         client.add_scope(&scope).await.expect("a scope");
         for name in ["x", "y", "z"] {
             let new = NewEndpoint {

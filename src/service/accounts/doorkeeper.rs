@@ -115,12 +115,16 @@ impl Doorkeeper {
     }
 }
 
+/// Forgets what is no longer fresh, and then the oldest quarter, so that this is seldom done.
 fn make_room(counts: &mut HashMap<By, Count>, fresh: impl Fn(&Count) -> bool) {
     counts.retain(|_, count| fresh(count));
-    if counts.len() >= COUNTS_MAX
-        && let Some(oldest) = counts.iter().min_by_key(|(_, count)| count.since).map(|(by, _)| by.clone())
-    {
-        counts.remove(&oldest);
+    if counts.len() < COUNTS_MAX {
+        return;
+    }
+    let mut oldest: Vec<(Duration, By)> = counts.iter().map(|(by, count)| (count.since, by.clone())).collect();
+    oldest.sort_by_key(|(since, _)| *since);
+    for (_, by) in oldest.into_iter().take(COUNTS_MAX / 4) {
+        counts.remove(&by);
     }
 }
 
@@ -128,13 +132,13 @@ fn make_room(counts: &mut HashMap<By, Count>, fresh: impl Fn(&Count) -> bool) {
 mod tests {
     use super::*;
 
-    fn peer(text: &str) -> Peer {
-        Some(text.parse().expect("an address"))
+    fn address(text: &str) -> std::net::IpAddr {
+        text.parse().expect("an address")
     }
 
     #[test]
     fn guesses_are_few_for_each_account_and_address_and_again_after_a_while() {
-        let (keeper, here, there) = (Doorkeeper::default(), peer("192.0.2.1"), peer("192.0.2.2"));
+        let (keeper, here, there) = (Doorkeeper::default(), Some(address("192.0.2.1")), Some(address("192.0.2.2")));
         let at = |minutes| Duration::from_mins(minutes);
         for _ in 0..GUESSES_MAX {
             keeper.knock("ada", here, at(0)).expect("not yet too many");
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_try_every_account_and_memory_is_bounded() {
-        let (keeper, here) = (Doorkeeper::default(), peer("192.0.2.1"));
+        let (keeper, here) = (Doorkeeper::default(), Some(address("192.0.2.1")));
         for number in 0..GUESSES_ALL_MAX {
             keeper.knock(&format!("a{number}"), here, Duration::ZERO).expect("not yet too many");
         }
