@@ -239,17 +239,6 @@ impl Gatherer {
         Ok(facts)
     }
 
-    /// What is known of a DID that is about to be made, or to come, below `parents`.
-    pub async fn would_be(&mut self, record: &DidRecord, parents: &[DidId]) -> Result<DidFacts, CatalogError> {
-        let scope = self.scope_of(record).await?;
-        let labels = match self.any().await? {
-            true => self.below(LabelSet::default(), parents, &scope).await?,
-            false => Arc::clone(&scope.labels),
-        };
-        let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
-        Ok(DidFacts { did: record.did(), traits })
-    }
-
     /// The facts of a DID as they would be if `parent` held it as well.
     pub async fn below_also(&mut self, facts: &DidFacts, parent: DidId) -> Result<DidFacts, CatalogError> {
         let above = self.holder(parent).await?;

@@ -27,7 +27,8 @@ pub async fn behind(view: &View, account: &AccountName) -> Result<Subject, Catal
     Ok(subject(view, account).await?.map_or(Subject::Anonymous, |(subject, _)| subject))
 }
 
-async fn groups(view: &View, account: &AccountName) -> Result<BTreeSet<AccountName>, CatalogError> {
+/// The groups an account is in, by itself or through other groups.
+pub async fn groups(view: &View, account: &AccountName) -> Result<BTreeSet<AccountName>, CatalogError> {
     let mut found = BTreeSet::new();
     let mut open = vec![account.to_string()];
     while let Some(member) = open.pop() {

@@ -168,17 +168,19 @@ fn told_page(told: &PolicyExplanation, style: Style) -> String {
 }
 
 pub(crate) async fn label_did(session: &mut Session, did: Did, labels: Vec<String>) -> Result<(), Failure> {
-    let view = match labels.is_empty() {
-        true => session.client.did_labels(&did).await?,
-        false => session.client.label_did(&did, &LabelsChange { labels }).await?,
+    let view = if labels.is_empty() {
+        session.client.did_labels(&did).await?
+    } else {
+        session.client.label_did(&did, &LabelsChange { labels }).await?
     };
     session.screen.page(&view, |_| labels_page(&view))
 }
 
 pub(crate) async fn label_scope(session: &mut Session, scope: Scope, labels: Vec<String>) -> Result<(), Failure> {
-    let view = match labels.is_empty() {
-        true => session.client.scope_labels(&scope).await?,
-        false => session.client.label_scope(&scope, &LabelsChange { labels }).await?,
+    let view = if labels.is_empty() {
+        session.client.scope_labels(&scope).await?
+    } else {
+        session.client.label_scope(&scope, &LabelsChange { labels }).await?
     };
     session.screen.page(&view, |_| labels_page(&view))
 }

@@ -40,7 +40,8 @@ pub fn parse_bytes(text: &str) -> Result<u64, InvalidSize> {
 
 /// Shows a number of bytes so that it reads back as the same: `10 TiB`, `1536 B`.
 pub fn show_bytes(bytes: u64) -> String {
-    let power = UNITS.iter().enumerate().rev().find(|(power, _)| bytes != 0 && bytes % (1_u64 << (10 * power)) == 0);
+    let power =
+        UNITS.iter().enumerate().rev().find(|(power, _)| bytes != 0 && bytes.is_multiple_of(1_u64 << (10 * power)));
     let (power, unit) = power.map_or((0, "B"), |(power, unit)| (power, *unit));
     format!("{} {unit}", bytes >> (10 * power))
 }

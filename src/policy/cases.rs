@@ -17,7 +17,7 @@ use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 use crate::policy::decision::{Action, Effect, Question};
 use crate::policy::judge::Judge;
-use crate::policy::set::Flaw;
+use crate::policy::set::{Flaw, line_of};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,10 +96,7 @@ const NOW: &str = "2026-01-01T00:00:00Z";
 /// Asks every question of a file of tests. Returns how many there were, and those with another
 /// answer than is expected.
 pub fn run(judge: &Judge, file: &str, text: &str) -> (usize, Vec<Flaw>) {
-    let flaw = |offset: usize, what: String| {
-        let line = text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
-        Flaw { file: file.to_owned(), line, what }
-    };
+    let flaw = |offset: usize, what: String| Flaw { file: file.to_owned(), line: line_of(text, offset), what };
     let table: Table = match toml::from_str(text) {
         Ok(table) => table,
         Err(error) => {

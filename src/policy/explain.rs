@@ -74,9 +74,9 @@ fn unmet(policy: &Policy, asked: &Asked) -> String {
         let is_when = condition["kind"] == "when";
         // An `unless` is met as a whole or not at all.
         if is_when {
-            conjuncts(&condition["body"], &mut parts)
+            conjuncts(&condition["body"], &mut parts);
         } else {
-            parts.push(&condition["body"])
+            parts.push(&condition["body"]);
         }
         for part in parts {
             let Some(single) = with(json!([{ "kind": condition["kind"], "body": part }])) else { continue };

@@ -9,6 +9,8 @@ use cedar_policy::{
     ActionConstraint, EntityUid, Policy, PolicyId, PolicySet as CedarSet, Schema, ValidationMode, Validator,
 };
 
+use miette::Diagnostic;
+
 use crate::policy::decision::Action;
 
 /// The schema that all policies are checked against.
@@ -145,7 +147,7 @@ impl PolicySet {
             flaws.push(Flaw { file: "the policies".to_owned(), line: 0, what });
         }
         if flaws.is_empty() {
-            flaws.extend(validate(&schema, &policies, &texts));
+            flaws.extend(validate(&schema, &policies, &texts, files));
         }
         if !flaws.is_empty() {
             return Err(InvalidPolicies { flaws });
@@ -203,8 +205,8 @@ fn revision_of(files: &[(String, String)]) -> String {
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    text.get(..offset).unwrap_or(text).matches('\n').count() + 1
 }
 
 /// Policies of a file, each with its `@id` for a name.
@@ -212,7 +214,6 @@ fn read_file(file: &str, text: &str) -> Result<Vec<(Policy, PolicyText)>, Vec<Fl
     let flaw = |line: usize, what: String| Flaw { file: file.to_owned(), line, what };
     let read = CedarSet::from_str(text).map_err(|errors| {
         let to_flaw = |error: &cedar_policy::ParseError| {
-            use miette::Diagnostic as _;
             let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
             flaw(offset.map_or(0, |offset| line_of(text, offset)), error.to_string())
         };
@@ -232,7 +233,7 @@ fn read_file(file: &str, text: &str) -> Result<Vec<(Policy, PolicyText)>, Vec<Fl
         from = at + source.len();
         match policy.annotation("id").filter(|id| is_id(id)) {
             None => {
-                flaws.push(flaw(line, "a policy needs an `@id(\"…\")` of letters, digits, `-`, `_`, `/`".to_owned()))
+                flaws.push(flaw(line, "a policy needs an `@id(\"…\")` of letters, digits, `-`, `_`, `/`".to_owned()));
             }
             Some(_) if comment.is_empty() => {
                 flaws.push(flaw(line, "a policy needs a comment above it that says what it is for".to_owned()));
@@ -267,19 +268,23 @@ fn comment_above(text: &str, at: usize) -> String {
     lines.join(" ")
 }
 
-fn validate(schema: &Schema, policies: &[Policy], texts: &[PolicyText]) -> Vec<Flaw> {
+fn validate(schema: &Schema, policies: &[Policy], texts: &[PolicyText], files: &[(String, String)]) -> Vec<Flaw> {
     let set = match CedarSet::from_policies(policies.iter().cloned()) {
         Ok(set) => set,
         Err(error) => return vec![Flaw { file: "the policies".to_owned(), line: 0, what: error.to_string() }],
     };
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
-    let place = |id: &PolicyId, what: String| {
+    let place = |id: &PolicyId, told: &dyn Diagnostic| {
         let text = texts.iter().find(|text| text.id == id.to_string());
-        let (file, line) = text.map_or(("the policies".to_owned(), 0), |text| (text.file.clone(), text.line));
-        Flaw { file, line, what }
+        let (file, from) = text.map_or(("the policies", 0), |text| (text.file.as_str(), text.line));
+        let whole = files.iter().find(|(name, _)| name == file).map_or("", |(_, text)| text.as_str());
+        let offset = told.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
+        // Where that cannot be told more exactly, it is where the policy begins.
+        let line = offset.map_or(from, |offset| line_of(whole, offset).max(from));
+        Flaw { file: file.to_owned(), line, what: told.to_string() }
     };
-    let errors = result.validation_errors().map(|error| place(error.policy_id(), error.to_string()));
-    let warnings = result.validation_warnings().map(|warning| place(warning.policy_id(), warning.to_string()));
+    let errors = result.validation_errors().map(|error| place(error.policy_id(), error));
+    let warnings = result.validation_warnings().map(|warning| place(warning.policy_id(), warning));
     errors.chain(warnings).collect()
 }
 

@@ -85,11 +85,11 @@ fn policies_that_cannot_hold_are_refused_with_file_and_line() {
     let table = [
         ("permit (principal, action, resource)", "mine.cedar:2"),
         ("permit (principal, action, resource);", "@id"),
-        ("@id(\"x\")\npermit (principal, action, resource) when { resource.colour == \"red\" };", "mine.cedar:2"),
+        ("@id(\"x\")\npermit (principal, action, resource) when { resource.colour == \"red\" };", "mine.cedar:3"),
         // An attribute that may be missing has to be asked for first.
         (
             "@id(\"x\")\npermit (principal, action == Dapple::Action::\"ReadData\", resource) when { resource.embargo < context.now };",
-            "mine.cedar:2",
+            "mine.cedar:3",
         ),
         ("@id(\"x\")\npermit (principal, action == Dapple::Action::\"Fly\", resource);", "Fly"),
         ("@id(\"builtin/x\")\npermit (principal, action, resource);", "@id"),

@@ -1,5 +1,6 @@
 //! Policies: show those in force, check others, and explain decisions.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalog::subjects;
@@ -36,12 +37,13 @@ pub fn check(ctx: &Context, files: &PolicyFiles) -> Result<CheckedPolicies, Serv
 
 /// Checks policies and runs their tests. Tests alone are asked of the policies that come along.
 pub fn check_files(files: &[PolicyFile]) -> CheckedPolicies {
+    let is = |file: &PolicyFile, end: &str| Path::new(&file.name).extension().is_some_and(|ours| ours == end);
     let named = |end: &str| -> Vec<(String, String)> {
-        let ours = files.iter().filter(|file| file.name.ends_with(end));
+        let ours = files.iter().filter(|file| is(file, end));
         ours.map(|file| (file.name.clone(), file.text.clone())).collect()
     };
-    let (texts, tests) = (named(".cedar"), named(".toml"));
-    let strange = files.iter().filter(|file| !file.name.ends_with(".cedar") && !file.name.ends_with(".toml"));
+    let (texts, tests) = (named("cedar"), named("toml"));
+    let strange = files.iter().filter(|file| !is(file, "cedar") && !is(file, "toml"));
     let strange = strange.map(|file| Flaw {
         file: file.name.clone(),
         line: 0,

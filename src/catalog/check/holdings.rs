@@ -38,7 +38,9 @@ pub(super) async fn holders(view: &View, report: &mut Report<'_>) -> Result<(), 
     }
     let found_in_all = locks(view, report).await?;
     if said_in_all > found_in_all && !report.is_full() {
-        suspects.into_iter().for_each(|(what, detail)| report.add(what, detail));
+        for (what, detail) in suspects {
+            report.add(what, detail);
+        }
     }
     Ok(())
 }

@@ -173,9 +173,15 @@ async fn forget_page(catalog: &Catalog) -> Result<usize, CatalogError> {
             let holders = txn.scan::<Holders>(&(), PAGE).await?;
             let bases = txn.scan::<Holdings>(&(), PAGE).await?;
             let deltas = txn.scan::<HoldingDeltas>(&(), PAGE).await?;
-            holders.iter().for_each(|(key, _)| txn.clear::<Holders>(key));
-            bases.iter().for_each(|(key, _)| txn.clear::<Holdings>(key));
-            deltas.iter().for_each(|(key, _)| txn.clear::<HoldingDeltas>(key));
+            for (key, _) in &holders {
+                txn.clear::<Holders>(key);
+            }
+            for (key, _) in &bases {
+                txn.clear::<Holdings>(key);
+            }
+            for (key, _) in &deltas {
+                txn.clear::<HoldingDeltas>(key);
+            }
             Ok(holders.len() + bases.len() + deltas.len())
         })
         .await

@@ -1,13 +1,12 @@
 //! Finds out who asks, from the key or session token that was sent, and from where it came.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::record::accounts::ApiKeyRecord;
-use crate::catalog::record::{Accounts, ApiKeyUses, ApiKeys, GroupsOf, Sessions};
-use crate::catalog::{CatalogError, View};
+use crate::catalog::record::{Accounts, ApiKeyUses, ApiKeys, Sessions};
+use crate::catalog::{CatalogError, View, subjects};
 use crate::model::account::{AccountName, Principal};
 use crate::model::api_key::KeyReach;
 use crate::model::time::Timestamp;
@@ -87,21 +86,6 @@ pub(super) async fn principal(
     let record = view.get::<Accounts>(&(account.to_string(),)).await?;
     let record = record.filter(|record| record.suspended_at.is_none());
     let record = record.ok_or(ServiceError::Unauthenticated("the account is suspended"))?;
-    let groups = groups_above(view, &account).await?;
+    let groups = subjects::groups(view, &account).await?;
     Ok(Principal { account, kind: record.kind, admin: record.admin, groups, key, authenticated_at })
-}
-
-/// The groups an account is in, by itself or through other groups.
-pub(super) async fn groups_above(view: &View, account: &AccountName) -> Result<BTreeSet<AccountName>, CatalogError> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![account.to_string()];
-    while let Some(member) = open.pop() {
-        for ((_, group), ()) in view.scan::<GroupsOf>(&(member,), GROUPS_MAX).await? {
-            let name = AccountName::parse(&group).expect("only accounts are stored as groups");
-            if found.len() < GROUPS_MAX && found.insert(name) {
-                open.push(group);
-            }
-        }
-    }
-    Ok(found)
 }

@@ -6,7 +6,6 @@ use crate::catalog::record::{Accounts, Passwords};
 use crate::model::account::{AccountKind, AccountName};
 use crate::model::change::Change;
 use crate::service::Context;
-use crate::service::accounts::authenticate::groups_above;
 use crate::service::accounts::sessions::end_all;
 use crate::service::accounts::{administer, is_own};
 use crate::service::error::ServiceError;
@@ -190,7 +189,7 @@ async fn to_view(view: &View, name: AccountName, record: AccountRecord) -> Resul
         suspended_at: record.suspended_at,
         email: record.email,
         description: record.description,
-        groups: groups_above(view, &name).await?.into_iter().collect(),
+        groups: crate::catalog::subjects::groups(view, &name).await?.into_iter().collect(),
         has_password: view.get::<Passwords>(&(name.to_string(),)).await?.is_some(),
         created_at: record.created_at,
         name,

@@ -7,7 +7,7 @@ use crate::model::account::{AccountKind, AccountName};
 use crate::model::change::Change;
 use crate::service::Context;
 use crate::service::accounts::administer;
-use crate::service::accounts::authenticate::{GROUPS_MAX, groups_above};
+use crate::service::accounts::authenticate::GROUPS_MAX;
 use crate::service::accounts::manage::{require, require_visible};
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
@@ -89,7 +89,7 @@ async fn require_group(view: &View, group: &AccountName) -> Result<(), ServiceEr
 
 /// Refuses a membership that would put a group into itself, or too deep.
 async fn check_circle(view: &View, group: &AccountName, account: &AccountName) -> Result<(), ServiceError> {
-    let above = groups_above(view, group).await?;
+    let above = crate::catalog::subjects::groups(view, group).await?;
     if group == account || above.contains(account) {
         return Err(ServiceError::Conflict {
             code: "group-circle",

@@ -169,7 +169,7 @@ mod tests {
         let hash: PasswordHash = slow().hash_password_with_salt(b"correct horse", &[7; 16]).expect("a hash");
         assert_eq!(nobodys.params, hash.params);
         assert_eq!((nobodys.algorithm, nobodys.version), (hash.algorithm, hash.version));
-        let length = |hash: &PasswordHash| hash.hash.as_ref().map(|output| output.len());
+        let length = |hash: &PasswordHash| hash.hash.as_ref().map(argon2::password_hash::phc::Output::len);
         assert_eq!(length(&nobodys), length(&hash));
         assert!(hash.to_string().starts_with("$argon2id$v=19$m=65536,t=3,p=1$"));
         assert!(slow().verify_password(b"correct horse", &hash).is_ok());

@@ -103,6 +103,8 @@ async fn a_key_for_some_data_finds_no_other() {
     }
     let (seen, hidden) = (lake.rule("t:d", 1, "*").await, lake.rule("s:d", 1, "*").await);
     lake.client.add_account(&new_account("ada", AccountKind::Service)).await.expect("added");
+    let owner = ScopeChange { owner: account("ada") };
+    lake.client.change_scope(&other.scope, &owner).await.expect("changed");
     let scopes = [KeyScope::Read, KeyScope::Write, KeyScope::Rules];
     let new = NewKey { only_scopes: Some(vec![other.scope.clone()]), ..new_key(&scopes) };
     let ada = lake.with_key(&lake.client.add_key(&account("ada"), &new).await.expect("a key").key);
