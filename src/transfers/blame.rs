@@ -260,8 +260,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_source_that_denies_one_file_is_blamed_only_if_its_root_fails_too() {
+    #[tokio::test]
+    async fn a_source_that_denies_one_file_is_blamed_only_if_its_root_fails_too() {
         let (stores, guard) = (Arc::new(Registry::new()), Arc::new(Willing));
         let tools = Tools { stores, clock: SystemClock::shared(), guard };
         let (source, denied) = (source(), StorageError::Denied { path: "a".to_owned() });
