@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The most bytes that a file may be said to have: more than any store takes (S3: 50 TB), and few enough
+/// that nobody has to fear for sums and buffers.
+pub const FILE_BYTES_MAX: u64 = 64 << 40;
+
 /// How far a replica is to be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

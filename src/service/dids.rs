@@ -15,10 +15,12 @@ use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::{DecisionId, DidId};
+use crate::model::label::LabelSet;
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
+use crate::service::labels;
 use crate::service::paging::{Paging, page};
 use crate::service::sight::{Seen, Sight};
 use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
@@ -211,6 +213,7 @@ async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) 
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
     }
+    permit_what_moves_along(ctx, &did, &members, leave).await?;
     let asking = ctx.clone();
     let view = ctx
         .catalog()
@@ -254,6 +257,28 @@ async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool
     if old != new {
         let action = if new.only_tightens(old) { Action::Write } else { Action::Relabel };
         sight.permit(action, &child.resource(), None)?;
+    }
+    Ok(())
+}
+
+/// What a dataset or container holds takes on labels with it: whoever moves it needs a say in that, too.
+async fn permit_what_moves_along(ctx: &Context, did: &Did, members: &Members, leave: bool) -> Result<(), ServiceError> {
+    let view = ctx.catalog().view().await?;
+    let mut sight = ctx.sight(&view);
+    let (above, _) = sight.did_for(Action::Write, did).await?;
+    for child in &members.dids {
+        let seen = sight.did(child).await?;
+        if seen.record.kind() == DidKind::File || ctx.permit(Action::Administer, "the lake").is_ok() {
+            continue;
+        }
+        let (before, above) = (sight.gatherer().holder(seen.id).await?, sight.gatherer().holder(above.id).await?);
+        let after = before.join(&above);
+        if leave && *above != LabelSet::default() {
+            labels::permit_below(ctx, &seen, Action::Relabel).await?;
+        } else if !leave && after != *before {
+            let action = if after.only_tightens(&before) { Action::Write } else { Action::Relabel };
+            labels::permit_below(ctx, &seen, action).await?;
+        }
     }
     Ok(())
 }

@@ -116,7 +116,13 @@ async fn permit_members(ctx: &Context, of: &Seen, changes: &[LabelChange]) -> Re
         return Ok(head);
     }
     let old = labels::of_did(&view, of.id).await?;
-    let action = needed(&old, &old.changed(changes)?);
+    permit_below(ctx, of, needed(&old, &old.changed(changes)?)).await?;
+    Ok(head)
+}
+
+/// Asks for a say in all that something holds.
+pub(super) async fn permit_below(ctx: &Context, of: &Seen, action: Action) -> Result<(), ServiceError> {
+    let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (mut open, mut seen_so_far) = (vec![of.id], 0);
     while let Some(parent) = open.pop() {
@@ -146,7 +152,7 @@ async fn permit_members(ctx: &Context, of: &Seen, changes: &[LabelChange]) -> Re
             }
         }
     }
-    Ok(head)
+    Ok(())
 }
 
 /// Tells whether a stretch of members has some that are hidden, in which nobody has a say who cannot

@@ -7,6 +7,7 @@ use crate::catalog::wake::Topic;
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::id::{DidId, EndpointId};
+use crate::model::replica::FILE_BYTES_MAX;
 use crate::policy::decision::Action;
 use crate::replicas::Target;
 use crate::replicas::register::{Registered, Stated, register_batch};
@@ -124,8 +125,8 @@ fn read_line(text: &str) -> Result<Stated, String> {
     let new: NewReplica = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let name = DidName::parse(&new.name).map_err(|error| error.to_string())?;
     let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| error.to_string())?;
-    if i64::try_from(new.bytes).is_err() {
-        return Err("no file has so many bytes".to_owned());
+    if new.bytes > FILE_BYTES_MAX {
+        return Err(format!("a file has at most {FILE_BYTES_MAX} bytes"));
     }
     Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path })
 }

@@ -156,13 +156,15 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Rul
         .transact(move |txn| {
             let (ctx, expression) = (asking.clone(), expression.clone());
             async move {
-                let old = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
+                let mut sight = ctx.sight(&txn);
+                let old = active(sight.rule_to_change(id).await?, id)?;
                 let mut new = RuleRecord { revision: old.revision + 1, ..old.clone() };
                 new.copies = copies.unwrap_or(old.copies);
                 new.expression = expression.unwrap_or_else(|| old.expression.clone());
                 if let Some(seconds) = change.lifetime_seconds {
                     new.expires_at = ends(txn.now(), seconds);
                 }
+                sight.permit_wider(&ctx, id, &old, &new)?;
                 txn.replace::<Rules>(&(id,), &old, &new);
                 if new.copies != old.copies || new.expression != old.expression {
                     evaluate::begin(&txn, id, old.did).await?;

@@ -5,6 +5,7 @@ use crate::model::account::AccountName;
 use crate::model::checksum::Algorithm;
 use crate::model::did::{Did, DidName};
 use crate::model::id::{DecisionId, GrantId};
+use crate::model::replica::FILE_BYTES_MAX;
 use crate::policy::grant::{Grant, Method, Methods, Mode, Target as GrantTarget};
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer};
@@ -48,6 +49,9 @@ fn read_file(file: &NewUpload) -> Result<Announced, UploadView> {
     let name = DidName::parse(&file.name).map_err(|error| refused("invalid-name", error.to_string()))?;
     if file.checksum.algorithm() != Algorithm::Blake3 {
         return Err(refused("invalid-checksum", "uploads are announced with their BLAKE3".to_owned()));
+    }
+    if file.bytes > FILE_BYTES_MAX {
+        return Err(refused("invalid-length", format!("a file has at most {FILE_BYTES_MAX} bytes")));
     }
     Ok(Announced { name, bytes: file.bytes, checksum: file.checksum.clone() })
 }

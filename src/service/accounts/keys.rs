@@ -30,11 +30,7 @@ pub async fn add(ctx: &Context, account: &AccountName, new: NewKey) -> Result<Ma
     permit(ctx, account).await?;
     let reach = reach(ctx, &new)?;
     if !ctx.principal.key.includes(&reach) {
-        return Err(ServiceError::Invalid {
-            code: "key-too-wide",
-            detail: "a key cannot reach farther than the one it is made with".to_owned(),
-            hint: Some("see `dapple whoami` for the key scopes, data scopes and end of yours".to_owned()),
-        });
+        return Err(too_wide("a key cannot reach farther than the one it is made with"));
     }
     let secret = new_key(random(ctx.catalog().clock().as_ref()));
     let fingerprint = fingerprint(&secret);
@@ -83,13 +79,17 @@ pub async fn list(ctx: &Context, account: &AccountName) -> Result<Page<KeyView>,
 /// Revokes a key; it opens nothing from now on.
 pub async fn revoke(ctx: &Context, account: &AccountName, id: &str) -> Result<(), ServiceError> {
     permit(ctx, account).await?;
-    let (account, id) = (account.clone(), id.to_owned());
+    let (account, id, own) = (account.clone(), id.to_owned(), ctx.principal.key.clone());
     ctx.catalog()
         .transact(move |txn| {
-            let (account, id) = (account.clone(), id.clone());
+            let (account, id, own) = (account.clone(), id.clone(), own.clone());
             async move {
                 let found = keys_of(&txn, &account).await?.into_iter().find(|(known, _)| id_of(known) == id);
                 let (fingerprint, record) = found.ok_or_else(|| ServiceError::not_found("API key", &id))?;
+                // Whoever got hold of a small key is not to lock the account out.
+                if !own.includes(&record.reach) {
+                    return Err(too_wide("a key revokes itself and narrower ones"));
+                }
                 txn.delete::<ApiKeys>(&(fingerprint.clone(),), &record);
                 txn.clear::<ApiKeyUses>(&(fingerprint,));
                 txn.emit(&Change::AccountChanged { account: account.to_string() });
@@ -97,6 +97,14 @@ pub async fn revoke(ctx: &Context, account: &AccountName, id: &str) -> Result<()
             }
         })
         .await
+}
+
+fn too_wide(detail: &str) -> ServiceError {
+    ServiceError::Invalid {
+        code: "key-too-wide",
+        detail: detail.to_owned(),
+        hint: Some("see `dapple whoami` for the key scopes, data scopes and end of yours".to_owned()),
+    }
 }
 
 /// Lets everybody at their own keys, and admins at all.

@@ -162,7 +162,7 @@ pub(super) fn limited_key() -> ServiceError {
     ServiceError::Invalid {
         code: "key-too-narrow",
         detail: "a key that holds something back cannot change its account".to_owned(),
-        hint: Some("ask with a session, or with a key that has every key scope and no --only-scope".to_owned()),
+        hint: Some("ask with a session, or with the key in the lake's directory".to_owned()),
     }
 }
 

@@ -55,7 +55,7 @@ pub async fn remove(ctx: &Context, account: &AccountName) -> Result<(), ServiceE
     require_visible(ctx, &ctx.catalog().view().await?, account).await?;
     if !is_own(ctx, account) {
         administer(ctx, account)?;
-    } else if !ctx.principal.key.is_whole() {
+    } else if !ctx.principal.key.is_boundless() {
         return Err(limited_key());
     }
     let account = account.clone();
@@ -82,8 +82,9 @@ async fn permit(
 ) -> Result<(), ServiceError> {
     let view = ctx.catalog().view().await?;
     require_visible(ctx, &view, account).await?;
-    // Whoever sets a password can sign in with it, and then holds nothing back.
-    if !ctx.principal.key.is_whole() {
+    // Whoever sets a password can sign in with it, from anywhere and for good, and then holds nothing
+    // back.
+    if !ctx.principal.key.is_boundless() {
         return Err(limited_key());
     }
     let by_session = ctx.principal.authenticated_at.is_some();

@@ -99,7 +99,7 @@ impl World {
         Context { lake: Arc::clone(&self.lake), principal: who.clone() }
     }
 
-    /// The labels that hold, by the definition: one's own, those of what holds it, those of scopes.
+    /// The labels that hold, by the definition: one's own, those of what holds it, those of its scope.
     fn effective(&self, did: &Did) -> LabelSet {
         let (mut order, mut at) = (vec![did.clone()], 0);
         while at < order.len() {
@@ -111,7 +111,7 @@ impl World {
             at += 1;
         }
         let strictest = |pick: fn(&LabelSet) -> LabelSet| {
-            let all = order.iter().flat_map(|did| [&self.own[did], &self.scopes[did.scope.as_str()]]);
+            let all = order.iter().map(|did| &self.own[did]).chain([&self.scopes[did.scope.as_str()]]);
             all.map(pick).fold(LabelSet::default(), |sum, one| sum.join(&one))
         };
         let only_strict = |set: &LabelSet| LabelSet {
