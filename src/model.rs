@@ -13,6 +13,7 @@ pub mod lock;
 pub mod probe;
 pub mod replica;
 pub mod rule;
+mod schema;
 pub mod scope;
 pub mod stuck;
 pub mod time;

@@ -14,6 +14,7 @@ use crate::policy::decision::{Action, Request, decide};
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::service::error::ServiceError;
+use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
@@ -24,9 +25,11 @@ pub mod endpoints;
 pub mod error;
 pub mod explain;
 pub mod paging;
+mod plan;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;
+pub mod terms;
 pub mod transfers;
 pub mod uploads;
 pub mod urls;
@@ -57,6 +60,8 @@ pub struct Context {
     pub lake: Arc<Lake>,
     /// The account that asks.
     pub account: AccountName,
+    /// On which terms.
+    pub terms: Terms,
 }
 
 /// An act that policy allowed, to be recorded in the transaction that carries it out.
@@ -73,8 +78,14 @@ impl Permit {
 }
 
 impl Context {
+    /// A request on no special terms.
+    pub fn new(lake: Arc<Lake>, account: AccountName) -> Self {
+        Self { lake, account, terms: Terms::default() }
+    }
+
+    /// What the request reads and changes: the lake's catalog, or a rehearsal of it.
     fn catalog(&self) -> &Catalog {
-        &self.lake.catalog
+        self.terms.rehearsal.as_ref().unwrap_or(&self.lake.catalog)
     }
 
     /// Asks policy whether the account may do something.

@@ -1,21 +1,42 @@
 //! `/scopes`.
 
-use axum::Json;
-use axum::http::StatusCode;
+use axum::extract::Path;
+use axum::http::HeaderMap;
+use axum::response::Response;
 
+use crate::api::dids::read_scope;
+use crate::http::answer::{WantedList, done, shown};
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
-use crate::http::request::{Asking, WantedPage};
+use crate::http::request::{Asking, PageQuery};
+use crate::http::terms::Changing;
+use crate::model::scope::Scope;
 use crate::service::scopes;
+use crate::service::terms::Made;
 use crate::service::view::{NewScope, Page, ScopeView};
 
-pub(super) async fn list(Asking(ctx): Asking, WantedPage(page): WantedPage) -> Result<Json<Page<ScopeView>>, Problem> {
-    Ok(Json(scopes::list(&ctx, page).await?))
+/// Lists scopes by name.
+#[utoipa::path(get, path = "/scopes", params(PageQuery), responses((status = 200, body = Page<ScopeView>)), tag = "scopes", operation_id = "list_scopes")]
+pub(super) async fn list(Asking(ctx): Asking, want: WantedList) -> Result<Response, Problem> {
+    want.answer(move |page| {
+        let ctx = ctx.clone();
+        async move { scopes::list(&ctx, page).await }
+    })
+    .await
 }
 
-pub(super) async fn add(
+/// Adds a scope, owned by who asks.
+#[utoipa::path(post, path = "/scopes", request_body = NewScope, responses((status = 201, body = ScopeView)), tag = "scopes", operation_id = "add_scope")]
+pub(super) async fn add(Changing(ctx): Changing, JsonBody(new): JsonBody<NewScope>) -> Result<Response, Problem> {
+    Ok(done(&ctx, Made::New, &scopes::add(&ctx, new).await?))
+}
+
+/// Shows a scope.
+#[utoipa::path(get, path = "/scopes/{scope}", params(("scope" = Scope, Path, description = "Its name")), responses((status = 200, body = ScopeView)), tag = "scopes", operation_id = "show_scope")]
+pub(super) async fn show(
     Asking(ctx): Asking,
-    JsonBody(new): JsonBody<NewScope>,
-) -> Result<(StatusCode, Json<ScopeView>), Problem> {
-    Ok((StatusCode::CREATED, Json(scopes::add(&ctx, new).await?)))
+    Path(scope): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(shown(&headers, &scopes::show(&ctx, &read_scope(&scope)?).await?))
 }

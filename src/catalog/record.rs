@@ -103,6 +103,10 @@ tables! {
     39 "leases" Leases: (String,) => LeaseRecord;
     /// Recorded policy decisions.
     40 "decisions" Decisions: (u128,) => DecisionRecord;
+    /// Answers to requests that carried an `Idempotency-Key`, by account and key.
+    60 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
+    /// Answers by when they were given.
+    61 "answers_by_time" AnswersByTime: (u64, String, String) => ();
 }
 
 impl crate::catalog::table::Value for u64 {
@@ -553,6 +557,26 @@ pub struct DecisionRecord {
     pub at: Timestamp,
 }
 
+/// The answer to a request that carried an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRecord {
+    /// BLAKE3 of what was asked: method, path, query and body.
+    pub request: [u8; 32],
+    /// The status it was answered with.
+    pub status: u16,
+    /// What names the state that it shows, if that has a name.
+    pub tag: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// When it was given.
+    pub at: Timestamp,
+}
+
+fn answer_indexes(key: &(String, String), answer: &AnswerRecord) -> Vec<IndexRow> {
+    vec![(AnswersByTime::TABLE, (answer.at.as_millis(), key.0.clone(), key.1.clone()).encode())]
+}
+
+stored_v1!(AnswerRecord);
 stored_v1!(ScopeRecord);
 stored_v1!(NameRecord);
 stored_v1!(DidRecord);

@@ -2,6 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::BytesMut;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
@@ -21,14 +22,33 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = axum::body::to_bytes(request.into_body(), JSON_BYTES_MAX).await;
-        let bytes = bytes.map_err(|_| {
-            let detail = format!("the body could not be read, or has over {JSON_BYTES_MAX} bytes");
-            Problem::from(ServiceError::invalid("invalid-body", detail))
-        })?;
+        require_json(request.headers())?;
+        let bytes = read_whole(request.into_body()).await?;
         let value = serde_json::from_slice(&bytes);
         Ok(Self(value.map_err(|error| Problem::from(ServiceError::invalid("invalid-body", error)))?))
     }
+}
+
+/// Refuses a body that says of itself that it is something else than JSON.
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = format!("this takes `application/json`, not `{kind}`");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail))
+}
+
+/// A whole body of a request for JSON.
+pub(super) async fn read_whole(body: Body) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(body, JSON_BYTES_MAX).await.map_err(|error| {
+        if format!("{error:?}").contains("LengthLimit") {
+            let detail = format!("a body has at most {JSON_BYTES_MAX} bytes");
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+        }
+        ServiceError::invalid("invalid-body", error).into()
+    })
 }
 
 /// A body as the storages take it: in chunks that are not too large, errors named after `what`.

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::clock::SharedClock;
 use crate::http::problem::Problem;
@@ -41,6 +42,11 @@ pub async fn with_id(clock: SharedClock, request: Request, next: Next) -> Respon
     response
 }
 
+/// Lets a task answer for the request that starts it.
+pub fn under_current_id<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    REQUEST_ID.scope(current_id(), work)
+}
+
 /// The account that asks, proved by `Authorization: Bearer KEY`.
 pub struct Asking(pub Context);
 
@@ -65,9 +71,14 @@ where
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct PageQuery {
+/// The page that a list request wants.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The most entries of a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
+    /// The `next` of the page before. It has no meaning but that.
     after: Option<String>,
 }
 

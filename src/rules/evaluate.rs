@@ -44,6 +44,14 @@ pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
     failed.map_or(Ok(progress), Err)
 }
 
+/// Does a page of work on one rule.
+pub async fn step_of(catalog: &Catalog, rule: RuleId) -> Result<Progress, CatalogError> {
+    match catalog.view().await?.get::<RuleWork>(&(rule,)).await? {
+        Some(work) => work_on(catalog, rule, &work).await.map(|()| Progress::Made),
+        None => Ok(Progress::Nothing),
+    }
+}
+
 async fn work_on(catalog: &Catalog, rule: RuleId, work: &RuleWorkRecord) -> Result<(), CatalogError> {
     if work.release {
         expire::release_page(catalog, rule).await

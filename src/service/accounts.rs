@@ -16,7 +16,7 @@ const KEY_PREFIX: &str = "dapple_";
 pub async fn authenticate(lake: &Arc<Lake>, key: &str) -> Result<Context, ServiceError> {
     let known = lake.catalog.view().await?.get::<ApiKeys>(&(fingerprint(key),)).await?;
     let key = known.ok_or(ServiceError::Unauthenticated("the API key is unknown"))?;
-    Ok(Context { lake: Arc::clone(lake), account: key.account })
+    Ok(Context::new(Arc::clone(lake), key.account))
 }
 
 /// Makes the root account if the lake is new, and lets the key given ask for it: whoever can write the

@@ -18,13 +18,14 @@ use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
 
 /// The most members that one request attaches or detaches.
 const MEMBERS_MAX: usize = crate::catalog::TRANSACTION_FILES_MAX;
 
 /// Makes a dataset or container.
-pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError> {
+pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, ServiceError> {
     ctx.permit(Action::Write, &new.did)?;
     if new.kind == DidKind::File {
         return Err(ServiceError::Invalid {
@@ -35,19 +36,18 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError>
     }
     let id = ctx.catalog().did_ids(1).await?;
     let account = ctx.account.clone();
-    ctx.catalog()
-        .transact(move |txn| {
-            let (new, account) = (new.clone(), account.clone());
-            async move {
-                require_scope(&txn, &new.did.scope).await?;
-                if find(&txn, &new.did).await?.is_some() {
-                    return Err(ServiceError::Exists { what: "DID", name: new.did.to_string() });
-                }
-                let record = put_holder(&txn, id, &new.did, new.kind, account);
-                Ok(to_view(record, Some(HeadRecord::default())))
+    ctx.transact(Made::New, move |txn| {
+        let (new, account) = (new.clone(), account.clone());
+        async move {
+            require_scope(&txn, &new.did.scope).await?;
+            if find(&txn, &new.did).await?.is_some() {
+                return Err(ServiceError::Exists { what: "DID", name: new.did.to_string() });
             }
-        })
-        .await
+            let record = put_holder(&txn, id, &new.did, new.kind, account);
+            Ok(to_view(record, Some(HeadRecord::default())))
+        }
+    })
+    .await
 }
 
 /// The dataset of a name, made if it is missing.
@@ -110,7 +110,7 @@ pub(super) async fn require(view: &View, did: &Did) -> Result<(DidId, DidRecord)
 }
 
 /// Shows a DID.
-pub async fn show(ctx: &Context, did: &Did) -> Result<DidView, ServiceError> {
+pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceError> {
     ctx.permit(Action::Discover, did)?;
     let view = ctx.catalog().view().await?;
     let (id, record) = require(&view, did).await?;
@@ -138,7 +138,7 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
         .zip(heads)
         .filter_map(|(record, head)| Some((record?, head)))
         .filter(|(record, _)| record.file().is_none_or(|facts| !facts.announced))
-        .map(|(record, head)| to_view(record, head))
+        .map(|(record, head)| to_view(record, head).view)
         .collect();
     Ok(Page { items, next })
 }
@@ -193,27 +193,33 @@ pub(super) async fn contents_page(
 }
 
 /// Attaches members to a dataset or container; those it holds already change nothing.
-pub async fn attach(ctx: &Context, did: Did, members: Members) -> Result<DidView, ServiceError> {
+pub async fn attach(ctx: &Context, did: Did, members: Members) -> Result<Tagged<DidView>, ServiceError> {
     change_members(ctx, did, members, false).await
 }
 
 /// Detaches members from a dataset or container; those it does not hold change nothing.
-pub async fn detach(ctx: &Context, did: Did, members: Members) -> Result<DidView, ServiceError> {
+pub async fn detach(ctx: &Context, did: Did, members: Members) -> Result<Tagged<DidView>, ServiceError> {
     change_members(ctx, did, members, true).await
 }
 
-async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) -> Result<DidView, ServiceError> {
+async fn change_members(
+    ctx: &Context,
+    did: Did,
+    members: Members,
+    leave: bool,
+) -> Result<Tagged<DidView>, ServiceError> {
     ctx.permit(Action::Write, &did)?;
     if members.dids.len() > MEMBERS_MAX {
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
     }
-    let view = ctx
-        .catalog()
-        .transact(move |txn| {
-            let (did, members) = (did.clone(), members.clone());
+    let asked = ctx.clone();
+    let done = ctx
+        .transact(Made::Changed, move |txn| {
+            let (ctx, did, members) = (asked.clone(), did.clone(), members.clone());
             async move {
                 let (id, record) = require(&txn, &did).await?;
+                ctx.expect(&tag(&record, txn.get::<Heads>(&(id,)).await?))?;
                 let parent = Member { id, kind: record.kind(), bytes: 0 };
                 let mut children = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
@@ -233,22 +239,22 @@ async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) 
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Folds);
-    Ok(view)
+    Ok(done)
 }
 
-fn to_view(record: DidRecord, head: Option<HeadRecord>) -> DidView {
+/// A dataset or container changes with its members.
+fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
+    Tag::of_two(record, &head.unwrap_or_default())
+}
+
+fn to_view(record: DidRecord, head: Option<HeadRecord>) -> Tagged<DidView> {
+    let tag = tag(&record, head);
     let (did, kind) = (record.did(), record.kind());
     let (bytes, checksums) = match record.content {
         DidContent::File(facts) => (facts.bytes, facts.checksums),
         DidContent::Dataset | DidContent::Container => (head.map_or(0, |head| head.bytes), Vec::new()),
     };
-    DidView {
-        did,
-        kind,
-        account: record.account,
-        created_at: record.created_at,
-        bytes,
-        length: head.map(|head| head.members),
-        checksums,
-    }
+    let (account, created_at) = (record.account, record.created_at);
+    let length = head.map(|head| head.members);
+    Tagged { tag, view: DidView { did, kind, account, created_at, bytes, length, checksums } }
 }

@@ -50,6 +50,9 @@ pub enum ServiceError {
         /// What to do.
         hint: Option<String>,
     },
+    /// The caller has seen another state than the present one.
+    #[error("this was changed since you read it")]
+    ChangedMeanwhile,
     /// The key is missing, unknown or malformed.
     #[error("{0}")]
     Unauthenticated(&'static str),
@@ -125,7 +128,9 @@ impl Fault for ServiceError {
         match self {
             ServiceError::Invalid { .. } => Kind::Invalid,
             ServiceError::NotFound { .. } => Kind::NotFound,
-            ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
+            ServiceError::Exists { .. } | ServiceError::Conflict { .. } | ServiceError::ChangedMeanwhile => {
+                Kind::Conflict
+            }
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
             ServiceError::Denied { .. } => Kind::Denied,
             ServiceError::Unreadable { .. }
@@ -146,6 +151,7 @@ impl Fault for ServiceError {
             ServiceError::Invalid { code, .. } | ServiceError::Conflict { code, .. } => code,
             ServiceError::NotFound { .. } => "not-found",
             ServiceError::Exists { .. } => "exists",
+            ServiceError::ChangedMeanwhile => "changed-meanwhile",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
             ServiceError::Unreadable { .. } | ServiceError::UnreadableThere { .. } => "unreadable",
@@ -165,6 +171,9 @@ impl Fault for ServiceError {
             ServiceError::NotFound { what: "scope", name } => Some(format!("add it with `dapple scope add {name}`")),
             ServiceError::NotFound { what: "endpoint", .. } => Some("see `dapple endpoint list`".to_owned()),
             ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
+            ServiceError::ChangedMeanwhile => {
+                Some("read it again, and send the new ETag as `If-Match` if the change is still right".to_owned())
+            }
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
             }

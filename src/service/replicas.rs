@@ -6,13 +6,14 @@ use crate::catalog::record::{DidRecord, Replicas};
 use crate::catalog::wake::Topic;
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
-use crate::model::id::{DidId, EndpointId};
+use crate::model::id::EndpointId;
 use crate::policy::decision::Action;
 use crate::replicas::Target;
 use crate::replicas::register::{Registered, Stated, register_batch};
 use crate::service::dids::{contents_page, ensure_dataset, require};
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewReplica, Page, RefusedLine, RegisteredChunk, ReplicaView};
 use crate::service::{Context, endpoints as endpoint_acts};
 use crate::storage::layout::StoragePath;
@@ -139,11 +140,10 @@ fn read_line(text: &str) -> Result<Stated, String> {
 }
 
 /// Declares a replica bad: it is read no more, and rules replace it.
-pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<ReplicaView, ServiceError> {
+pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<Tagged<ReplicaView>, ServiceError> {
     ctx.permit(Action::Write, &did)?;
-    let (file, place): (DidId, Endpoint) = ctx
-        .catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::Changed, move |txn| {
             let (did, endpoint) = (did.clone(), endpoint.clone());
             async move {
                 let (id, record) = require(&txn, &did).await?;
@@ -152,19 +152,20 @@ pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Res
                     let detail = format!("`{did}` is a {}; name the file whose replica is bad", record.kind());
                     return Err(ServiceError::invalid("invalid-kind", detail));
                 };
-                if txn.get::<Replicas>(&(id, place.id)).await?.is_none() {
-                    return Err(ServiceError::not_found("replica", format!("{did} at {endpoint}")));
+                let missing = || ServiceError::not_found("replica", format!("{did} at {endpoint}"));
+                let key = (id, place.id);
+                if txn.get::<Replicas>(&key).await?.is_none() {
+                    return Err(missing());
                 }
                 mark_bad(&txn, id, place.id, facts.bytes).await?;
-                Ok(((id), place))
+                let replica = txn.get::<Replicas>(&key).await?.ok_or_else(missing)?;
+                let tag = Tag::of(&replica);
+                let view = to_view(&record, place.id, replica, &[place]).ok_or_else(missing)?;
+                Ok(Tagged { tag, view })
             }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Folds);
-    let view = ctx.catalog().view().await?;
-    let record = view.get::<crate::catalog::record::Dids>(&(file,)).await?;
-    let replica = view.get::<Replicas>(&(file, place.id)).await?;
-    let shown = record.zip(replica).and_then(|(file, replica)| to_view(&file, place.id, replica, &[place]));
-    shown.ok_or_else(|| ServiceError::not_found("replica", file))
+    Ok(done)
 }

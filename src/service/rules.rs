@@ -24,21 +24,23 @@ use crate::service::Context;
 use crate::service::dids::require;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
+use crate::service::plan;
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewRule, Page, RuleChange, RuleView};
 
 /// Over how many locks a rule's file counts are summed.
 pub(super) const LOCKS_MAX: usize = 1_000;
 
 /// Makes a rule. Endpoints are chosen at once in the background.
-pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceError> {
+pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, ServiceError> {
     ctx.permit(Action::AddRule, &new.did)?;
     let expression = Expression::parse(&new.expression)?;
     let copies = check_copies(new.copies)?;
     check_lifetime(new.lifetime_seconds)?;
     let id = RuleId(ctx.catalog().clock().id());
     let account = ctx.account.clone();
-    ctx.catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::New, move |txn| {
             let (new, expression, account) = (new.clone(), expression.clone(), account.clone());
             async move {
                 let (did, _) = require(&txn, &new.did).await?;
@@ -57,12 +59,20 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceErro
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
                 evaluate::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
-                Ok::<_, ServiceError>(())
+                tagged(&txn, id, record).await
             }
         })
         .await?;
+    settled(ctx, done).await
+}
+
+/// Wakes whoever works on rules. In a rehearsal it is planned at once what they would do.
+async fn settled(ctx: &Context, mut done: Tagged<RuleView>) -> Result<Tagged<RuleView>, ServiceError> {
+    if ctx.is_dry_run() {
+        done.view = plan::rehearse(ctx.catalog(), done.view).await?;
+    }
     ctx.catalog().wakes().wake(Topic::Rules);
-    show(ctx, id).await
+    Ok(done)
 }
 
 fn check_copies(copies: u16) -> Result<u16, ServiceError> {
@@ -89,11 +99,11 @@ fn ends(now: Timestamp, seconds: u64) -> Option<Timestamp> {
 }
 
 /// Shows a rule.
-pub async fn show(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
+pub async fn show(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
     ctx.permit(Action::Discover, format!("rule {id}"))?;
     let view = ctx.catalog().view().await?;
     let record = find(&view, id).await?;
-    to_view(&view, id, record).await
+    tagged(&view, id, record).await
 }
 
 pub(super) async fn find(view: &View, id: RuleId) -> Result<RuleRecord, ServiceError> {
@@ -126,16 +136,18 @@ pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Pag
 }
 
 /// Changes a rule; its placement is decided again where that matters.
-pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<RuleView, ServiceError> {
+pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tagged<RuleView>, ServiceError> {
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
     let expression = change.expression.as_deref().map(Expression::parse).transpose()?;
     let copies = change.copies.map(check_copies).transpose()?;
     check_lifetime(change.lifetime_seconds)?;
-    ctx.catalog()
-        .transact(move |txn| {
-            let expression = expression.clone();
+    let asked = ctx.clone();
+    let done = ctx
+        .transact(Made::Changed, move |txn| {
+            let (ctx, expression) = (asked.clone(), expression.clone());
             async move {
                 let old = find_active(&txn, id).await?;
+                ctx.expect(&Tag::of(&old))?;
                 let mut new = RuleRecord { revision: old.revision + 1, ..old.clone() };
                 new.copies = copies.unwrap_or(old.copies);
                 new.expression = expression.unwrap_or_else(|| old.expression.clone());
@@ -147,12 +159,11 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Rul
                     evaluate::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
-                Ok::<_, ServiceError>(())
+                tagged(&txn, id, new).await
             }
         })
         .await?;
-    ctx.catalog().wakes().wake(Topic::Rules);
-    show(ctx, id).await
+    settled(ctx, done).await
 }
 
 async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> {
@@ -168,24 +179,30 @@ async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> 
 }
 
 /// Removes a rule. Its locks go in the background; replicas stay.
-pub async fn remove(ctx: &Context, id: RuleId) -> Result<(), ServiceError> {
+pub async fn remove(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
-    ctx.catalog()
-        .transact(move |txn| async move {
-            let rule = find(&txn, id).await?;
-            if !rule.releasing {
-                expire::end_rule(&txn, id, &rule);
+    let asked = ctx.clone();
+    let done = ctx
+        .transact(Made::Gone, move |txn| {
+            let ctx = asked.clone();
+            async move {
+                let rule = find(&txn, id).await?;
+                ctx.expect(&Tag::of(&rule))?;
+                if !rule.releasing {
+                    expire::end_rule(&txn, id, &rule);
+                }
+                let ended = find(&txn, id).await?;
+                tagged(&txn, id, ended).await
             }
-            Ok::<_, ServiceError>(())
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
-    Ok(())
+    Ok(done)
 }
 
 /// Tries at once what a rule is stuck on: places again, and revives its failed transfers, up to
 /// 1,000 of them for each lock.
-pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
+pub async fn retry(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
     ctx.permit(Action::AddRule, format!("rule {id}"))?;
     let view = ctx.catalog().view().await?;
     let locks = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
@@ -193,16 +210,15 @@ pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> 
     for ((_, unit, endpoint), _) in stuck {
         revive_unit(ctx, unit, endpoint).await?;
     }
-    ctx.catalog()
-        .transact(move |txn| async move {
+    let done = ctx
+        .transact(Made::Changed, move |txn| async move {
             let rule = find_active(&txn, id).await?;
             evaluate::begin(&txn, id, rule.did).await?;
-            Ok::<_, ServiceError>(())
+            tagged(&txn, id, rule).await
         })
         .await?;
-    ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Transfers);
-    show(ctx, id).await
+    settled(ctx, done).await
 }
 
 async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result<(), ServiceError> {
@@ -218,6 +234,10 @@ async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result
             Ok(())
         })
         .await
+}
+
+async fn tagged(view: &View, id: RuleId, rule: RuleRecord) -> Result<Tagged<RuleView>, ServiceError> {
+    Ok(Tagged { tag: Tag::of(&rule), view: to_view(view, id, rule).await? })
 }
 
 pub(super) async fn to_view(view: &View, id: RuleId, rule: RuleRecord) -> Result<RuleView, ServiceError> {
@@ -245,6 +265,7 @@ pub(super) async fn to_view(view: &View, id: RuleId, rule: RuleRecord) -> Result
         files_wanted,
         created_at: rule.created_at,
         expires_at: rule.expires_at,
+        plan: None,
     })
 }
 

@@ -445,5 +445,5 @@ async fn pause() {
 
 /// A client's name for a process.
 pub(crate) fn context(lake: &Arc<dapple::service::Lake>) -> Context {
-    Context { lake: Arc::clone(lake), account: dapple::model::account::AccountName::root() }
+    Context::new(Arc::clone(lake), dapple::model::account::AccountName::root())
 }

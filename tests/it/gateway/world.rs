@@ -109,7 +109,7 @@ impl World {
         });
         let router = gateway::router(lake.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        let ctx = Context { lake: lake.clone(), account: AccountName::root() };
+        let ctx = Context::new(lake.clone(), AccountName::root());
         let world = Self {
             lake,
             ctx,

@@ -141,7 +141,7 @@ async fn lake(directory: &Path, wanted: &Wanted) -> Context {
         Ok(Arc::new(guarded) as Arc<dyn Backend>)
     };
     opened.lake.stores.insert_opener(EndpointKind::Webdav, Arc::new(opener));
-    Context { lake: opened.lake, account: AccountName::root() }
+    Context::new(opened.lake, AccountName::root())
 }
 
 fn new(kind: EndpointKind, location: &str, word: Option<&str>) -> NewEndpoint {
