@@ -6,6 +6,7 @@
 mod demo;
 mod did;
 mod doctor;
+mod dry;
 mod endpoint;
 mod failure;
 mod get;

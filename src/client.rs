@@ -51,6 +51,7 @@ pub struct Client {
     token: Option<String>,
     clock: SharedClock,
     pauses: Vec<Duration>,
+    rehearses: bool,
 }
 
 impl Client {
@@ -62,7 +63,7 @@ impl Client {
             .connect_timeout(CONNECT_DEADLINE)
             .build()
             .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;
-        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec() })
+        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), rehearses: false })
     }
 
     /// Waits these spans before further attempts instead; none of them means a single attempt.
@@ -70,6 +71,18 @@ impl Client {
     pub fn with_pauses(mut self, pauses: Vec<Duration>) -> Self {
         self.pauses = pauses;
         self
+    }
+
+    /// From here on makes only dry runs: changes are checked and shown, and nothing comes of them.
+    #[must_use]
+    pub fn rehearsing(mut self) -> Self {
+        self.rehearses = true;
+        self
+    }
+
+    /// Whether it makes only dry runs.
+    pub fn is_rehearsing(&self) -> bool {
+        self.rehearses
     }
 
     /// Asks whether the server is up; needs no token.
@@ -145,10 +158,10 @@ impl Client {
     }
 
     /// Detaches members.
-    pub async fn detach(&self, parent: &Did, members: &Members) -> Result<(), ClientError> {
+    pub async fn detach(&self, parent: &Did, members: &Members) -> Result<DidView, ClientError> {
         let url = self.api(&did_path("/contents", parent)?);
         let call = Call::new(Method::DELETE, url, Again::Always).json(members);
-        self.call_for_nothing(&call).await
+        self.call(&call).await
     }
 
     /// Lists the replicas of a file, or of all files of a dataset.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse};
 use crate::model::did::{Did, DidKind};
@@ -22,6 +23,8 @@ pub(crate) enum ScopeCommand {
         /// Its name
         #[arg(value_parser = parse::scope)]
         scope: Scope,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// List scopes
     List,
@@ -36,6 +39,8 @@ pub(crate) enum DidCommand {
         /// What it shall be: a dataset holds files, a container holds datasets and containers
         #[arg(long, value_enum)]
         kind: KindWord,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Show a file, dataset or container
     Show {
@@ -58,6 +63,8 @@ pub(crate) enum DidCommand {
         /// What shall be in it
         #[arg(required = true)]
         children: Vec<Did>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Detach members from a dataset or container
     Detach {
@@ -66,6 +73,8 @@ pub(crate) enum DidCommand {
         /// What shall no longer be in it
         #[arg(required = true)]
         children: Vec<Did>,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -116,7 +125,8 @@ pub(crate) struct UrlArgs {
 
 pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> Result<(), Failure> {
     match command {
-        ScopeCommand::Add { scope } => {
+        ScopeCommand::Add { scope, dry } => {
+            dry.begin(session);
             let view = session.client.add_scope(&NewScope { scope }).await?;
             session.screen.one(&view)
         }
@@ -126,7 +136,8 @@ pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> R
 
 pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<(), Failure> {
     let view = match command {
-        DidCommand::Create { did, kind } => {
+        DidCommand::Create { did, kind, dry } => {
+            dry.begin(session);
             let kind = match kind {
                 KindWord::Dataset => DidKind::Dataset,
                 KindWord::Container => DidKind::Container,
@@ -138,12 +149,13 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             let list = session.client.dids(&scope, prefix.as_deref());
             return session.screen.list(list.stream()).await;
         }
-        DidCommand::Attach { parent, children } => attach(session, &parent, &children).await?,
-        DidCommand::Detach { parent, children } => {
-            for dids in children.chunks(MEMBERS_MAX) {
-                session.client.detach(&parent, &Members { dids: dids.to_vec() }).await?;
-            }
-            session.client.did(&parent).await?
+        DidCommand::Attach { parent, children, dry } => {
+            dry.begin(session);
+            attach(session, &parent, &children).await?
+        }
+        DidCommand::Detach { parent, children, dry } => {
+            dry.begin(session);
+            detach(session, &parent, &children).await?
         }
     };
     session.screen.one(&view)
@@ -153,6 +165,14 @@ async fn attach(session: &Session, parent: &Did, children: &[Did]) -> Result<Did
     let mut view = None;
     for dids in children.chunks(MEMBERS_MAX) {
         view = Some(session.client.attach(parent, &Members { dids: dids.to_vec() }).await?);
+    }
+    Ok(view.expect("clap asks for one child at least"))
+}
+
+async fn detach(session: &Session, parent: &Did, children: &[Did]) -> Result<DidView, Failure> {
+    let mut view = None;
+    for dids in children.chunks(MEMBERS_MAX) {
+        view = Some(session.client.detach(parent, &Members { dids: dids.to_vec() }).await?);
     }
     Ok(view.expect("clap asks for one child at least"))
 }

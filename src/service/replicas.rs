@@ -112,7 +112,13 @@ impl Registration {
                 }
             }
         }
-        let outcomes = register_batch(self.ctx.catalog(), self.target.clone(), files).await?;
+        let outcomes = if self.ctx.is_dry_run() {
+            // A rehearsal of each chunk by itself: one of them all would grow with their number.
+            let rehearsal = self.ctx.catalog().rehearsing().await?;
+            register_batch(&rehearsal, self.target.clone(), files).await?
+        } else {
+            register_batch(self.ctx.catalog(), self.target.clone(), files).await?
+        };
         for (number, outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Registered::New => answer.registered += 1,

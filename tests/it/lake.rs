@@ -20,11 +20,13 @@ use dapple::service::view::{
 use tempfile::TempDir;
 
 mod access;
+mod contract;
 mod endpoints;
 mod leaks;
 mod placing;
 mod registering;
 mod restarting;
+mod terms;
 mod trouble;
 
 /// How long a lake may take to come to rest. Far more than it needs; a machine may be busy.

@@ -55,3 +55,12 @@ fn an_endpoint_of_version_2_is_written_as_it_was() {
     let newer = EndpointRecord::decode(&[3]).expect_err("a version to come");
     assert!(matches!(newer, DecodeError::NewerVersion { version: 3, known: 2 }), "{newer}");
 }
+
+#[test]
+fn an_answer_of_version_1_is_written_as_it_was() {
+    let (request, at) = ([5; 32], Timestamp::from_millis(3));
+    let record = AnswerRecord { request, status: 201, tag: Some("ab".to_owned()), body: b"{}".to_vec(), at };
+    let golden = [vec![1], vec![5; 32], vec![0xc9, 0x01, 1], text("ab"), text("{}"), vec![3]].concat();
+    assert_eq!(record.encode(), golden);
+    assert_eq!(AnswerRecord::decode(&golden).expect("a golden record"), record);
+}
