@@ -70,7 +70,7 @@ pub(super) async fn list(
 }
 
 /// Shows a file, dataset or container.
-#[utoipa::path(get, path = "/dids/{scope}/{*name}", params(DidPath), responses((status = 200, body = DidView)), tag = "dids", operation_id = "show_did")]
+#[utoipa::path(get, path = "/dids/{scope}/{*name}", params(DidPath), responses((status = 200, body = DidView), (status = 304)), tag = "dids", operation_id = "show_did")]
 pub(super) async fn show(
     Asking(ctx): Asking,
     Path(path): Path<(String, String)>,

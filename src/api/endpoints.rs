@@ -36,7 +36,7 @@ pub(super) async fn add(Changing(ctx): Changing, JsonBody(new): JsonBody<NewEndp
 }
 
 /// Shows an endpoint.
-#[utoipa::path(get, path = "/endpoints/{name}", params(("name" = EndpointName, Path, description = "Its name")), responses((status = 200, body = EndpointView)), tag = "endpoints", operation_id = "show_endpoint")]
+#[utoipa::path(get, path = "/endpoints/{name}", params(("name" = EndpointName, Path, description = "Its name")), responses((status = 200, body = EndpointView), (status = 304)), tag = "endpoints", operation_id = "show_endpoint")]
 pub(super) async fn show(
     Asking(ctx): Asking,
     Path(name): Path<String>,

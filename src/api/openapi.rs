@@ -6,13 +6,13 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::http::answer::NDJSON;
-use crate::service::view::ProblemView;
+use crate::service::view::{NewReplica, ProblemView, RefusedLine, RegisteredChunk};
 
 /// The name of the way to say who asks.
 const KEY: &str = "key";
@@ -50,7 +50,14 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     let components = api.components.get_or_insert_default();
     let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some("An API key")).build();
     components.add_security_scheme(KEY, SecurityScheme::Http(scheme));
-    components.schemas.insert(ProblemView::name().into_owned(), ProblemView::schema());
+    let unnamed = [
+        (ProblemView::name(), ProblemView::schema()),
+        // Lines of streams, which no body names.
+        (NewReplica::name(), NewReplica::schema()),
+        (RegisteredChunk::name(), RegisteredChunk::schema()),
+        (RefusedLine::name(), RefusedLine::schema()),
+    ];
+    components.schemas.extend(unnamed.map(|(name, schema)| (name.into_owned(), schema)));
     for (status, what) in PROBLEMS.iter().chain(&PROBLEMS_OF_CHANGES).chain(&[CHANGED]) {
         components.responses.insert(name_of(status), RefOr::T(problem(what)));
     }
@@ -94,8 +101,14 @@ fn add_problem(operation: &mut Operation, status: &str) {
     operation.responses.responses.insert(status.to_owned(), reference);
 }
 
-/// A page may be had as lines; a single thing has an ETag.
+/// A page may be had as lines. Handlers name 304 where what they show has an ETag.
 fn describe_reading(operation: &mut Operation) {
+    if let Some(RefOr::T(known)) = operation.responses.responses.get_mut("304") {
+        "It is as the caller has it".clone_into(&mut known.description);
+        let what = "Answer only if it is no longer as this ETag names it";
+        let known = parameter("If-None-Match", ParameterIn::Header, what, etag());
+        operation.parameters.get_or_insert_default().push(known);
+    }
     let Some(RefOr::T(found)) = operation.responses.responses.get_mut("200") else { return };
     let page = found.content.get("application/json").and_then(|content| content.schema.as_ref());
     let is_page = matches!(page, Some(RefOr::Ref(page)) if page.ref_location.contains("/Page_"));
@@ -123,8 +136,7 @@ fn describe_change(operation: &mut Operation) {
     // Handlers name 412 where what they change has an ETag.
     if responses.contains_key("412") {
         add_problem(operation, "412");
-        let tag = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^("[0-9a-f.]+"|\*)$"#)).build();
-        terms.push(parameter("If-Match", ParameterIn::Header, "Only if it is still as this ETag names it", tag));
+        terms.push(parameter("If-Match", ParameterIn::Header, "Only if it is still as this ETag names it", etag()));
     }
     operation.parameters.get_or_insert_default().extend(terms);
 }
@@ -142,9 +154,13 @@ pub(super) fn with_key(mut api: OpenApi) -> OpenApi {
     api
 }
 
-fn parameter(name: &str, place: ParameterIn, what: &str, schema: utoipa::openapi::schema::Object) -> Parameter {
+fn parameter(name: &str, place: ParameterIn, what: &str, schema: Object) -> Parameter {
     let parameter = ParameterBuilder::new().name(name).parameter_in(place).description(Some(what));
     parameter.required(utoipa::openapi::Required::False).schema(Some(schema)).build()
+}
+
+fn etag() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^("[0-9a-f.]+"|\*)$"#)).build()
 }
 
 fn text(what: &str) -> RefOr<Schema> {

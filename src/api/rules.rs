@@ -49,7 +49,7 @@ pub(super) async fn create(Changing(ctx): Changing, JsonBody(new): JsonBody<NewR
 }
 
 /// Shows a rule and how far it is.
-#[utoipa::path(get, path = "/rules/{id}", params(("id" = RuleId, Path, description = "Its id")), responses((status = 200, body = RuleView)), tag = "rules", operation_id = "show_rule")]
+#[utoipa::path(get, path = "/rules/{id}", params(("id" = RuleId, Path, description = "Its id")), responses((status = 200, body = RuleView), (status = 304)), tag = "rules", operation_id = "show_rule")]
 pub(super) async fn show(Asking(ctx): Asking, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     Ok(shown(&headers, &rules::show(&ctx, read(&id)?).await?))
 }

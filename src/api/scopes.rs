@@ -32,7 +32,7 @@ pub(super) async fn add(Changing(ctx): Changing, JsonBody(new): JsonBody<NewScop
 }
 
 /// Shows a scope.
-#[utoipa::path(get, path = "/scopes/{scope}", params(("scope" = Scope, Path, description = "Its name")), responses((status = 200, body = ScopeView)), tag = "scopes", operation_id = "show_scope")]
+#[utoipa::path(get, path = "/scopes/{scope}", params(("scope" = Scope, Path, description = "Its name")), responses((status = 200, body = ScopeView), (status = 304)), tag = "scopes", operation_id = "show_scope")]
 pub(super) async fn show(
     Asking(ctx): Asking,
     Path(scope): Path<String>,
