@@ -106,7 +106,9 @@ fn describe_reading(operation: &mut Operation) {
     if let Some(RefOr::T(known)) = operation.responses.responses.get_mut("304") {
         "It is as the caller has it".clone_into(&mut known.description);
         let what = "Answer only if it is no longer as this ETag names it";
-        let known = parameter("If-None-Match", ParameterIn::Header, what, etag());
+        // What is no ETag of ours is another than the present one.
+        let any = ObjectBuilder::new().schema_type(Type::String).build();
+        let known = parameter("If-None-Match", ParameterIn::Header, what, any);
         operation.parameters.get_or_insert_default().push(known);
     }
     let Some(RefOr::T(found)) = operation.responses.responses.get_mut("200") else { return };
