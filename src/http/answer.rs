@@ -125,7 +125,7 @@ impl WantedList {
             let page = match (page, &paging.after) {
                 (Some(page), _) => page,
                 (None, None) => return Ok(None),
-                (None, Some(_)) => read(paging.clone()).await.map_err(|error| broken_off(error))?,
+                (None, Some(_)) => read(paging.clone()).await.map_err(broken_off)?,
             };
             paging.after = page.next;
             Ok::<_, std::io::Error>(Some((lines(&page.items), (None, paging, read))))

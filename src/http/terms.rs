@@ -53,10 +53,10 @@ where
 }
 
 fn refuse_header(headers: &HeaderMap, name: &HeaderName, why: &str) -> Result<(), Problem> {
-    match headers.contains_key(name) {
-        true => Err(ServiceError::invalid("header-not-taken", why).into()),
-        false => Ok(()),
+    if headers.contains_key(name) {
+        return Err(ServiceError::invalid("header-not-taken", why).into());
     }
+    Ok(())
 }
 
 impl<S> FromRequestParts<S> for Changing

@@ -39,9 +39,10 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
     let uploads = &ctx.lake.uploads;
-    let answers = match ctx.is_dry_run() {
-        true => uploads.rehearse(ctx.catalog(), target.clone(), good).await?,
-        false => uploads.announce(target.clone(), good).await?,
+    let answers = if ctx.is_dry_run() {
+        uploads.rehearse(ctx.catalog(), target.clone(), good).await?
+    } else {
+        uploads.announce(target.clone(), good).await?
     };
     let mut answers = answers.into_iter();
     let mut items = Vec::with_capacity(read.len());
