@@ -109,16 +109,6 @@ tables! {
     61 "answers_by_time" AnswersByTime: (u64, String, String) => ();
 }
 
-impl crate::catalog::table::Value for u64 {
-    fn encode(&self) -> bytes::Bytes {
-        crate::catalog::table::encode_version(1, self)
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, crate::catalog::table::DecodeError> {
-        crate::catalog::table::decode_version(1, bytes)
-    }
-}
-
 /// A scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeRecord {
@@ -576,6 +566,7 @@ fn answer_indexes(key: &(String, String), answer: &AnswerRecord) -> Vec<IndexRow
     vec![(AnswersByTime::TABLE, (answer.at.as_millis(), key.0.clone(), key.1.clone()).encode())]
 }
 
+stored_v1!(u64);
 stored_v1!(AnswerRecord);
 stored_v1!(ScopeRecord);
 stored_v1!(NameRecord);
