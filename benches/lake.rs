@@ -9,14 +9,22 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dapple::app::serve::{ServeArgs, Server, start};
 use dapple::client::Client;
 use dapple::clock::SystemClock;
-use dapple::model::did::Did;
+use dapple::model::account::{AccountKind, AccountName};
+use dapple::model::did::{Did, DidKind};
 use dapple::model::endpoint::{EndpointKind, EndpointName};
+use dapple::model::facts::{DidFacts, DidTraits, Resource, ScopeFacts, Subject};
+use dapple::model::label::{LabelChange, LabelSet};
 use dapple::model::rule::{Grouping, RuleState};
+use dapple::model::scope::Scope;
+use dapple::model::time::Timestamp;
+use dapple::policy::decision::{Action, Question};
+use dapple::policy::judge::Judge;
 use dapple::service::view::{NewEndpoint, NewRule, NewScope, NewSettings, NewUrl, RuleView};
 use futures::StreamExt as _;
 
@@ -29,6 +37,8 @@ const COPIED: usize = 5_000;
 const COPIED_BYTES: usize = 8 << 10;
 /// Signed URLs that are minted.
 const MINTED: usize = 5_000;
+/// Questions that the policies are asked.
+const DECIDED: usize = 50_000;
 
 /// One line of the result.
 struct Figure {
@@ -64,6 +74,8 @@ async fn main() {
         bench.list_replicas().await,
         bench.mint().await,
         bench.copy_small_files().await,
+        decide(DECIDED, "decide, the same question again", |_| 0, 1.0),
+        decide(DECIDED / 10, "decide, another label set each time", |number| number, 100.0),
     ];
     println!("{:<44} {:>12} {:>12} {:>8}  unit", "act", "dapple", "peer", "ratio");
     for figure in &figures {
@@ -87,6 +99,34 @@ async fn main() {
     println!("{}", serde_json::Value::Object(object));
 }
 
+/// Asks the policies that come along `count` times, about data with as many label sets as `of` gives.
+fn decide(count: usize, act: &'static str, of: impl Fn(usize) -> usize, goal_micros: f64) -> Figure {
+    let judge = Judge::builtin();
+    let bob = AccountName::parse("bob").expect("a name");
+    let groups = ["a", "b", "c"].map(|group| AccountName::parse(group).expect("a name")).into();
+    let subject = Arc::new(Subject::Account { name: bob.clone(), kind: AccountKind::User, admin: false, groups });
+    let labels = Arc::new(LabelSet::default());
+    let scope = Arc::new(ScopeFacts { scope: Scope::parse("s").expect("a scope"), owner: bob.clone(), labels });
+    let asked: Vec<_> = (0..count)
+        .map(|number| {
+            let words = ["classification=restricted".to_owned(), "project=a".to_owned(), format!("n={}", of(number))];
+            let changes = words.map(|word| LabelChange::parse(&word).expect("a label"));
+            let labels = Arc::new(LabelSet::default().changed(&changes).expect("labels"));
+            let (owner, scope) = (AccountName::root(), Arc::clone(&scope));
+            let traits = DidTraits { kind: DidKind::Dataset, owner, scope, labels };
+            Resource::Did(DidFacts { did: did("s:listed"), traits })
+        })
+        .collect();
+    let now = Timestamp::from_millis(1);
+    let before = cpu();
+    for resource in &asked {
+        let question = Question { subject: &subject, action: Action::Read, resource, at: None, now };
+        assert!(judge.decide(&question).allows());
+    }
+    let ours = (cpu() - before) * 1e6 / number(count);
+    Figure { act, unit: "CPU microseconds (peer: the goal)", ours, peer: goal_micros, more: false }
+}
+
 struct Bench<'a> {
     directory: &'a Path,
     server: Server,
@@ -105,11 +145,11 @@ fn number(count: usize) -> f64 {
 impl<'a> Bench<'a> {
     async fn start(directory: &'a Path) -> Self {
         let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None };
+        let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None, policies: None };
         let server = start(args).await.expect("a server");
         let key = Some(server.admin_key.clone());
         let client = Client::new(&server.url, key, SystemClock::shared()).expect("a client");
-        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope") };
+        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope"), owner: None };
         client.add_scope(&scope).await.expect("a scope");
         for name in ["x", "y", "z"] {
             let new = NewEndpoint {

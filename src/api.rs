@@ -18,12 +18,15 @@ use crate::http::terms::{UnderWay, once_by_key};
 use crate::service::Lake;
 use crate::workers::board::Board;
 
+mod accounts;
 mod changes;
 mod check;
 mod dids;
 mod endpoints;
-mod health;
+pub mod health;
+pub mod metrics;
 mod openapi;
+mod policy;
 mod replicas;
 mod rules;
 mod scopes;
@@ -55,7 +58,7 @@ impl FromRef<Doors> for Board {
 fn plain() -> OpenApiRouter<Doors> {
     OpenApiRouter::default()
         .routes(routes!(scopes::list, scopes::add))
-        .routes(routes!(scopes::show))
+        .routes(routes!(scopes::show, scopes::change))
         .routes(routes!(endpoints::list, endpoints::add))
         .routes(routes!(endpoints::show, endpoints::change))
         .routes(routes!(endpoints::probe))
@@ -75,15 +78,39 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::resume))
+        .routes(routes!(policy::show))
+        .routes(routes!(policy::labels_of_scope, policy::label_scope))
+        .routes(routes!(policy::labels_of_did, policy::label_did))
+        .merge(of_accounts())
 }
 
-/// Routes of streams, of announcements and of URLs, which need no key: sent again, they do again
-/// what they did.
+/// Who is let in.
+fn of_accounts() -> OpenApiRouter<Doors> {
+    OpenApiRouter::default()
+        .routes(routes!(accounts::list, accounts::add))
+        .routes(routes!(accounts::show, accounts::change))
+        .routes(routes!(accounts::members, accounts::add_member))
+        .routes(routes!(accounts::remove_member))
+        .routes(routes!(accounts::revoke_key))
+        .routes(routes!(accounts::remove_password))
+        .routes(routes!(accounts::limits, accounts::set_limit, accounts::remove_limit))
+        .routes(routes!(accounts::usage))
+        .routes(routes!(accounts::whoami))
+}
+
+/// Routes of streams, of announcements, of URLs and of questions, which need no key: sent again, they
+/// do again what they did. And those of secrets, whose answers are kept nowhere.
 fn repeatable() -> OpenApiRouter<Doors> {
     OpenApiRouter::default()
         .routes(routes!(replicas::register))
         .routes(routes!(uploads::announce))
         .routes(routes!(urls::mint))
+        .routes(routes!(policy::check))
+        .routes(routes!(policy::explain))
+        .routes(routes!(accounts::keys, accounts::add_key))
+        .routes(routes!(accounts::set_password))
+        .routes(routes!(accounts::sign_in))
+        .routes(routes!(accounts::sign_out))
 }
 
 /// The routes below `/api/v1` and what describes them.
@@ -117,10 +144,10 @@ pub fn router(lake: Arc<Lake>, board: Board) -> Router {
         .fallback(health::no_such_route)
         .method_not_allowed_fallback(health::no_such_method);
     Router::new()
-        .route("/health", get(health::health))
         .nest("/api/v1", v1)
+        .with_state(Doors { lake: Arc::clone(&lake), board })
+        .merge(health::router(lake))
         .layer(from_fn(caught))
-        .with_state(Doors { lake, board })
 }
 
 #[cfg(test)]

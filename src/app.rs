@@ -2,6 +2,10 @@
 
 pub mod build;
 pub mod error;
+mod listen;
+mod patient;
+pub mod policies;
 pub mod secrets;
 pub mod serve;
 pub mod stores;
+mod tls;

@@ -17,17 +17,21 @@ use crate::fault::{Fault, Kind};
 use crate::model::change::Change;
 use crate::model::id::ProcessId;
 use crate::model::time::Timestamp;
+use crate::telemetry::meters::Meters;
 
 pub mod check;
 pub mod decisions;
 pub mod endpoints;
 pub mod engine;
 pub mod feed;
+pub mod hands;
 pub mod ids;
 pub mod key;
+pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod record;
+pub mod subjects;
 pub mod table;
 pub mod wake;
 
@@ -84,6 +88,8 @@ pub struct Catalog {
     process: ProcessId,
     ids: Arc<ids::IdBlocks>,
     wakes: Arc<wake::Wakes>,
+    meters: Arc<Meters>,
+    hands: hands::Hands,
     lease: Option<lease::Lease>,
 }
 
@@ -91,7 +97,16 @@ impl Catalog {
     /// A catalog on an engine.
     pub fn new(engine: Arc<dyn Engine>, clock: SharedClock) -> Self {
         let process = ProcessId(clock.id());
-        Self { engine, clock, process, ids: Arc::default(), wakes: Arc::default(), lease: None }
+        Self {
+            engine,
+            clock,
+            process,
+            ids: Arc::default(),
+            wakes: Arc::default(),
+            meters: Arc::default(),
+            hands: hands::Hands::default(),
+            lease: None,
+        }
     }
 
     /// The same catalog for the holder of a lease: every write reads the lease's token first, and
@@ -123,6 +138,11 @@ impl Catalog {
         self.engine.is_exclusive()
     }
 
+    /// The transfers that this process has in hand.
+    pub fn hands(&self) -> &hands::Hands {
+        &self.hands
+    }
+
     /// Where workers wait for work.
     pub fn wakes(&self) -> &wake::Wakes {
         &self.wakes
@@ -131,6 +151,11 @@ impl Catalog {
     /// The same, for tasks that outlive a borrow.
     pub fn wakes_shared(&self) -> &Arc<wake::Wakes> {
         &self.wakes
+    }
+
+    /// What this process counts, for whoever has something to count.
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// Reads of one consistent state. Hold it briefly.
@@ -168,7 +193,7 @@ impl Catalog {
         F: Fn(Txn) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let now = self.clock.now();
+        let (now, began) = (self.clock.now(), self.clock.monotonic());
         let base = self.clock.id();
         let result: Arc<Mutex<Option<Result<T, E>>>> = Arc::default();
         let slot = Arc::clone(&result);
@@ -200,6 +225,8 @@ impl Catalog {
             )
             .await;
         let result = result.lock().expect("nothing panics while holding it").take();
+        let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_)))).copied();
+        self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began));
         match (outcome, result) {
             (Ok(_), Some(result)) => result,
             (Ok(_), None) => unreachable!("an engine that committed has run the closure to its end"),

@@ -3,6 +3,9 @@
 //! stdout is for data, stderr for talk. `-o json` prints what the API answers, errors included.
 //! Exit codes are part of the contract; `docs/cli.md` lists them.
 
+mod account;
+mod config;
+mod context;
 mod demo;
 mod did;
 mod doctor;
@@ -11,29 +14,34 @@ mod endpoint;
 mod failure;
 mod get;
 mod parse;
+mod policy;
 mod put;
 mod register;
 mod report;
 mod rule;
 mod screen;
+mod shell;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 mod wait;
 mod worker;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::serve::{self, ServeArgs};
+use crate::app::serve;
 use crate::client::Client;
-use crate::clock::SystemClock;
-use crate::telemetry;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::value::LogFormat;
+use crate::telemetry::{self, Lines};
 
 use failure::Failure;
+use policy::PolicyCommand;
 use screen::{Format, Screen};
+use target::Typed;
 
 /// The exit code of a command that was interrupted.
 const EXIT_CANCELLED: u8 = 130;
@@ -59,13 +67,16 @@ const GLOBAL: &str = "Global options";
 
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// The server; wins over DAPPLE_URL [default: http://127.0.0.1:7070]
+    /// The server; wins over DAPPLE_URL and the current context [default: http://127.0.0.1:7070]
     // Read by clap, the variable would make `--server` look needed in the usage line of every error.
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "URL")]
     server: Option<String>,
     /// A file with the key for the server; wins over DAPPLE_TOKEN
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// A file with certificates (PEM) of authorities to trust; wins over DAPPLE_CA
+    #[arg(long = "cacert", global = true, help_heading = GLOBAL, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// How to print data: table, json, or ndjson (one entry per line)
     #[arg(
         short,
@@ -86,17 +97,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a server
-    Serve {
-        /// Where the lake keeps its catalog and keys
-        #[arg(long, value_name = "DIR")]
-        dir: PathBuf,
-        /// Where to listen
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
-        listen: SocketAddr,
-        /// How the lake is reached from outside; signed URLs begin with it [default: where it listens]
-        #[arg(long, value_name = "URL")]
-        public_url: Option<String>,
-    },
+    Serve(config::ServeFlags),
     /// Set up a small lake with sample data and serve it
     Demo(demo::DemoArgs),
     /// Put a tree of files into a dataset
@@ -125,11 +126,37 @@ enum Command {
     /// Files on their way
     #[command(subcommand)]
     Transfer(worker::TransferCommand),
+    /// Who may do what, and where data may be
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Who is let in, with what, and how much they may hold
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Say who you are to the server, and what your key lets through
+    Whoami,
     /// Check the lake's catalog against itself
     Doctor,
     /// The server's background work
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
+    /// What a server is told, and where each setting comes from
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Servers by name, and how to get in
+    #[command(subcommand)]
+    Context(context::ContextCommand),
+    /// Print what a shell needs to complete commands
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: shell::Shell,
+    },
+    /// Write man pages
+    Man {
+        /// The directory, which has to be there
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 /// What a command works with.
@@ -142,34 +169,22 @@ pub(crate) struct Session {
 pub async fn run(cli: Cli) -> u8 {
     let clock = SystemClock::shared();
     let screen = Screen::of_process(cli.global.output, !cli.global.no_progress, clock.clone());
-    let serves = matches!(cli.command, Command::Serve { .. } | Command::Demo(_));
-    let demo = matches!(cli.command, Command::Demo(_));
-    let level = match (serves, demo) {
-        // The demo's stores log what they lack as if it were an error; their client says what matters.
-        (_, true) => "warn,s3s=off,s3s_fs=off,dav_server=off",
-        (true, false) => "info",
-        (false, false) => "warn",
-    };
-    telemetry::start(level, screen.colour);
     let talk = screen.talk();
-    let work = async {
-        match cli.command {
-            Command::Serve { dir, listen, public_url } => Ok(serve::run(ServeArgs { dir, listen, public_url }).await?),
-            Command::Demo(args) => demo::run(args).await,
-            command => {
-                let token = parse::token(cli.global.token_file.as_deref())?;
-                let client = Client::new(&parse::url(cli.global.server)?, token, clock)?;
-                dispatch(command, &mut Session { client, screen }).await
-            }
-        }
-    };
-    let outcome = if serves {
+    let typed = Typed { server: cli.global.server, token_file: cli.global.token_file, ca: cli.global.ca };
+    let outcome = match cli.command {
         // The server listens to signals itself, to end in order.
-        work.await
-    } else {
-        tokio::select! {
-            outcome = work => outcome,
-            _ = tokio::signal::ctrl_c() => return EXIT_CANCELLED,
+        Command::Serve(flags) => serve(flags, screen.colour).await,
+        Command::Demo(args) => {
+            // The demo's stores log what they lack as if it were an error; their client says what matters.
+            telemetry::start("warn,s3s=off,s3s_fs=off,dav_server=off", screen.colour);
+            demo::run(args).await
+        }
+        command => {
+            telemetry::start("warn", screen.colour);
+            tokio::select! {
+                outcome = carry_out(command, typed, screen, clock) => outcome,
+                _ = tokio::signal::ctrl_c() => return EXIT_CANCELLED,
+            }
         }
     };
     match outcome {
@@ -181,9 +196,44 @@ pub async fn run(cli: Cli) -> u8 {
     }
 }
 
+/// Runs a server as its settings say.
+async fn serve(flags: config::ServeFlags, colour: bool) -> Result<(), Failure> {
+    let settings = config::resolved(flags)?.settings;
+    let lines = match settings.log.format {
+        LogFormat::Text => Lines::Text { colour },
+        LogFormat::Json => Lines::Json,
+    };
+    telemetry::start_as_set(&settings.log.level.0, lines);
+    Ok(serve::run(settings).await?)
+}
+
+/// Carries out what is not a server: with the one that is meant, or with none.
+async fn carry_out(command: Command, typed: Typed, mut screen: Screen, clock: SharedClock) -> Result<(), Failure> {
+    match command {
+        Command::Config(command) => config::run(&mut screen, command, &typed),
+        Command::Context(command) => context::run(&mut screen, command, typed),
+        Command::Completion { shell } => shell::completion(&mut screen, shell),
+        Command::Man { directory } => shell::man(&directory),
+        // Policies are checked where they are written, and no server is asked.
+        Command::Policy(PolicyCommand::Check(args)) => policy::check(&mut screen, args),
+        command => {
+            let target = target::find(&typed)?;
+            for warning in &target.warnings {
+                screen.talk().say(&format!("warning: {warning}"));
+            }
+            dispatch(command, &mut Session { client: target.client(clock)?, screen }).await
+        }
+    }
+}
+
 async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
-        Command::Serve { .. } | Command::Demo(_) => unreachable!("run carries these out"),
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Config(_)
+        | Command::Context(_)
+        | Command::Completion { .. }
+        | Command::Man { .. } => unreachable!("run carries these out"),
         Command::Put(args) => put::run(session, args).await,
         Command::Get(args) => get::run(session, args).await,
         Command::Ls(args) => did::ls(session, args).await,
@@ -194,6 +244,9 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Replica(command) => register::run(session, command).await,
         Command::Rule(command) => rule::run(session, command).await,
         Command::Transfer(command) => worker::run_transfer(session, command).await,
+        Command::Policy(command) => policy::run(session, command).await,
+        Command::Account(command) => account::run(session, command).await,
+        Command::Whoami => account::whoami(session).await,
         Command::Doctor => doctor::run(session).await,
         Command::Worker(command) => worker::run(session, command).await,
     }

@@ -4,6 +4,7 @@
 //! where sending twice does no harm, so that a server that restarts does not fail a long run. What
 //! the server refuses is never sent again.
 
+mod accounts;
 mod address;
 mod data;
 mod error;
@@ -13,6 +14,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -24,9 +26,10 @@ use crate::model::id::RuleId;
 use crate::model::scope::Scope;
 use crate::net;
 use crate::service::view::{
-    BadReplica, CheckView, ContentView, DidView, EndpointChange, EndpointView, Health, Members, NewDid, NewEndpoint,
-    NewRule, NewScope, NewUploads, NewUrl, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView,
-    Uploads, UrlView, WorkerView,
+    BadReplica, CheckView, ContentView, DidView, EndpointChange, EndpointView, Health, LabelsChange, LabelsView,
+    Members, NewDid, NewEndpoint, NewRule, NewScope, NewUploads, NewUrl, PoliciesView, PolicyExplanation,
+    PolicyQuestion, ReplicaView, RuleChange, RuleExplanation, RuleView, ScopeView, TransferView, Uploads, UrlView,
+    WorkerView,
 };
 
 pub use address::{encode_name, file_url};
@@ -43,6 +46,11 @@ const PAUSES: [Duration; 4] =
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Tells whether a text can be the address of a server.
+pub fn check_address(url: &str) -> Result<(), ClientError> {
+    address::base(url).map(|_| ())
+}
+
 /// A connection to one server, for one key. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Client {
@@ -52,18 +60,32 @@ pub struct Client {
     clock: SharedClock,
     pauses: Vec<Duration>,
     rehearses: bool,
+    notice: Option<Notice>,
 }
+
+/// Hears of failures after which a call is sent again.
+pub type Notice = Arc<dyn Fn(&ClientError) + Send + Sync>;
 
 impl Client {
     /// A client of the server at `base_url`. Without a token, only calls that need none succeed.
     pub fn new(base_url: &str, token: Option<String>, clock: SharedClock) -> Result<Self, ClientError> {
+        Self::from_builder(net::builder(), base_url, token, clock)
+    }
+
+    /// The same with an HTTP client of the house that was told more, such as whom to trust.
+    pub fn from_builder(
+        builder: reqwest::ClientBuilder,
+        base_url: &str,
+        token: Option<String>,
+        clock: SharedClock,
+    ) -> Result<Self, ClientError> {
         let base = address::base(base_url)?;
         // It follows no redirect, which would carry keys to where nobody sent them.
-        let http = net::builder()
+        let http = builder
             .connect_timeout(CONNECT_DEADLINE)
             .build()
             .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;
-        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), rehearses: false })
+        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), rehearses: false, notice: None })
     }
 
     /// Waits these spans before further attempts instead; none of them means a single attempt.
@@ -85,6 +107,13 @@ impl Client {
         self.rehearses
     }
 
+    /// Tells of each failure after which a call is sent again, which nobody would hear of otherwise.
+    #[must_use]
+    pub fn with_notice(mut self, notice: Notice) -> Self {
+        self.notice = Some(notice);
+        self
+    }
+
     /// Asks whether the server is up; needs no token.
     pub async fn health(&self) -> Result<Health, ClientError> {
         let url = format!("{}/health", self.base);
@@ -99,6 +128,36 @@ impl Client {
     /// Adds a scope.
     pub async fn add_scope(&self, new: &NewScope) -> Result<ScopeView, ClientError> {
         self.post("/scopes", new, Again::IfUnsent).await
+    }
+
+    /// Reads the labels of a scope.
+    pub async fn scope_labels(&self, scope: &Scope) -> Result<LabelsView, ClientError> {
+        self.get(&format!("/labels/{scope}")).await
+    }
+
+    /// Sets labels of a scope, and takes some away.
+    pub async fn label_scope(&self, scope: &Scope, change: &LabelsChange) -> Result<LabelsView, ClientError> {
+        self.send(Method::PATCH, &format!("/labels/{scope}"), change, Again::Always).await
+    }
+
+    /// Reads the labels of a DID.
+    pub async fn did_labels(&self, did: &Did) -> Result<LabelsView, ClientError> {
+        self.get(&did_path("/labels", did)?).await
+    }
+
+    /// Sets labels of a DID, and takes some away.
+    pub async fn label_did(&self, did: &Did, change: &LabelsChange) -> Result<LabelsView, ClientError> {
+        self.send(Method::PATCH, &did_path("/labels", did)?, change, Again::Always).await
+    }
+
+    /// Reads the policies in force.
+    pub async fn policies(&self) -> Result<PoliciesView, ClientError> {
+        self.get("/policy").await
+    }
+
+    /// Asks why somebody may or may not do something.
+    pub async fn explain_policy(&self, question: &PolicyQuestion) -> Result<PolicyExplanation, ClientError> {
+        self.post("/policy/explain", question, Again::Always).await
     }
 
     /// Lists endpoints.

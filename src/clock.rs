@@ -2,9 +2,11 @@
 //! a simulation can replace both and replay a run from its seed.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures::future::{Either, select};
 
 use crate::model::time::Timestamp;
 
@@ -18,6 +20,11 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
     /// Unpredictable bytes; under simulation, predictable from the seed.
     fn fill(&self, bytes: &mut [u8]);
+
+    /// Makes a long computation where it keeps nothing else waiting. Here and under simulation: at once.
+    fn begin_compute(&self, work: Box<dyn FnOnce() + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { work() })
+    }
 
     /// A random number.
     fn random(&self) -> u64 {
@@ -34,6 +41,39 @@ pub trait Clock: Send + Sync + 'static {
         let millis = self.now().as_millis().to_be_bytes();
         bytes[..6].copy_from_slice(&millis[2..]);
         u128::from_be_bytes(bytes)
+    }
+}
+
+impl dyn Clock {
+    /// Makes a long computation, such as a slow hash, and answers with what it gave.
+    pub fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = T> + Send>> {
+        let (tell, told) = futures::channel::oneshot::channel();
+        let begun = self.begin_compute(Box::new(move || {
+            // Nobody listens any more if the request was broken off.
+            drop(tell.send(work()));
+        }));
+        Box::pin(async move {
+            begun.await;
+            told.await.expect("a computation does not panic")
+        })
+    }
+}
+
+/// Awaits something for so long; `None` if it was not done by then, and is dropped.
+pub fn within<T, F: Future<Output = T>>(
+    clock: &dyn Clock,
+    span: Duration,
+    act: F,
+) -> impl Future<Output = Option<T>> + use<T, F> {
+    let over = clock.sleep(span);
+    async {
+        match select(pin!(act), over).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(_) => None,
+        }
     }
 }
 
@@ -68,6 +108,12 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(tokio::time::sleep(pause))
+    }
+
+    fn begin_compute(&self, work: Box<dyn FnOnce() + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let thread = tokio::task::spawn_blocking(work);
+        // What it was to answer is missing if it panicked, and whoever waits for it says so.
+        Box::pin(async move { drop(thread.await) })
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks for randomness")]

@@ -16,6 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 
 use crate::gateway::address::Place;
+use crate::gateway::source::STALL_SPAN_MAX;
+use crate::http::entry::StallTime;
 use crate::http::problem::Problem;
 use crate::http::request::{WantedPage, with_id};
 use crate::service::Lake;
@@ -53,7 +55,10 @@ async fn file(State(lake): State<Arc<Lake>>, request: Request) -> Result<Respons
     let (parts, body) = request.into_parts();
     match parts.method {
         Method::OPTIONS => Ok(preflight(FILE_METHODS)),
-        Method::PUT => receive::put(lake, parts.uri, parts.headers, body).await,
+        Method::PUT => {
+            let patience = parts.extensions.get::<StallTime>().map_or(STALL_SPAN_MAX, |time| time.0);
+            receive::put(lake, parts.uri, parts.headers, body, patience).await
+        }
         Method::GET | Method::HEAD => {
             let address = address::file(&parts.uri)?;
             let opened = serve::open(&lake, &address.token, &address.did).await?;

@@ -13,6 +13,7 @@ pub mod model;
 
 // storey 2: seams to the world
 pub mod clock;
+pub mod config;
 pub mod net;
 pub mod telemetry;
 

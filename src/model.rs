@@ -2,19 +2,25 @@
 //! time and ids come in as arguments.
 
 pub mod account;
+pub mod address;
+pub mod api_key;
 pub mod change;
 pub mod checksum;
 pub mod did;
 pub mod endpoint;
 pub mod expression;
+pub mod facts;
 pub mod id;
+pub mod label;
 pub mod location;
 pub mod lock;
+pub mod network;
 pub mod probe;
 pub mod replica;
 pub mod rule;
 mod schema;
 pub mod scope;
+pub mod size;
 pub mod stuck;
 pub mod time;
 pub mod transfer;

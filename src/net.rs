@@ -1,7 +1,7 @@
 //! HTTP clients: one way to trust, to wait and to stay out of trouble.
 //!
 //! Promises that a client never follows a redirect, goes through no proxy, and gives up on what
-//! does not connect or stops answering. Never sends a secret by itself: callers add what they need.
+//! does not connect or is cut off. Never sends a secret by itself: callers add what they need.
 
 use std::time::Duration;
 
@@ -12,20 +12,9 @@ use reqwest::{Client, ClientBuilder, redirect};
 const CONNECT_SPAN_MAX: Duration = Duration::from_secs(10);
 /// How long a server may leave sent bytes unacknowledged.
 const UNACKNOWLEDGED_SPAN_MAX: Duration = Duration::from_mins(1);
-/// How long a server may keep a reader waiting for the next bytes of an answer.
-const SILENCE_SPAN_MAX: Duration = Duration::from_mins(1);
 /// How long an unused connection is kept. Apache drops it after 5 seconds unless it is told otherwise,
 /// others after 15 to 75, and what is sent just then is lost.
 const IDLE_SPAN: Duration = Duration::from_secs(4);
-
-/// What a client has to be for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
-    /// Requests with short bodies: a silent server is given up.
-    Reading,
-    /// Requests that may send long bodies, during which no answer comes: their senders set limits.
-    Writing,
-}
 
 /// Whom to trust and who to be.
 #[derive(Clone, Default)]
@@ -50,18 +39,21 @@ pub enum NetError {
     Client(String),
 }
 
-/// Makes a client for storage.
-pub fn client(purpose: Use, trust: &Trust) -> Result<Client, NetError> {
-    let mut builder = builder()
+/// Makes a client for storage. It sets no limit to how long an answer or its body may take: only who
+/// asks knows what is much, and a reader who pauses is no silent server.
+pub fn client(trust: &Trust) -> Result<Client, NetError> {
+    let builder = builder()
         // XRootD before 5.7 reads header names case-sensitively; every other server does not care.
         .http1_title_case_headers()
         .no_proxy()
         .connect_timeout(CONNECT_SPAN_MAX)
         .tcp_user_timeout(UNACKNOWLEDGED_SPAN_MAX)
         .pool_idle_timeout(IDLE_SPAN);
-    if purpose == Use::Reading {
-        builder = builder.read_timeout(SILENCE_SPAN_MAX);
-    }
+    trusting(builder, trust)?.build().map_err(|error| NetError::Client(told(&error)))
+}
+
+/// The same client that trusts, and is, whom it should.
+pub fn trusting(mut builder: ClientBuilder, trust: &Trust) -> Result<ClientBuilder, NetError> {
     if let Some(pem) = &trust.ca {
         let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| NetError::Ca(told(&error)))?;
         if certificates.is_empty() {
@@ -73,7 +65,7 @@ pub fn client(purpose: Use, trust: &Trust) -> Result<Client, NetError> {
         let identity = Identity::from_pem(pem.as_bytes()).map_err(|error| NetError::Identity(told(&error)))?;
         builder = builder.identity(identity);
     }
-    builder.build().map_err(|error| NetError::Client(told(&error)))
+    Ok(builder)
 }
 
 /// What every client begins with: HTTP/1.1 and TLS, and no redirects.
@@ -108,10 +100,10 @@ mod tests {
     #[test]
     fn what_is_no_certificate_is_said_to_be_none() {
         let trust = Trust { ca: Some("no certificate".to_owned()), identity: None };
-        let error = client(Use::Reading, &trust).expect_err("nothing is in it");
+        let error = client(&trust).expect_err("nothing is in it");
         assert_eq!(error.to_string(), "the CA certificates cannot be read: no certificate is in it");
         let trust = Trust { ca: None, identity: Some("no key".to_owned()) };
-        let error = client(Use::Writing, &trust).expect_err("nothing is in it");
+        let error = client(&trust).expect_err("nothing is in it");
         assert!(error.to_string().starts_with("the client certificate cannot be read"), "{error}");
     }
 }

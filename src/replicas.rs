@@ -8,6 +8,8 @@ use crate::model::scope::Scope;
 pub mod announce;
 pub mod locate;
 pub mod names;
+mod permit;
+mod place;
 pub mod register;
 pub mod upload;
 

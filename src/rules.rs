@@ -8,7 +8,10 @@ pub mod evaluate;
 pub mod expire;
 pub mod fill;
 pub mod fold;
+pub mod need;
+mod permit;
 pub mod place;
+pub mod quota;
 pub mod reconsider;
 pub mod walk;
 

@@ -7,28 +7,30 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::catalog::record::DecisionRecord;
 use crate::catalog::{Txn, decisions};
-use crate::model::account::AccountName;
-use crate::model::endpoint::EndpointName;
+use crate::model::account::{AccountName, Principal};
 use crate::model::id::DecisionId;
-use crate::policy::decision::{Action, Request, decide};
+use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
-use crate::service::error::ServiceError;
 use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
+pub mod census;
 pub mod changes;
 pub mod check;
 pub mod dids;
 pub mod endpoints;
 pub mod error;
 pub mod explain;
+pub mod labels;
 pub mod paging;
 mod plan;
+pub mod policy;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;
+mod sight;
 pub mod terms;
 pub mod transfers;
 pub mod uploads;
@@ -43,6 +45,10 @@ pub struct Lake {
     pub stores: Arc<Registry>,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// Decides who may do what.
+    pub judge: Arc<Judge>,
+    /// Guards the door for passwords.
+    pub doorkeeper: accounts::Doorkeeper,
     /// Signs URLs.
     pub signer: SigningKey,
     /// Verifies them.
@@ -58,8 +64,8 @@ pub struct Lake {
 pub struct Context {
     /// The lake.
     pub lake: Arc<Lake>,
-    /// The account that asks.
-    pub account: AccountName,
+    /// Who asks.
+    pub principal: Principal,
     /// On which terms.
     pub terms: Terms,
 }
@@ -79,42 +85,17 @@ impl Permit {
 
 impl Context {
     /// A request on no special terms.
-    pub fn new(lake: Arc<Lake>, account: AccountName) -> Self {
-        Self { lake, account, terms: Terms::default() }
+    pub fn new(lake: Arc<Lake>, principal: Principal) -> Self {
+        Self { lake, principal, terms: Terms::default() }
+    }
+
+    /// The account that asks.
+    pub fn account(&self) -> &AccountName {
+        &self.principal.account
     }
 
     /// What the request reads and changes: the lake's catalog, or a rehearsal of it.
     fn catalog(&self) -> &Catalog {
         self.terms.rehearsal.as_ref().unwrap_or(&self.lake.catalog)
-    }
-
-    /// Asks policy whether the account may do something.
-    pub fn permit(&self, action: Action, resource: impl ToString) -> Result<Permit, ServiceError> {
-        self.permit_at(action, resource, None)
-    }
-
-    /// Asks policy whether the account may do something at an endpoint.
-    pub fn permit_at(
-        &self,
-        action: Action,
-        resource: impl ToString,
-        endpoint: Option<EndpointName>,
-    ) -> Result<Permit, ServiceError> {
-        let resource = resource.to_string();
-        let request = Request { principal: self.account.clone(), action, resource, endpoint };
-        let decision = decide(&request);
-        if !decision.allows() {
-            return Err(ServiceError::Denied { action: action.name(), resource: request.resource });
-        }
-        let record = DecisionRecord {
-            principal: request.principal,
-            action: action.name().to_owned(),
-            resource: request.resource,
-            endpoint: request.endpoint,
-            allowed: true,
-            policies: decision.policies.iter().map(|policy| (*policy).to_owned()).collect(),
-            at: self.catalog().clock().now(),
-        };
-        Ok(Permit { record })
     }
 }

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod execute;
 pub mod job;
 pub mod mover;
+pub mod permit;
 pub mod recover;
 mod relay;
 pub mod settle;

@@ -9,6 +9,7 @@ use crate::catalog::Catalog;
 use crate::catalog::wake::Topic;
 use crate::rules::Progress;
 use crate::workers::fault::WorkFault;
+use crate::workers::runner::Halt;
 
 pub mod board;
 pub mod duties;
@@ -33,6 +34,7 @@ pub trait Worker: Send {
     /// What it is and when it works. Always the same.
     fn duty(&self) -> Duty;
     /// Does one bounded piece of work, judged from the catalog alone. If only one process does it at
-    /// a time, the catalog takes writes only as long as this one is it.
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>>;
+    /// a time, the catalog takes writes only as long as this one is it. What may go on for long looks
+    /// whether it is to come to an end.
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, halt: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>>;
 }

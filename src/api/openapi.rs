@@ -18,11 +18,12 @@ use crate::service::view::{NewReplica, ProblemView, RefusedLine, RegisteredChunk
 const KEY: &str = "key";
 
 /// Problems that any request may meet, and those that only changes meet.
-const PROBLEMS: [(&str, &str); 6] = [
+const PROBLEMS: [(&str, &str); 7] = [
     ("400", "The request says something that cannot be"),
     ("401", "The key is missing or unknown"),
     ("403", "Policy says no"),
     ("404", "Something named is not there"),
+    ("429", "There were too many requests, or tries to sign in"),
     ("500", "Dapple has a defect, or stored bytes are damaged"),
     ("503", "A part is down or busy; try again"),
 ];
@@ -114,7 +115,8 @@ fn describe_reading(operation: &mut Operation) {
     let Some(RefOr::T(found)) = operation.responses.responses.get_mut("200") else { return };
     let page = found.content.get("application/json").and_then(|content| content.schema.as_ref());
     let is_page = matches!(page, Some(RefOr::Ref(page)) if page.ref_location.contains("/Page_"));
-    if is_page {
+    let is_paged = operation.parameters.iter().flatten().any(|parameter| parameter.name == "after");
+    if is_page && is_paged {
         let lines = ContentBuilder::new().schema(Some(text("An entry on each line"))).build();
         found.content.insert(NDJSON.to_owned(), lines);
         found.headers.insert("Link".to_owned(), header("The next page, with `rel=\"next\"`"));
@@ -146,7 +148,7 @@ fn describe_change(operation: &mut Operation) {
 /// Adds the key to operations that are carried out once by it.
 pub(super) fn with_key(mut api: OpenApi) -> OpenApi {
     for item in api.paths.paths.values_mut() {
-        for operation in [&mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten() {
+        for operation in [&mut item.post, &mut item.patch, &mut item.delete, &mut item.put].into_iter().flatten() {
             let key = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,255}$")).build();
             let what = "Carries the request out once, however often it is sent";
             let key = parameter("Idempotency-Key", ParameterIn::Header, what, key);

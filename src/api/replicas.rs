@@ -13,7 +13,7 @@ use crate::http::answer::{NDJSON, WantedList, done, lines as to_lines, rehearsed
 use crate::http::body::{JsonBody, line_groups};
 use crate::http::problem::Problem;
 use crate::http::request::{Asking, PageQuery, Wanted};
-use crate::http::terms::{Changing, Streaming};
+use crate::http::terms::{Changing, Unkept};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::service::replicas::{self, CHUNK, Registration};
@@ -50,7 +50,7 @@ pub(super) async fn list(
 /// middle breaks the answer off; what was answered until then is on disk.
 #[utoipa::path(post, path = "/replicas", params(Target), request_body(content = String, content_type = "application/x-ndjson", description = "A `NewReplica` on each line, of at most 16 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `RegisteredChunk` on each line, one for up to 1,000 lines")), tag = "replicas", operation_id = "register_replicas")]
 pub(super) async fn register(
-    Streaming(ctx): Streaming,
+    Unkept(ctx): Unkept,
     Wanted(target): Wanted<Target>,
     body: Body,
 ) -> Result<Response, Problem> {

@@ -9,11 +9,12 @@ use crate::http::answer::{WantedList, done, shown};
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
 use crate::http::request::{Asking, PageQuery};
-use crate::http::terms::Changing;
+use crate::http::terms::{Changing, ChangingSeen};
 use crate::model::scope::Scope;
+use crate::service::error::ServiceError;
 use crate::service::scopes;
 use crate::service::terms::Made;
-use crate::service::view::{NewScope, Page, ScopeView};
+use crate::service::view::{NewScope, Page, ScopeChange, ScopeView};
 
 /// Lists scopes by name.
 #[utoipa::path(get, path = "/scopes", params(PageQuery), responses((status = 200, body = Page<ScopeView>)), tag = "scopes", operation_id = "list_scopes")]
@@ -39,4 +40,16 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Ok(shown(&headers, &scopes::show(&ctx, &read_scope(&scope)?).await?))
+}
+
+/// Gives a scope to another owner.
+#[utoipa::path(patch, path = "/scopes/{scope}", params(("scope" = Scope, Path, description = "Its name")), request_body = ScopeChange, responses((status = 200, body = ScopeView), (status = 412)), tag = "scopes", operation_id = "change_scope")]
+pub(super) async fn change(
+    ChangingSeen(ctx): ChangingSeen,
+    Path(scope): Path<String>,
+    JsonBody(change): JsonBody<ScopeChange>,
+) -> Result<Response, Problem> {
+    // What cannot be a name names nothing.
+    let scope = Scope::parse(&scope).map_err(|_| ServiceError::not_found("scope", scope))?;
+    Ok(done(&ctx, Made::Changed, &scopes::change(&ctx, &scope, change).await?))
 }

@@ -14,8 +14,12 @@ use std::sync::Arc;
 use crate::app::error::AppError;
 use crate::app::secrets;
 use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
+use crate::catalog::ledger::holdings;
 use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::clock::SystemClock;
+use crate::config::settings::Settings;
+use crate::config::value::size;
+use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::service::{Lake, accounts};
@@ -33,23 +37,32 @@ pub struct Opened {
 }
 
 /// Opens the lake in a directory, making it if there is none.
-pub async fn open(directory: &Path, public_url: String) -> Result<Opened, AppError> {
+pub async fn open(
+    directory: &Path,
+    public_url: String,
+    settings: &Settings,
+    judge: Arc<Judge>,
+) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
-    let engine = Embedded::open(&directory.join("catalog"), &EmbeddedSettings::default(), Arc::clone(&clock))?;
+    let of_engine = EmbeddedSettings { cache_bytes: settings.catalog.cache_bytes.0, ..EmbeddedSettings::default() };
+    let engine = Embedded::open(&directory.join("catalog"), &of_engine, Arc::clone(&clock))?;
     // Keys come behind the catalog: its lock keeps a second server from making others.
     let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
     let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
     let keyring = Keyring::new(secrets::instance_key(directory, clock.as_ref())?);
     let catalog = Catalog::new(engine, clock);
+    holdings::count_once(&catalog).await?;
     let is_new = accounts::first_start(&catalog, &admin_key).await?;
-    let stores = Arc::new(Registry::with_keyring(keyring));
+    let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(size(settings.transfers.lanes.0)));
     tell_locked(&catalog, &stores, directory).await?;
     let lake = Lake {
-        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
+        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
+        doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,
+        judge,
         signer,
         directory: Some(directory.to_owned()),
         public_url,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::CatalogError;
 use crate::catalog::engine::EngineError;
 use crate::fault::{Fault, Kind};
+use crate::policy::set::InvalidPolicies;
 
 /// Why a server could not start or went down.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +35,23 @@ pub enum AppError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate of the listeners, or its key, cannot be used.
+    #[error("{path} cannot be used: {what}", path = path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// No directory is given for the lake.
+    #[error("no directory is given for the lake")]
+    NoDirectory,
     /// Serving failed.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
+    /// The policies cannot come into force.
+    #[error(transparent)]
+    Policies(#[from] InvalidPolicies),
     /// The catalog could not be opened or failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -57,7 +72,11 @@ impl From<EngineError> for AppError {
 impl Fault for AppError {
     fn kind(&self) -> Kind {
         match self {
-            AppError::File { .. } | AppError::Listen { .. } => Kind::Invalid,
+            AppError::File { .. }
+            | AppError::Listen { .. }
+            | AppError::Certificate { .. }
+            | AppError::NoDirectory
+            | AppError::Policies(_) => Kind::Invalid,
             AppError::Spoilt { .. } => Kind::Corrupt,
             AppError::Serve(_) => Kind::Unavailable,
             AppError::Catalog(error) => error.kind(),
@@ -69,7 +88,10 @@ impl Fault for AppError {
             AppError::File { .. } => "lake-directory",
             AppError::Spoilt { .. } => "lake-spoilt",
             AppError::Listen { .. } => "listen",
+            AppError::Certificate { .. } => "certificate",
+            AppError::NoDirectory => "settings",
             AppError::Serve(_) => "serve",
+            AppError::Policies(_) => "policies-invalid",
             AppError::Catalog(error) => error.code(),
         }
     }
@@ -82,6 +104,13 @@ impl Fault for AppError {
             AppError::Catalog(CatalogError::Engine(EngineError::Locked { .. })) => {
                 Some("a lake has one server; stop the other, or point the CLI at it with DAPPLE_URL".to_owned())
             }
+            AppError::Certificate { .. } => {
+                Some("give PEM files that belong together in `tls.certificate` and `tls.key`".to_owned())
+            }
+            AppError::NoDirectory => {
+                Some("say where: `dapple serve --dir DIR`, or `serve.dir` in the settings".to_owned())
+            }
+            AppError::Policies(_) => Some("`dapple policy check DIR` says the same without a server".to_owned()),
             AppError::Spoilt { path, .. } => Some(format!("restore {} from a backup", path.display())),
             _ => None,
         }

@@ -5,27 +5,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::middleware;
+use axum::middleware::from_fn;
+use axum::{Router, http::StatusCode};
 use futures::future::{Either, select};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use crate::app::build::{self, Opened};
 use crate::app::error::AppError;
+use crate::app::listen::{self, Door, Manners};
+use crate::app::policies;
+use crate::app::tls::Certificate;
+use crate::clock::SharedClock;
+use crate::config::settings::Settings;
+use crate::config::value::{Listen, PublicUrl, Scheme, size};
+use crate::http::entry::{Entry, enter, in_time};
 use crate::http::problem::Problem;
+use crate::http::rates::Rates;
 use crate::http::request::with_id;
 use crate::service::Lake;
 use crate::workers::board::Board;
 use crate::workers::{duties, runner};
 use crate::{api, gateway};
 
-/// How long a stop waits for requests and workers to finish what they are doing.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What `dapple serve` is told.
+/// What a server has to be told; all else is as it is by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeArgs {
     /// Where the lake is kept.
@@ -34,6 +38,19 @@ pub struct ServeArgs {
     pub listen: SocketAddr,
     /// How the lake is reached from outside; signed URLs begin with it.
     pub public_url: Option<String>,
+    /// Where policies are, if not those that come along are to be in force.
+    pub policies: Option<PathBuf>,
+}
+
+impl From<ServeArgs> for Settings {
+    fn from(args: ServeArgs) -> Self {
+        let mut settings = Settings::default();
+        settings.serve.dir = Some(args.dir);
+        settings.serve.listen = vec![Listen { address: args.listen, scheme: Scheme::AsSet }];
+        settings.serve.public_url = args.public_url.map(PublicUrl);
+        settings.policy.dir = args.policies;
+        settings
+    }
 }
 
 /// A server that is up.
@@ -42,44 +59,147 @@ pub struct Server {
     pub admin_key: String,
     /// Whether the lake is new.
     pub is_new: bool,
-    /// Its address as a URL.
+    /// Its first address as a URL.
     pub url: String,
+    /// The first address that serves nothing but metrics, if there is one.
+    pub metrics_url: Option<String>,
     lake: Arc<Lake>,
     workers: runner::Running,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<std::io::Result<()>>,
+    stop_time: Duration,
+    serving: JoinSet<()>,
+}
+
+/// A listener that has its address.
+struct Bound {
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+    url: String,
 }
 
 /// Starts a server; it is ready when this returns.
-pub async fn start(args: ServeArgs) -> Result<Server, AppError> {
-    let address = args.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })?;
-    let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
-    let url = format!("http://{bound}");
-    let public_url = args.public_url.map_or_else(|| url.clone(), |url| url.trim_end_matches('/').to_owned());
-    let Opened { lake, admin_key, is_new } = build::open(&args.dir, public_url).await?;
+pub async fn start(settings: impl Into<Settings>) -> Result<Server, AppError> {
+    let settings: Settings = settings.into();
+    let directory = settings.serve.dir.clone().ok_or(AppError::NoDirectory)?;
+    let certificate = match (&settings.tls.certificate, &settings.tls.key) {
+        (Some(certificate), Some(key)) => Some(Certificate::open(certificate, key)?),
+        _ => None,
+    };
+    let listeners = bind(&settings.serve.listen, certificate.as_ref()).await?;
+    let for_metrics = bind(&settings.metrics.listen, certificate.as_ref()).await?;
+    let url = listeners.first().map(|bound| bound.url.clone()).unwrap_or_default();
+    let metrics_url = for_metrics.first().map(|bound| bound.url.clone());
+    let public_url = settings.serve.public_url.as_ref().map_or_else(|| url.clone(), |url| url.0.clone());
+    let public_url = public_url.trim_end_matches('/').to_owned();
+    let judge = policies::judge(settings.policy.dir.as_deref())?;
+    let Opened { lake, admin_key, is_new } = build::open(&directory, public_url, &settings, judge).await?;
     let board = Board::default();
-    let workers = runner::start(&lake.catalog, &board, duties::all(&lake));
+    let movers = size(settings.transfers.movers.0);
+    let workers = runner::start(&lake.catalog, &board, duties::all(&lake, movers));
     let (stop, stopped) = watch::channel(false);
-    let router = doors(&lake, &board);
-    let serving = tokio::spawn(async move {
-        let stopping = async move {
-            let mut stopped = stopped;
-            // An error means that the sender is gone, which is a stop as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        axum::serve(listener, router).with_graceful_shutdown(stopping).await
-    });
-    Ok(Server { admin_key, is_new, url, lake, workers, stop, serving })
+    let mut serving = JoinSet::new();
+    let (doors, manners) = (doors(&lake, &board, &settings), manners(&lake, &settings));
+    let metrics = numbers(&lake, &settings);
+    let routers = listeners.into_iter().map(|bound| (bound, &doors));
+    for (Bound { listener, certificate, .. }, router) in routers.chain(for_metrics.into_iter().map(|b| (b, &metrics))) {
+        let door = Door { listener, certificate, router: router.clone() };
+        serving.spawn(listen::serve(door, manners.clone(), stopped.clone()));
+    }
+    if let Some(directory) = settings.policy.dir {
+        let (judge, clock) = (Arc::clone(&lake.judge), lake.catalog.clock().clone());
+        serving.spawn(policies::follow(directory, judge, clock, stopped.clone()));
+    }
+    if let Some(certificate) = certificate {
+        let clock = lake.catalog.clock().clone();
+        serving.spawn(keep_fresh(certificate, clock, settings.tls.reload_every.0, stopped));
+    }
+    let stop_time = settings.serve.stop_time.0;
+    Ok(Server { admin_key, is_new, url, metrics_url, lake, workers, stop, stop_time, serving })
+}
+
+async fn bind(wanted: &[Listen], certificate: Option<&Arc<Certificate>>) -> Result<Vec<Bound>, AppError> {
+    let mut bound = Vec::new();
+    for Listen { address, scheme } in wanted.iter().copied() {
+        let failed = |source| AppError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let certificate = certificate.filter(|_| scheme != Scheme::Http).cloned();
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().map_err(failed)?);
+        bound.push(Bound { listener, certificate, url });
+    }
+    Ok(bound)
+}
+
+/// Looks at the certificate now and then, and when it is told to.
+async fn keep_fresh(
+    certificate: Arc<Certificate>,
+    clock: SharedClock,
+    every: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut told = signal(SignalKind::hangup()).expect("the process may set signal handlers");
+    loop {
+        tokio::select! {
+            () = clock.sleep(every) => {}
+            _ = told.recv() => {}
+            _ = stopped.changed() => return,
+        }
+        certificate.reload();
+    }
+}
+
+fn manners(lake: &Lake, settings: &Settings) -> Manners {
+    let limits = &settings.limits;
+    Manners {
+        clock: lake.catalog.clock().clone(),
+        meters: Arc::clone(lake.catalog.meters()),
+        slots: Arc::new(Semaphore::new(size(limits.connections.0))),
+        handshake_time: settings.tls.handshake_time.0,
+        header_time: limits.header_time.0,
+        stall_time: limits.stall_time.0,
+        head_bytes_max: 2 * size(limits.header_bytes.0 + limits.uri_bytes.0),
+    }
+}
+
+fn entry(lake: &Lake, settings: &Settings) -> Entry {
+    let (limits, clock) = (&settings.limits, lake.catalog.clock());
+    let small = |number| u32::try_from(number).expect("rates have bounds that fit");
+    Entry {
+        clock: clock.clone(),
+        meters: Arc::clone(lake.catalog.meters()),
+        trusted: settings.proxies.trusted.clone(),
+        header_bytes: size(limits.header_bytes.0),
+        uri_bytes: size(limits.uri_bytes.0),
+        json_bytes: size(limits.json_bytes.0),
+        stall_time: limits.stall_time.0,
+        rates: Rates::new(clock.clone(), small(limits.requests_per_second.0), small(limits.requests_at_once.0)),
+        log_requests: settings.log.requests,
+    }
 }
 
 /// All doors of a lake.
-fn doors(lake: &Arc<Lake>, board: &Board) -> Router {
-    let clock = lake.catalog.clock().clone();
-    api::router(Arc::clone(lake), board.clone())
-        .merge(gateway::router(Arc::clone(lake)))
+fn doors(lake: &Arc<Lake>, board: &Board, settings: &Settings) -> Router {
+    let (clock, span) = (lake.catalog.clock().clone(), settings.limits.request_time.0);
+    let doors = api::router(Arc::clone(lake), board.clone())
+        .merge(api::metrics::router(Arc::clone(lake), settings.metrics.open))
+        .layer(from_fn(move |request, next| in_time(clock.clone(), span, request, next)))
+        .merge(gateway::router(Arc::clone(lake)));
+    within_limits(doors, lake, settings)
+}
+
+/// The doors for those who watch.
+fn numbers(lake: &Arc<Lake>, settings: &Settings) -> Router {
+    let doors = api::metrics::router(Arc::clone(lake), true).merge(api::health::router(Arc::clone(lake)));
+    within_limits(doors, lake, settings)
+}
+
+fn within_limits(doors: Router, lake: &Arc<Lake>, settings: &Settings) -> Router {
+    let (clock, entry) = (lake.catalog.clock().clone(), Arc::new(entry(lake, settings)));
+    doors
         .fallback(nothing_here)
-        .layer(middleware::from_fn(move |request, next| with_id(clock.clone(), request, next)))
+        .layer(from_fn(move |request, next| enter(Arc::clone(&entry), request, next)))
+        .layer(from_fn(move |request, next| with_id(clock.clone(), request, next)))
 }
 
 /// Nothing is served under the path that was asked for.
@@ -90,39 +210,43 @@ async fn nothing_here() -> Problem {
 impl Server {
     /// Waits until serving fails by itself.
     pub async fn failed(&mut self) -> AppError {
-        match (&mut self.serving).await {
-            Ok(Ok(())) => AppError::Serve(std::io::Error::other("it stopped by itself")),
-            Ok(Err(error)) => AppError::Serve(error),
-            Err(error) => AppError::Serve(std::io::Error::other(error)),
+        match self.serving.join_next().await {
+            Some(Err(error)) => AppError::Serve(std::io::Error::other(error)),
+            Some(Ok(())) | None => AppError::Serve(std::io::Error::other("it stopped by itself")),
         }
     }
 
     /// Stops in order: no new requests, those under way and workers finish, the catalog closes.
-    pub async fn stop(self) -> Result<(), AppError> {
+    pub async fn stop(mut self) -> Result<(), AppError> {
         self.stop.send_replace(true);
-        let serving = self.serving;
-        let abort = serving.abort_handle();
-        let patience = self.lake.catalog.clock().sleep(PATIENCE);
-        if let Either::Right(_) = select(serving, patience).await {
-            tracing::warn!("some requests did not finish within {PATIENCE:?} and were broken off");
-            abort.abort();
+        let (patience, span) = (self.lake.catalog.clock().sleep(self.stop_time), self.stop_time);
+        let in_time = {
+            let finished = std::pin::pin!(async { while self.serving.join_next().await.is_some() {} });
+            matches!(select(finished, patience).await, Either::Left(_))
+        };
+        if !in_time {
+            tracing::warn!("some requests did not finish within {span:?} and were broken off");
+            self.serving.shutdown().await;
         }
-        self.workers.stop(PATIENCE).await;
+        self.workers.stop(self.stop_time).await;
         self.lake.catalog.close().await?;
         Ok(())
     }
 }
 
 /// Serves until the process is told to stop.
-pub async fn run(args: ServeArgs) -> Result<(), AppError> {
-    let directory = args.dir.clone();
-    let mut server = start(args).await?;
+pub async fn run(settings: Settings) -> Result<(), AppError> {
+    let directory = settings.serve.dir.clone().ok_or(AppError::NoDirectory)?;
+    let mut server = start(settings).await?;
     if server.is_new {
         let file = directory.join("admin.key");
         tracing::info!("made a new lake; its admin key is in {}", file.display());
         eprintln!("admin key (shown this once): {}", server.admin_key);
     }
     tracing::info!("serving {} on {}", directory.display(), server.url);
+    if let Some(url) = &server.metrics_url {
+        tracing::info!("serving metrics on {url}/metrics");
+    }
     tokio::select! {
         error = server.failed() => return Err(error),
         () = told_to_stop() => {}

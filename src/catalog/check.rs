@@ -9,6 +9,7 @@ use crate::catalog::table::{Parts as _, Typed};
 use crate::catalog::{CatalogError, Rows, View};
 
 mod counts;
+mod holdings;
 mod mirrors;
 mod rules;
 mod transfers;
@@ -65,6 +66,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("coverage-equals-recount", |v, r| Box::pin(counts::coverage(v, r))),
     ("usage-equals-recount", |v, r| Box::pin(counts::usage(v, r))),
     ("lock-counts-equal-recount", |v, r| Box::pin(counts::lock_counts(v, r))),
+    ("holders-equal-locks", |v, r| Box::pin(holdings::holders(v, r))),
+    ("holdings-equal-recount", |v, r| Box::pin(holdings::sums(v, r))),
     ("locks-match-placements", |v, r| Box::pin(rules::placements(v, r))),
     ("ok-rules-have-their-copies", |v, r| Box::pin(rules::copies(v, r))),
     ("transfers-mirror-intents", |v, r| Box::pin(transfers::intents(v, r))),

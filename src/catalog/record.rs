@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::record::accounts::{
+    AccountRecord, ApiKeyRecord, LimitRecord, MemberRecord, PasswordRecord, SessionRecord, key_indexes, member_indexes,
+    session_indexes,
+};
 use crate::catalog::table::{
     DecodeError, IndexRow, Parts, Typed, Value, decode_version, encode_version, stored_v1, tables,
 };
@@ -14,7 +18,7 @@ use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{EndpointKind, EndpointName, SealedSecret, Settings};
-use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, ProcessId, RuleId, TransferId};
+use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, LabelSetId, ProcessId, RuleId, TransferId};
 use crate::model::lock::LockState;
 use crate::model::probe::Probe;
 use crate::model::replica::{ReplicaState, Verification};
@@ -23,6 +27,11 @@ use crate::model::scope::Scope;
 use crate::model::stuck::StuckReason;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
+
+mod access;
+pub mod accounts;
+
+pub use access::{DecisionRecord, LabelSetRecord};
 
 tables! {
     /// Few facts about the catalog itself: counters of ids, revisions.
@@ -98,15 +107,55 @@ tables! {
     /// Accounts by name.
     37 "accounts" Accounts: (String,) => AccountRecord;
     /// Accounts by the BLAKE3 of an API key; the key itself is nowhere.
-    38 "api_keys" ApiKeys: (String,) => ApiKeyRecord;
+    38 "api_keys" ApiKeys: (String,) => ApiKeyRecord, key_indexes;
     /// Leases by name.
     39 "leases" Leases: (String,) => LeaseRecord;
     /// Recorded policy decisions.
     40 "decisions" Decisions: (u128,) => DecisionRecord;
+    /// Members of groups, by group.
+    41 "account_members" AccountMembers: (String, String) => MemberRecord, member_indexes;
+    /// Groups by member.
+    42 "groups_of" GroupsOf: (String, String) => ();
+    /// API keys, by their BLAKE3, of an account.
+    43 "api_keys_by_account" ApiKeysByAccount: (String, String) => ();
+    /// When an API key was last used, to the minute, by its BLAKE3.
+    44 "api_key_uses" ApiKeyUses: (String,) => u64;
+    /// Passwords of accounts, as slow hashes.
+    45 "passwords" Passwords: (String,) => PasswordRecord;
+    /// Sessions by the BLAKE3 of their token; the token itself is nowhere.
+    46 "sessions" Sessions: (String,) => SessionRecord, session_indexes;
+    /// Sessions, by the BLAKE3 of their token, of an account.
+    47 "sessions_by_account" SessionsByAccount: (String, String) => ();
+    /// How much an account's rules may hold, by account and endpoint expression.
+    48 "account_limits" AccountLimits: (String, String) => LimitRecord;
+    /// How many locks of an account's rules hold a unit at an endpoint: (unit, endpoint, account).
+    49 "holders" Holders: (DidId, EndpointId, String) => u64;
+    /// Base of holdings: what an account's rules hold at an endpoint.
+    50 "holdings" Holdings: (String, EndpointId) => Tally;
+    /// Deltas of holdings, not yet folded into the base.
+    51 "holding_deltas" HoldingDeltas: (String, EndpointId, u128) => Tally;
+    /// Label sets by number; each is kept once, however many things have it.
+    60 "label_sets" LabelSets: (LabelSetId,) => LabelSetRecord;
+    /// Numbers of label sets by the BLAKE3 of their stored form.
+    61 "label_sets_by_hash" LabelSetsByHash: (String,) => u64;
+    /// Labels that scopes have of their own.
+    62 "scope_labels" ScopeLabels: (String,) => u64;
+    /// Labels that DIDs have of their own.
+    63 "did_labels" DidLabels: (DidId,) => u64;
     /// Answers to requests that carried an `Idempotency-Key`, by account and key.
-    60 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
+    70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
     /// Answers by when they were given.
-    61 "answers_by_time" AnswersByTime: (u64, String, String) => ();
+    71 "answers_by_time" AnswersByTime: (u64, String, String) => ();
+}
+
+impl crate::catalog::table::Value for u64 {
+    fn encode(&self) -> bytes::Bytes {
+        crate::catalog::table::encode_version(1, self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, crate::catalog::table::DecodeError> {
+        crate::catalog::table::decode_version(1, bytes)
+    }
 }
 
 /// A scope.
@@ -499,24 +548,6 @@ fn transfer_indexes(key: &(TransferId,), transfer: &TransferRecord) -> Vec<Index
     }]
 }
 
-/// An account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountRecord {
-    /// May do everything that policy does not forbid to all.
-    pub admin: bool,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// An API key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApiKeyRecord {
-    /// Whose it is.
-    pub account: AccountName,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
 /// A lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRecord {
@@ -526,25 +557,6 @@ pub struct LeaseRecord {
     pub token: u64,
     /// Until when.
     pub until: Timestamp,
-}
-
-/// A policy decision, kept for whoever asks why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DecisionRecord {
-    /// Who asked.
-    pub principal: AccountName,
-    /// What for.
-    pub action: String,
-    /// On what.
-    pub resource: String,
-    /// Where, if that mattered.
-    pub endpoint: Option<EndpointName>,
-    /// Whether it was allowed.
-    pub allowed: bool,
-    /// The policies that determined it.
-    pub policies: Vec<String>,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// The answer to a request that carried an `Idempotency-Key`.
@@ -566,7 +578,6 @@ fn answer_indexes(key: &(String, String), answer: &AnswerRecord) -> Vec<IndexRow
     vec![(AnswersByTime::TABLE, (answer.at.as_millis(), key.0.clone(), key.1.clone()).encode())]
 }
 
-stored_v1!(u64);
 stored_v1!(AnswerRecord);
 stored_v1!(ScopeRecord);
 stored_v1!(NameRecord);
@@ -585,10 +596,7 @@ stored_v1!(LockRecord);
 stored_v1!(StuckReason);
 stored_v1!(IntentRecord);
 stored_v1!(TransferRecord);
-stored_v1!(AccountRecord);
-stored_v1!(ApiKeyRecord);
 stored_v1!(LeaseRecord);
-stored_v1!(DecisionRecord);
 
 #[cfg(test)]
 mod tests;

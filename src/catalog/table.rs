@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::catalog::engine::Table;
 use crate::catalog::key::{InvalidKey, Key, KeyReader};
-use crate::model::id::{DidId, EndpointId, RuleId, TransferId};
+use crate::model::id::{DidId, EndpointId, LabelSetId, RuleId, TransferId};
 
 /// One part of a key.
 pub trait Part: Clone + Ord + Send + Sync + 'static {
@@ -38,6 +38,7 @@ part!(u64, u64, |part: &u64| *part, |raw| raw);
 part!(u128, u128, |part: &u128| *part, |raw| raw);
 part!(DidId, u64, |part: &DidId| part.0, DidId);
 part!(EndpointId, u32, |part: &EndpointId| part.0, EndpointId);
+part!(LabelSetId, u64, |part: &LabelSetId| part.0, LabelSetId);
 part!(RuleId, u128, |part: &RuleId| part.0, RuleId);
 part!(TransferId, u128, |part: &TransferId| part.0, TransferId);
 

@@ -100,7 +100,7 @@ async fn tour_and_serve(args: DemoArgs, directory: &Path, stores: &Stores, clock
 }
 
 async fn start(directory: &Path, listen: Option<SocketAddr>) -> Result<Server, Failure> {
-    let args = |listen| ServeArgs { dir: directory.join("lake"), listen, public_url: None };
+    let args = |listen| ServeArgs { dir: directory.join("lake"), listen, public_url: None, policies: None };
     if let Some(listen) = listen {
         return Ok(serve::start(args(listen)).await?);
     }

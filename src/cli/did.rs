@@ -7,11 +7,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
-use crate::cli::{Session, parse};
+use crate::cli::{Session, parse, policy};
+use crate::model::account::AccountName;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
-use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl};
+use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl, ScopeChange};
 
 /// Members that one call may carry.
 const MEMBERS_MAX: usize = 1_000;
@@ -23,11 +24,32 @@ pub(crate) enum ScopeCommand {
         /// Its name
         #[arg(value_parser = parse::scope)]
         scope: Scope,
+        /// Its owner [default: your own account]
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: Option<AccountName>,
         #[command(flatten)]
         dry: DryRun,
     },
     /// List scopes
     List,
+    /// Set labels of a scope, which hold for all that is in it
+    Label {
+        /// The scope
+        #[arg(value_parser = parse::scope)]
+        scope: Scope,
+        /// KEY=VALUE to set, KEY= to take away; none shows what there is
+        #[arg(value_name = "LABEL")]
+        labels: Vec<String>,
+    },
+    /// Give a scope to another owner
+    Change {
+        /// Its name
+        #[arg(value_parser = parse::scope)]
+        scope: Scope,
+        /// Its new owner
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: AccountName,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -55,6 +77,14 @@ pub(crate) enum DidCommand {
         /// Only names that begin so
         #[arg(long)]
         prefix: Option<String>,
+    },
+    /// Set labels of a file, dataset or container, which hold for all that is in it
+    Label {
+        /// scope:name
+        did: Did,
+        /// KEY=VALUE to set, KEY= to take away; none shows what there is
+        #[arg(value_name = "LABEL")]
+        labels: Vec<String>,
     },
     /// Attach members to a dataset or container
     Attach {
@@ -125,11 +155,16 @@ pub(crate) struct UrlArgs {
 
 pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> Result<(), Failure> {
     match command {
-        ScopeCommand::Add { scope, dry } => {
+        ScopeCommand::Add { scope, owner, dry } => {
             dry.begin(session);
-            let view = session.client.add_scope(&NewScope { scope }).await?;
+            let view = session.client.add_scope(&NewScope { scope, owner }).await?;
             session.screen.one(&view)
         }
+        ScopeCommand::Change { scope, owner } => {
+            let view = session.client.change_scope(&scope, &ScopeChange { owner }).await?;
+            session.screen.one(&view)
+        }
+        ScopeCommand::Label { scope, labels } => policy::label_scope(session, scope, labels).await,
         ScopeCommand::List => session.screen.list(session.client.scopes().stream()).await,
     }
 }
@@ -149,6 +184,7 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             let list = session.client.dids(&scope, prefix.as_deref());
             return session.screen.list(list.stream()).await;
         }
+        DidCommand::Label { did, labels } => return policy::label_did(session, did, labels).await,
         DidCommand::Attach { parent, children, dry } => {
             dry.begin(session);
             attach(session, &parent, &children).await?

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::error::AppError;
 use crate::client::ClientError;
+use crate::config::resolve::Slips;
 use crate::fault::{Fault as _, Kind};
 use crate::service::view::ProblemView;
 
@@ -17,6 +18,9 @@ pub(crate) enum Failure {
     /// What was typed makes no sense.
     #[error("{detail}")]
     Usage { detail: String, hint: Option<String> },
+    /// The settings, or some of them, cannot be used.
+    #[error(transparent)]
+    Settings(#[from] Slips),
     /// Something on this machine cannot be read or written.
     #[error("could not {act} {}: {source}", .path.display())]
     Io { act: &'static str, path: PathBuf, source: io::Error },
@@ -38,6 +42,9 @@ pub(crate) enum Failure {
     /// The catalog contradicts itself, or secrets in it cannot be opened.
     #[error("{}", unwell(*count, *secrets_only))]
     Unwell { count: usize, secrets_only: bool },
+    /// Policies do not hold together, or their tests give other answers.
+    #[error("the policies are wrong in {count} places")]
+    Flawed { count: usize },
     /// The demo did not find what it should.
     #[error("the demo failed: {0}")]
     Unmet(String),
@@ -52,7 +59,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::Client(error) => code_of(error.kind()),
-            Failure::Usage { .. } => 2,
+            Failure::Usage { .. } | Failure::Settings(_) => 2,
             Failure::Partly { failed, all, .. } if failed < all => 3,
             Failure::TimedOut { .. } => 8,
             Failure::Stuck { .. } => 9,
@@ -62,6 +69,7 @@ impl Failure {
             | Failure::Io { .. }
             | Failure::Print(_)
             | Failure::Unmet(_)
+            | Failure::Flawed { .. }
             | Failure::Unwell { .. }
             // The other codes are about what was asked of a server; here there is none.
             | Failure::Server(_) => 1,
@@ -93,6 +101,7 @@ impl Failure {
         match self {
             Failure::Client(error) => error.code(),
             Failure::Usage { .. } => "usage",
+            Failure::Settings(_) => "settings",
             Failure::Io { .. } => "local-io",
             Failure::Partly { .. } => "partly-done",
             Failure::Stuck { .. } => "rule-stuck",
@@ -100,6 +109,7 @@ impl Failure {
             Failure::Print(_) => "print-failed",
             Failure::Server(error) => error.code(),
             Failure::Unmet(_) => "demo-failed",
+            Failure::Flawed { .. } => "policies-flawed",
             Failure::Unwell { secrets_only: true, .. } => "secrets-locked",
             Failure::Unwell { .. } => "catalog-unwell",
         }
@@ -108,6 +118,9 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Failure::Usage { hint, .. } => hint.clone(),
+            Failure::Settings(_) => {
+                Some("`dapple config describe KEY` tells what a setting takes, `dapple config template` lists all".to_owned())
+            }
             Failure::Stuck { hint } => Some(hint.clone()),
             Failure::Server(error) => error.hint(),
             Failure::Unwell { secrets_only: true, .. } => Some(

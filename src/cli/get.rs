@@ -144,7 +144,7 @@ async fn get(
         report,
     };
     if did.kind == DidKind::File {
-        fetching.file(&fetching.did.clone(), did.bytes, &did.checksums).await?;
+        fetching.file(&fetching.did.clone(), did.bytes.unwrap_or(0), &did.checksums).await?;
     } else {
         fetching.dataset().await?;
     }

@@ -9,19 +9,22 @@ mod hash;
 mod send;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
-use crate::cli::screen::{Row, Style};
+use crate::cli::screen::{Row, Style, Talk};
 use crate::cli::table::FailedFile;
 use crate::cli::{Session, parse};
-use crate::client::ClientError;
+use crate::client::{ClientError, Notice};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 
@@ -100,7 +103,7 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
     let bar = session.screen.bytes_bar();
     let mut report = PutReport::new(&args);
     let run = Run {
-        client: session.client.clone(),
+        client: session.client.clone().with_notice(told_once(session.screen.talk(), bar.clone())),
         clock: session.screen.clock().clone(),
         target: Target { to: args.to.clone(), endpoint: args.endpoint.clone() },
         bar: bar.clone(),
@@ -123,6 +126,18 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
         return Ok(());
     }
     Err(Failure::Partly { failed: report.failed_count, all: report.files, things: "files" })
+}
+
+/// Says once for each kind of failure that files are sent again because of it: an endpoint that is down
+/// would be waited for in silence.
+fn told_once(talk: Talk, bar: ProgressBar) -> Notice {
+    let told = Mutex::new(BTreeSet::new());
+    Arc::new(move |error| {
+        let problem = error.problem();
+        if told.lock().expect("nothing panics while holding it").insert(problem.code) {
+            bar.suspend(|| talk.say(&format!("{}; trying again", problem.detail)));
+        }
+    })
 }
 
 async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Failure> {

@@ -223,6 +223,33 @@ impl Screen {
     }
 }
 
+/// What is said of files that failed. What was the same with several of them is said once.
+fn failed_lines(failed: &[FailedFile], count: u64) -> Vec<String> {
+    let named = &failed[..failed.len().min(FAILED_NAMED_MAX)];
+    let mut kinds: Vec<(String, Vec<&FailedFile>)> = Vec::new();
+    for file in named {
+        let kind = format!("{} ({})", file.detail.replace(&file.path, "…"), file.code);
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, files)) => files.push(file),
+            None => kinds.push((kind, vec![file])),
+        }
+    }
+    let mut lines = Vec::new();
+    for (kind, files) in kinds {
+        if let [file] = &files[..] {
+            lines.push(format!("{}: {} ({})", file.path, file.detail, file.code));
+        } else {
+            lines.push(format!("{} files failed alike: {kind}", files.len()));
+            lines.extend(files.iter().map(|file| format!("  {}", file.path)));
+        }
+    }
+    let rest = count - named.len() as u64;
+    if rest > 0 {
+        lines.push(format!("and {rest} more failed; `-o json` names up to 1,000"));
+    }
+    lines
+}
+
 /// What is said beside the data.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Talk {
@@ -240,13 +267,8 @@ impl Talk {
 
     /// Says which files failed, the first of them by name.
     pub(crate) fn failed_files(self, failed: &[FailedFile], count: u64) {
-        let named = &failed[..failed.len().min(FAILED_NAMED_MAX)];
-        for file in named {
-            self.say(&format!("{}: {} ({})", file.path, file.detail, file.code));
-        }
-        let rest = count - named.len() as u64;
-        if rest > 0 {
-            self.say(&format!("and {rest} more failed; `-o json` names up to 1,000"));
+        for line in failed_lines(failed, count) {
+            self.say(&line);
         }
     }
 
@@ -338,6 +360,28 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_failed_alike_is_said_once() {
+        let file = |path: &str, detail: &str| FailedFile {
+            path: path.to_owned(),
+            code: "no-replica-there".to_owned(),
+            detail: detail.to_owned(),
+        };
+        let failed = [
+            file("s:a", "no replica of `s:a` is available at `y`"),
+            file("s:b", "something else"),
+            file("s:c", "no replica of `s:c` is available at `y`"),
+        ];
+        let lines = [
+            "2 files failed alike: no replica of `…` is available at `y` (no-replica-there)",
+            "  s:a",
+            "  s:c",
+            "s:b: something else (no-replica-there)",
+            "and 4 more failed; `-o json` names up to 1,000",
+        ];
+        assert_eq!(failed_lines(&failed, 7), lines);
+    }
 
     #[test]
     fn bytes_have_the_unit_that_reads_best() {

@@ -6,7 +6,8 @@ use crate::cli::screen::{Row, Style};
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::{Grouping, RuleState};
 use crate::service::view::{
-    ContentView, DidView, EndpointView, FindingOfProbe, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
+    AccountView, ContentView, DidView, EndpointState, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView,
+    ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 impl Row for ScopeView {
@@ -17,17 +18,94 @@ impl Row for ScopeView {
     }
 }
 
-impl Row for EndpointView {
-    const HEADERS: &'static [&'static str] = &["NAME", "KIND", "ATTRIBUTES", "FILES", "BYTES", "FREE", "LOCATION"];
+impl Row for AccountView {
+    const HEADERS: &'static [&'static str] =
+        &["NAME", "KIND", "ADMIN", "STATE", "GROUPS", "PASSWORD", "CREATED", "EMAIL", "DESCRIPTION"];
 
     fn cells(&self, style: Style) -> Vec<String> {
-        let attributes: Vec<String> = self.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
         vec![
             self.name.to_string(),
             self.kind.name().to_owned(),
+            yes_no(self.admin),
+            if self.suspended_at.is_some() { "suspended" } else { "active" }.to_owned(),
+            joined(&self.groups),
+            yes_no(self.has_password),
+            style.time(self.created_at),
+            self.email.clone().unwrap_or_else(dash),
+            self.description.clone().unwrap_or_else(dash),
+        ]
+    }
+}
+
+impl Row for WhoView {
+    const HEADERS: &'static [&'static str] = &["ACCOUNT", "KIND", "ADMIN", "GROUPS", "SCOPES", "ONLY", "EXPIRES"];
+
+    fn cells(&self, style: Style) -> Vec<String> {
+        vec![
+            self.account.to_string(),
+            self.kind.name().to_owned(),
+            yes_no(self.admin),
+            joined(&self.groups),
+            joined(&self.scopes),
+            self.only_scopes.as_deref().map_or_else(dash, joined),
+            style.time_or_dash(self.expires_at),
+        ]
+    }
+}
+
+impl Row for MemberView {
+    const HEADERS: &'static [&'static str] = &["ACCOUNT", "SINCE"];
+
+    fn cells(&self, style: Style) -> Vec<String> {
+        vec![self.account.to_string(), style.time(self.added_at)]
+    }
+}
+
+impl Row for KeyView {
+    const HEADERS: &'static [&'static str] =
+        &["ID", "NAME", "SCOPES", "ONLY", "FROM", "MADE BY", "CREATED", "EXPIRES", "LAST USED"];
+
+    fn cells(&self, style: Style) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            self.name.clone(),
+            joined(&self.scopes),
+            self.only_scopes.as_deref().map_or_else(dash, joined),
+            joined(&self.addresses),
+            self.made_by.to_string(),
+            style.time(self.created_at),
+            style.time_or_dash(self.expires_at),
+            style.time_or_dash(self.last_used_at),
+        ]
+    }
+}
+
+impl Row for LimitView {
+    const HEADERS: &'static [&'static str] = &["ON", "LIMIT", "HELD", "ENDPOINTS"];
+
+    fn cells(&self, style: Style) -> Vec<String> {
+        vec![self.on.clone(), style.bytes(self.bytes), style.bytes(self.used_bytes), joined(&self.endpoints)]
+    }
+}
+
+impl Row for EndpointView {
+    const HEADERS: &'static [&'static str] =
+        &["NAME", "KIND", "STATE", "ATTRIBUTES", "FILES", "BYTES", "FREE", "LOCATION"];
+
+    fn cells(&self, style: Style) -> Vec<String> {
+        let attributes: Vec<String> = self.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let state = match self.state {
+            EndpointState::Well => "well",
+            EndpointState::Ailing => "ailing",
+            EndpointState::Resting => "resting",
+        };
+        vec![
+            self.name.to_string(),
+            self.kind.name().to_owned(),
+            state.to_owned(),
             dash_if_empty(attributes.join(",")),
-            self.files.to_string(),
-            style.bytes(self.bytes),
+            self.files.map_or_else(dash, |files| files.to_string()),
+            self.bytes.map_or_else(dash, |bytes| style.bytes(bytes)),
             self.free_bytes.map_or_else(dash, |free| style.bytes(free)),
             self.location.clone(),
         ]
@@ -56,7 +134,7 @@ impl Row for DidView {
             self.did.to_string(),
             self.kind.to_string(),
             self.length.map_or_else(dash, |length| length.to_string()),
-            style.bytes(self.bytes),
+            self.bytes.map_or_else(dash, |bytes| style.bytes(bytes)),
             self.account.to_string(),
             style.time(self.created_at),
             dash_if_empty(checksums.join(",")),
@@ -175,6 +253,14 @@ pub(crate) struct FailedFile {
 
 fn dash() -> String {
     "-".to_owned()
+}
+
+fn yes_no(is: bool) -> String {
+    if is { "yes" } else { "no" }.to_owned()
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    dash_if_empty(items.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
 }
 
 fn dash_if_empty(text: String) -> String {

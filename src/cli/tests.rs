@@ -126,6 +126,28 @@ fn command_lines_are_read_or_refused() {
     }
 }
 
+#[test]
+fn what_concerns_settings_and_contexts_is_read_or_refused() {
+    let good = [
+        "dapple serve --config dapple.toml --listen https://127.0.0.1:443 --listen 127.0.0.1:80",
+        "dapple config show --origin --listen 127.0.0.1:80",
+        "dapple config describe limits.json_bytes",
+        "dapple context add prod --server https://h --token-file key --cacert ca.pem",
+        "dapple context add lab --server https://h --token-command pass",
+        "dapple completion zsh",
+        "dapple man pages",
+    ];
+    for line in good {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    for line in
+        ["dapple context add a --token-file f --token-command c", "dapple completion tcsh", "dapple config check"]
+    {
+        let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
 #[tokio::test]
 async fn a_tree_goes_in_and_comes_out_the_same() {
     let lake = Lake::default();
@@ -288,7 +310,7 @@ async fn a_get_keeps_no_wrong_bytes_and_writes_nothing_outside() {
     ];
     assert_eq!(codes, expected.map(|(path, code)| (path.to_owned(), code.to_owned())));
     let kept: Vec<String> = read(scratch.path()).into_keys().collect();
-    assert_eq!(kept, ["a/b/out/%/root", "a/b/out/%2E%2E/%2E%2E/up", "a/b/out/ok", "a/b/out/same"]);
+    assert_eq!(kept, ["a/b/out/%2E%2E/%2E%2E/up", "a/b/out/%2F/root", "a/b/out/ok", "a/b/out/same"]);
 }
 
 #[tokio::test]

@@ -73,6 +73,11 @@ impl ClientError {
         matches!(self, ClientError::Problem(problem) if problem.code == "unreadable")
     }
 
+    /// Tells whether the server is well and has no room for a large upload just now.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, ClientError::Problem(problem) if problem.code == "upload-busy")
+    }
+
     /// Tells whether the connection came about at all; if not, the server has seen nothing.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, ClientError::Unreachable { source, .. } if source.is_connect())
@@ -104,9 +109,10 @@ impl Fault for ClientError {
     fn hint(&self) -> Option<String> {
         match self {
             ClientError::Problem(problem) => problem.hint.clone(),
-            ClientError::Unreachable { .. } => {
-                Some("start a server with `dapple demo`, or say where it is with --server or DAPPLE_URL".to_owned())
-            }
+            ClientError::Unreachable { .. } => Some(
+                "start one with `dapple demo`, or say where it is: --server, DAPPLE_URL or `dapple context add`"
+                    .to_owned(),
+            ),
             ClientError::Protocol { .. } => {
                 Some("check that the address leads to a dapple server of this version".to_owned())
             }

@@ -148,6 +148,9 @@ impl Client {
                     let asked = failed.pause.filter(|_| !failed.error.is_unreadable());
                     let pause = asked.map_or(*pause, |asked| asked.min(RETRY_AFTER_MAX));
                     tracing::debug!("{}; trying again in {pause:?}", failed.error);
+                    if let Some(notice) = &self.notice {
+                        notice(&failed.error);
+                    }
                     self.clock.sleep(pause).await;
                 }
                 _ => return Err(failed.error),
@@ -161,7 +164,7 @@ impl Client {
     pub(crate) async fn is_gone_after(&self, error: &ClientError) -> bool {
         match error {
             ClientError::Unreachable { .. } => self.health().await.is_err(),
-            _ => error.kind() == Kind::Unavailable && !error.is_unreadable(),
+            _ => error.kind() == Kind::Unavailable && !error.is_unreadable() && !error.is_busy(),
         }
     }
 

@@ -68,8 +68,15 @@ async fn passing_failures_are_tried_again_and_refusals_are_not() {
     for (failures, asked_in_all, good) in [(0, 1, true), (4, 5, true), (9, 5, false)] {
         let (asked, answer) = flaky(failures, did_json("s:x"));
         let client = serve(Router::new().route("/api/v1/dids/s/x", get(async move || answer()))).await;
+        let told = Arc::new(AtomicUsize::new(0));
+        let ear = told.clone();
+        let client = client.with_notice(Arc::new(move |error| {
+            assert_eq!(error.problem().code, "unavailable");
+            ear.fetch_add(1, Ordering::SeqCst);
+        }));
         assert_eq!(client.did(&did("s:x")).await.is_ok(), good);
         assert_eq!(asked.load(Ordering::SeqCst), asked_in_all);
+        assert_eq!(told.load(Ordering::SeqCst), asked_in_all - 1, "of each that was followed by another");
     }
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();

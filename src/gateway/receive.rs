@@ -13,7 +13,7 @@ use futures::stream::{poll_fn, unfold};
 
 use crate::clock::SharedClock;
 use crate::gateway::address;
-use crate::gateway::source::{STALL_SPAN_MAX, within};
+use crate::gateway::source::within;
 use crate::http::body::byte_stream;
 use crate::http::problem::Problem;
 use crate::service::{Lake, uploads};
@@ -27,10 +27,16 @@ const REST_SPAN_MAX: Duration = Duration::from_secs(10);
 
 /// Answers PUT of a file. Taking it is a task of its own: when the sender hangs up, this future is
 /// dropped, but what was staged must still be cleared away.
-pub(super) async fn put(lake: Arc<Lake>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub(super) async fn put(
+    lake: Arc<Lake>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+    patience: Duration,
+) -> Result<Response, Problem> {
     let clock = lake.catalog.clock().clone();
     let body = byte_stream(body, "the body".to_owned());
-    let body = Arc::new(Mutex::new(impatient(body, clock.clone())));
+    let body = Arc::new(Mutex::new(impatient(body, clock.clone(), patience)));
     let (content, waits) = (lend(&body), headers.contains_key(header::EXPECT));
     let taking = tokio::spawn(async move { take(&lake, &uri, &headers, content).await });
     let outcome = taking.await.unwrap_or_else(|error| {
@@ -62,7 +68,7 @@ async fn read_rest(mut body: ByteStream) {
 
 async fn take(lake: &Lake, uri: &Uri, headers: &HeaderMap, content: ByteStream) -> Result<Response, Problem> {
     let address = address::file(uri)?;
-    let grant = uploads::open(lake, &address.token, &address.did)?;
+    let grant = uploads::open(lake, &address.token, &address.did).await?;
     let announced = grant.sending.bytes;
     match length_of(headers) {
         Some(length) if length == announced => {}
@@ -89,15 +95,15 @@ fn length_of(headers: &HeaderMap) -> Option<u64> {
 
 /// The same bytes, until they stand still for too long: a sender that is gone without a word must
 /// not keep the next one out. Ends for good at its first error.
-fn impatient(content: ByteStream, clock: SharedClock) -> ByteStream {
-    unfold(Some((content, clock)), |state| async {
+fn impatient(content: ByteStream, clock: SharedClock, patience: Duration) -> ByteStream {
+    unfold(Some((content, clock)), move |state| async move {
         let (mut content, clock) = state?;
-        match within(&clock, STALL_SPAN_MAX, content.next()).await {
+        match within(&clock, patience, content.next()).await {
             Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((content, clock)))),
             Some(Some(Err(error))) => Some((Err(error), None)),
             Some(None) => None,
             None => {
-                let what = format!("the sender was silent for {} seconds", STALL_SPAN_MAX.as_secs());
+                let what = format!("the sender was silent for {} seconds", patience.as_secs());
                 let path = "the body".to_owned();
                 Some((Err(StorageError::Unavailable { path, what }), None))
             }

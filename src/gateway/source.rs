@@ -14,6 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use crate::clock::SharedClock;
 use crate::fault::Fault as _;
 use crate::http::request::current_id;
+use crate::model::stuck::StuckReason;
 use crate::replicas::locate::Located;
 use crate::service::Lake;
 use crate::service::error::ServiceError;
@@ -45,8 +46,14 @@ impl Source {
         for replica in &self.replicas {
             let opening = within(clock, OPEN_SPAN_MAX, self.read_at(replica, range)).await;
             match opening.unwrap_or_else(|| Err(stalled(replica, OPEN_SPAN_MAX))) {
-                Ok(content) => return Ok(self.watched(content, replica)),
-                Err(error) => self.log(replica, &error, "cannot be read, trying the next replica if there is one"),
+                Ok(content) => {
+                    self.lake.stores.health().well(replica.endpoint.id);
+                    return Ok(self.watched(content, replica));
+                }
+                Err(error) => {
+                    self.log(replica, &error, "cannot be read, trying the next replica if there is one");
+                    self.note(replica, &error);
+                }
             }
         }
         Err(self.unreadable())
@@ -83,6 +90,15 @@ impl Source {
         content
             .inspect_err(move |error| watcher.log(&watcher.replicas[0], error, "broke off, the answer was aborted"))
             .boxed()
+    }
+
+    /// Lets others know of an endpoint that does not answer, so that not every reader waits for it.
+    fn note(&self, replica: &Located, error: &StorageError) {
+        if matches!(error, StorageError::Unavailable { .. } | StorageError::NoRoot { .. }) {
+            let (clock, endpoint) = (self.lake.catalog.clock(), &replica.endpoint);
+            let reason = StuckReason::SourceUnreachable { endpoint: endpoint.name.clone() };
+            self.lake.stores.health().failed(endpoint.id, reason, error.to_string(), clock.as_ref());
+        }
     }
 
     fn log(&self, replica: &Located, error: &StorageError, outcome: &str) {

@@ -72,7 +72,18 @@ pub fn done<T: Serialize>(ctx: &Context, made: Made, thing: &Tagged<T>) -> Respo
 
 /// What a change answers that has no ETag.
 pub fn done_untagged<T: Serialize>(ctx: &Context, made: Made, view: &T) -> Response {
-    if ctx.is_dry_run() { rehearsed(answer(200, None, json(view))) } else { answer(made.status(), None, json(view)) }
+    made_of(ctx.is_dry_run(), made, view)
+}
+
+/// The same where nobody is known yet who asks.
+pub fn made_of<T: Serialize>(dry_run: bool, made: Made, view: &T) -> Response {
+    if dry_run { rehearsed(answer(200, None, json(view))) } else { answer(made.status(), None, json(view)) }
+}
+
+/// What a change answers that leaves nothing to show.
+pub fn gone(ctx: &Context) -> Response {
+    let response = answer(Made::Gone.status(), None, Vec::new());
+    if ctx.is_dry_run() { rehearsed(response) } else { response }
 }
 
 /// Marks an answer as one that nothing came of.

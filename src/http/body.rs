@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use bytes::BytesMut;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::service::error::ServiceError;
 use crate::storage::backend::{ByteStream, CHUNK_BYTES_MAX, StorageError};
 
-/// The most bytes of a JSON body: a thousand files with long names fit.
+/// The most bytes of a JSON body where nothing else is set: a thousand files with long names fit.
 const JSON_BYTES_MAX: usize = 4 << 20;
 /// The most bytes of one line of a stream of lines.
 pub const LINE_BYTES_MAX: usize = 16 << 10;
@@ -23,7 +23,8 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        let bytes = read_whole(request.into_body()).await?;
+        let limit = json_bytes_max(request.extensions());
+        let bytes = read_whole(request.into_body(), limit).await?;
         let value = serde_json::from_slice(&bytes);
         Ok(Self(value.map_err(|error| Problem::from(ServiceError::invalid("invalid-body", error)))?))
     }
@@ -40,15 +41,29 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail))
 }
 
-/// A whole body of a request for JSON.
-pub(super) async fn read_whole(body: Body) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, JSON_BYTES_MAX).await.map_err(|error| {
-        if format!("{error:?}").contains("LengthLimit") {
-            let detail = format!("a body has at most {JSON_BYTES_MAX} bytes");
-            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+/// How many bytes a JSON body may have, where that is set.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBytesMax(pub usize);
+
+/// How many bytes a JSON body of this request may have.
+pub(super) fn json_bytes_max(of: &Extensions) -> usize {
+    of.get::<JsonBytesMax>().map_or(JSON_BYTES_MAX, |max| max.0)
+}
+
+/// All of a body, if it has no more than so many bytes.
+pub(super) async fn read_whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut read = BytesMut::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| Problem::from(ServiceError::invalid("invalid-body", error)))?;
+        if read.len() + chunk.len() > limit {
+            let detail = format!("the body has over {limit} bytes");
+            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+            return Err(problem.hint("send it in parts, or raise `limits.json_bytes` in the server's settings"));
         }
-        ServiceError::invalid("invalid-body", error).into()
-    })
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read.freeze())
 }
 
 /// A body as the storages take it: in chunks that are not too large, errors named after `what`.

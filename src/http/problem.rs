@@ -17,18 +17,26 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     hint: Option<String>,
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     /// A problem that a door finds by itself.
     pub fn new(status: StatusCode, code: &'static str, detail: impl ToString) -> Self {
-        Self { status, code, detail: detail.to_string(), hint: None }
+        Self { status, code, detail: detail.to_string(), hint: None, retry_after: None }
     }
 
     /// The same problem with what would help.
     #[must_use]
     pub fn hint(mut self, hint: impl ToString) -> Self {
         self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The same problem with how many seconds to wait.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -75,7 +83,7 @@ impl<F: Fault + 'static> From<F> for Problem {
             let id = current_id();
             tracing::error!(request.id = %id, code = fault.code(), "request {id} failed: {}", chain(&fault));
         }
-        Self { status, code: fault.code(), detail: fault.to_string(), hint: fault.hint() }
+        Self { status, code: fault.code(), detail: fault.to_string(), hint: fault.hint(), retry_after: None }
     }
 }
 
@@ -114,6 +122,9 @@ impl IntoResponse for Problem {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

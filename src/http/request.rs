@@ -11,6 +11,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::clock::SharedClock;
+use crate::http::entry::admit;
+use crate::http::peer::PeerAddress;
 use crate::http::problem::Problem;
 use crate::model::id::GrantId;
 use crate::service::error::ServiceError;
@@ -58,17 +60,28 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Context>() {
+            return Ok(Self(known.clone()));
+        }
         let lake = Arc::<Lake>::from_ref(state);
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = header.and_then(|text| text.split_once(' '));
-        match key {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Ok(Self(accounts::authenticate(&lake, key.trim()).await?))
+        let header = parts.headers.get(header::AUTHORIZATION);
+        match header.map(bearer) {
+            Some(Some(key)) => {
+                let peer = PeerAddress::of(&parts.extensions).map(|peer| peer.0);
+                let context = accounts::authenticate(&lake, key, peer).await?;
+                admit(&parts.extensions, context.account().as_str())?;
+                Ok(Self(context))
             }
-            Some(_) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
+            Some(None) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
             None => Err(ServiceError::Unauthenticated("this needs an API key").into()),
         }
     }
+}
+
+/// The key or token of a header `Authorization: Bearer KEY`.
+pub fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, key) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
 /// The page that a list request wants.

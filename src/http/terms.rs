@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use crate::http::answer::answer;
-use crate::http::body::read_whole;
+use crate::http::body::{json_bytes_max, read_whole};
 use crate::http::problem::Problem;
 use crate::http::request::{Asking, Wanted, under_current_id};
 use crate::service::error::ServiceError;
@@ -38,8 +38,8 @@ pub struct Changing(pub Context);
 /// Who asks for a change of something that has an ETag.
 pub struct ChangingSeen(pub Context);
 
-/// Who asks for changes in a stream, which cannot be carried out once by key.
-pub struct Streaming(pub Context);
+/// Who asks for what keeps no answer for an `Idempotency-Key`: streams, announcements, URLs, secrets.
+pub struct Unkept(pub Context);
 
 async fn changing<S>(parts: &mut Parts, state: &S) -> Result<Context, Problem>
 where
@@ -57,6 +57,27 @@ fn refuse_header(headers: &HeaderMap, name: &HeaderName, why: &str) -> Result<()
         return Err(ServiceError::invalid("header-not-taken", why).into());
     }
     Ok(())
+}
+
+/// Refuses a key where no answer is kept, rather than to let its sender rely on it.
+fn refuse_key(headers: &HeaderMap) -> Result<(), Problem> {
+    refuse_header(headers, &IDEMPOTENCY_KEY, "this request takes no Idempotency-Key: see its description")
+}
+
+/// On which terms somebody asks who has no key yet: whether it is a dry run.
+pub struct Signing {
+    /// Whether it is.
+    pub dry_run: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Signing {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        refuse_key(&parts.headers)?;
+        let Wanted(Rehearsed { dry_run }) = Wanted::from_request_parts(parts, state).await?;
+        Ok(Self { dry_run })
+    }
 }
 
 impl<S> FromRequestParts<S> for Changing
@@ -87,7 +108,7 @@ where
     }
 }
 
-impl<S> FromRequestParts<S> for Streaming
+impl<S> FromRequestParts<S> for Unkept
 where
     S: Send + Sync,
     Arc<Lake>: FromRef<S>,
@@ -96,8 +117,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Changing(ctx) = Changing::from_request_parts(parts, state).await?;
-        let why = "a stream has no key: send the same lines again, those that are done stay so";
-        refuse_header(&parts.headers, &IDEMPOTENCY_KEY, why)?;
+        refuse_key(&parts.headers)?;
         Ok(Self(ctx))
     }
 }
@@ -157,8 +177,10 @@ async fn by_key(lake: Arc<Lake>, under_way: &UnderWay, request: Request, next: N
     let (mut parts, body) = request.into_parts();
     let Asking(ctx) = Asking::from_request_parts(&mut parts, &lake).await?;
     let key = read_key(&parts.headers)?;
-    let body = read_whole(body).await?;
-    let once = Arc::new(Once { account: ctx.account, key, request: hash(&parts, &body) });
+    // Who asks is found out once, and counted once.
+    parts.extensions.insert(ctx.clone());
+    let body = read_whole(body, json_bytes_max(&parts.extensions)).await?;
+    let once = Arc::new(Once { account: ctx.principal.account, key, request: hash(&parts, &body) });
     let mine = under_way.begin(&once).ok_or_else(in_progress)?;
     if let Some(kept) = answer_to(&lake.catalog, &once).await? {
         let mut response = answer(kept.status, kept.tag.as_deref(), kept.body);

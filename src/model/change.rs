@@ -52,4 +52,24 @@ pub enum Change {
         /// Its name.
         account: String,
     },
+    /// An account, its groups, keys, password or limits changed.
+    AccountChanged {
+        /// Its name.
+        account: String,
+    },
+    /// A scope was changed.
+    ScopeChanged {
+        /// Its name.
+        scope: String,
+    },
+    /// A scope's labels changed, and so those of all that is in it.
+    ScopeLabelled {
+        /// Its name.
+        scope: String,
+    },
+    /// A DID's labels changed, and so those of all that it holds.
+    DidLabelled {
+        /// The DID.
+        did: DidId,
+    },
 }

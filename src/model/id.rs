@@ -29,6 +29,10 @@ dense_id! {
     /// An endpoint by number.
     EndpointId(u32)
 }
+dense_id! {
+    /// A label set by number.
+    LabelSetId(u64)
+}
 
 macro_rules! time_ordered_id {
     ($(#[$doc:meta])* $name:ident) => {

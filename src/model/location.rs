@@ -69,6 +69,12 @@ pub enum InvalidLocation {
     /// The prefix is too long.
     #[error("a prefix has at most {PREFIX_BYTES_MAX} bytes")]
     PrefixTooLong,
+    /// The bucket cannot be a label before the host, which is an address.
+    #[error("a bucket cannot stand before an IP address: use the addressing `path`, or a URL with a name")]
+    AddressHost,
+    /// The bucket cannot be a label before the host, as it has a dot.
+    #[error("no certificate fits a host name with a bucket before it that has a dot: use the addressing `path`")]
+    DottedBucket,
     /// A part of the path is empty or leads elsewhere.
     #[error("the path of the location has an empty part, or `.` or `..`: write it without")]
     Segment,
@@ -132,9 +138,16 @@ impl S3Location {
         self.server.is_loopback()
     }
 
-    /// Tells whether the host is a name, which can have the bucket as a label before it.
-    pub fn has_host_name(&self) -> bool {
-        matches!(self.server.host, Host::Domain(_))
+    /// The server with the bucket as a label before its host, if that can be.
+    pub fn virtual_host(&self) -> Result<String, InvalidLocation> {
+        if !matches!(self.server.host, Host::Domain(_)) {
+            return Err(InvalidLocation::AddressHost);
+        }
+        if self.server.encrypted && self.bucket.contains('.') {
+            return Err(InvalidLocation::DottedBucket);
+        }
+        let (scheme, host) = self.server.text.split_once("://").expect("a server has a scheme");
+        Ok(format!("{scheme}://{}.{host}", self.bucket))
     }
 
     /// Tells whether some object could belong to both places.

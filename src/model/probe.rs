@@ -38,6 +38,8 @@ pub enum Feature {
     SignedUrl,
     /// The store says how much room is left.
     Room,
+    /// The store names an object of parts by the MD5 of their MD5s.
+    TellsMd5OfParts,
 }
 
 impl Feature {
@@ -58,6 +60,7 @@ impl Feature {
             Feature::TellsMd5 => "tells-md5",
             Feature::SignedUrl => "signed-url",
             Feature::Room => "room",
+            Feature::TellsMd5OfParts => "tells-md5-of-parts",
         }
     }
 
@@ -72,7 +75,7 @@ impl Feature {
             Feature::ServerCopy => "copies within the store pass through dapple",
             Feature::ResumableUpload => "an upload that breaks off begins afresh",
             Feature::ChecksMd5 | Feature::ChecksCrc32c => "the store does not check bytes on their way by itself",
-            Feature::TellsAdler32 | Feature::TellsCrc32c | Feature::TellsMd5 => {
+            Feature::TellsAdler32 | Feature::TellsCrc32c | Feature::TellsMd5 | Feature::TellsMd5OfParts => {
                 "a copy is verified by another checksum, or by its length and the hash taken on the way"
             }
             Feature::SignedUrl => "readers are never sent to the store; bytes pass through the gateway",

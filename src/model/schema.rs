@@ -9,6 +9,7 @@ use utoipa::openapi::{KnownFormat, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::model::account::{ACCOUNT_BYTES_MAX, AccountName};
+use crate::model::address::AddressRange;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidName, NAME_BYTES_MAX};
 use crate::model::endpoint::{ENDPOINT_BYTES_MAX, EndpointName};
@@ -79,6 +80,13 @@ text!(
     71,
     "adler32:0a1b2c3d",
     "A checksum, `algorithm:hex`."
+);
+text!(
+    AddressRange,
+    r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$",
+    49,
+    "192.0.2.0/24",
+    "An address, or a range of addresses by its prefix."
 );
 text!(RuleId, ID, 26, "01JD6Y3W8M5T2C9X4R7K0ZQVBN", "The id of a rule.");
 text!(TransferId, ID, 26, "01JD6Y3W8M5T2C9X4R7K0ZQVBN", "The id of a transfer.");

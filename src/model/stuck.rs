@@ -7,7 +7,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::AccountName;
 use crate::model::endpoint::EndpointName;
+use crate::model::size::show_bytes;
 
 /// Why a lock, a placement or a transfer cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,8 +60,14 @@ pub enum StuckReason {
         /// The endpoint.
         endpoint: EndpointName,
     },
-    /// Policy does not let the data be placed.
-    DeniedByPolicy,
+    /// Policy does not let the data be placed at an endpoint that was to hold it.
+    // Before there were policies that could deny, it named nothing, and was never stored.
+    DeniedByPolicy {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// The policies that determined it.
+        policies: Vec<String>,
+    },
     /// The catalog counts a replica at the endpoint, but nothing lies there.
     SourceMissing {
         /// The endpoint.
@@ -79,6 +87,33 @@ pub enum StuckReason {
         /// Why not.
         why: String,
     },
+    /// The rule's account may not hold so much at the endpoints that a limit of its covers.
+    QuotaExceeded {
+        /// The account.
+        account: AccountName,
+        /// The endpoint expression of the limit.
+        on: String,
+        /// Bytes that the copy would add.
+        needed: u64,
+        /// Bytes that the account holds there.
+        used: u64,
+        /// Bytes that it may hold there.
+        limit: u64,
+    },
+    /// The endpoint's location, settings or secret, or a clock, are not as they have to be.
+    EndpointMisconfigured {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// What is wrong.
+        why: String,
+    },
+    /// The endpoint does not take or give this one file.
+    FileRefused {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl StuckReason {
@@ -89,7 +124,8 @@ impl StuckReason {
             | StuckReason::EndpointUnreachable { endpoint }
             | StuckReason::EndpointFull { endpoint }
             | StuckReason::EndpointDenies { endpoint }
-            | StuckReason::EndpointFaulty { endpoint, .. } => Some(endpoint),
+            | StuckReason::EndpointFaulty { endpoint, .. }
+            | StuckReason::EndpointMisconfigured { endpoint, .. } => Some(endpoint),
             _ => None,
         }
     }
@@ -106,10 +142,13 @@ impl StuckReason {
             StuckReason::EndpointDenies { .. } => "endpoint-denies",
             StuckReason::ChecksumMismatch { .. } => "checksum-mismatch",
             StuckReason::PathOccupied { .. } => "path-occupied",
-            StuckReason::DeniedByPolicy => "denied-by-policy",
+            StuckReason::DeniedByPolicy { .. } => "denied-by-policy",
             StuckReason::SourceMissing { .. } => "source-missing",
             StuckReason::EndpointFaulty { .. } => "endpoint-faulty",
             StuckReason::NameRefused { .. } => "name-refused",
+            StuckReason::QuotaExceeded { .. } => "quota-exceeded",
+            StuckReason::EndpointMisconfigured { .. } => "endpoint-misconfigured",
+            StuckReason::FileRefused { .. } => "file-refused",
         }
     }
 }
@@ -130,7 +169,9 @@ impl fmt::Display for StuckReason {
                 write!(f, "bytes from {source} are wrong: got {found}, registered {expected}")
             }
             StuckReason::PathOccupied { endpoint } => write!(f, "other bytes lie under the file's name at {endpoint}"),
-            StuckReason::DeniedByPolicy => f.write_str("policy does not let the data be placed there"),
+            StuckReason::DeniedByPolicy { endpoint, policies } => {
+                write!(f, "policy does not let the data be at {endpoint}: {}", policies.join(", "))
+            }
             StuckReason::SourceMissing { endpoint } => write!(f, "the replica at {endpoint} is not there any more"),
             StuckReason::EndpointFaulty { endpoint, said } => {
                 write!(f, "{endpoint} answers, but does not do as it is asked: {said}")
@@ -138,6 +179,15 @@ impl fmt::Display for StuckReason {
             StuckReason::NameRefused { endpoint, why } => {
                 write!(f, "{endpoint} cannot hold a file of this name: {why}")
             }
+            StuckReason::QuotaExceeded { account, on, needed, used, limit } => write!(
+                f,
+                "{account} needs {} more at `{on}`, holds {} there, and may hold {}",
+                show_bytes(*needed),
+                show_bytes(*used),
+                show_bytes(*limit),
+            ),
+            StuckReason::EndpointMisconfigured { endpoint, why } => write!(f, "{endpoint} is not set up right: {why}"),
+            StuckReason::FileRefused { endpoint, why } => write!(f, "{endpoint} refuses this file: {why}"),
         }
     }
 }

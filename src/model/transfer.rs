@@ -15,6 +15,8 @@ pub const ATTEMPTS_MAX: u32 = 6;
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause between attempts.
 const BACKOFF_MAX: Duration = Duration::from_mins(15);
+/// How long a transfer waits for which there was no room on the way.
+const PUT_OFF_SPAN: Duration = Duration::from_secs(10);
 /// How long a failed transfer rests before it is tried afresh: the lake may have changed.
 const REST: Duration = Duration::from_mins(15);
 
@@ -74,6 +76,11 @@ pub enum TransferEvent {
         /// When.
         at: Timestamp,
     },
+    /// There was no room on the way for it; nothing was tried.
+    PutOff {
+        /// When.
+        at: Timestamp,
+    },
     /// The worker's deadline has passed without a word from it.
     Abandoned {
         /// When that was noticed.
@@ -104,7 +111,7 @@ impl TransferState {
 
     /// The state after an event.
     pub fn apply(self, event: TransferEvent) -> Result<Self, Box<IllegalTransition>> {
-        use TransferEvent::{Abandoned, FailedForGood, FailedInPassing, Revived, Started};
+        use TransferEvent::{Abandoned, FailedForGood, FailedInPassing, PutOff, Revived, Started};
         use TransferState::{Failed, Running, Waiting};
         Ok(match (self, event) {
             (Waiting { attempts, .. }, Started { until }) => Running { attempts: attempts + 1, until },
@@ -117,6 +124,9 @@ impl TransferState {
             // Not the attempt's fault: it does not count, so a crash cannot use attempts up.
             (Running { attempts, .. }, Abandoned { at }) => {
                 Waiting { attempts: attempts - 1, not_before: at, last: None }
+            }
+            (Running { attempts, .. }, PutOff { at }) => {
+                Waiting { attempts: attempts - 1, not_before: at.after(PUT_OFF_SPAN), last: None }
             }
             (Waiting { last, .. }, Revived { at }) => Waiting { attempts: 0, not_before: at, last },
             (Failed { reason, .. }, Revived { at }) => Waiting { attempts: 0, not_before: at, last: Some(reason) },
@@ -149,6 +159,7 @@ mod tests {
             TransferEvent::Started { until: now },
             TransferEvent::FailedInPassing { reason: reason.clone(), at: now, jitter: 0.5 },
             TransferEvent::FailedForGood { reason, at: now },
+            TransferEvent::PutOff { at: now },
             TransferEvent::Abandoned { at: now },
             TransferEvent::Revived { at: now },
         ];

@@ -2,33 +2,44 @@
 //! an intent, and joins its dataset in the transaction that makes its replica available. Bytes that
 //! are not the announced ones are never published.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::stream::{self, StreamExt as _};
 
 use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, confirm, land};
 use crate::catalog::ledger::transfers::end_intent;
 use crate::catalog::record::{
-    DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
+    DecisionRecord, DidRecord, Dids, IntentAct, IntentRecord, Intents, Parents, ReplicaRecord, Replicas, UploadsDue,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn, endpoints};
+use crate::catalog::{Catalog, CatalogError, Txn, decisions, endpoints};
 use crate::fault::{Fault, Kind};
+use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
+use crate::model::endpoint::EndpointName;
 use crate::model::id::{DidId, EndpointId, IntentId};
 use crate::model::replica::{ReplicaState, Verification};
+use crate::policy::judge::Judge;
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer, Taking, announce};
-use crate::storage::arrival::{self, Sent};
-use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
-use crate::storage::hash::{hash_stream, hashing};
+use crate::replicas::permit::permit;
+use crate::replicas::place::Place;
+use crate::storage::backend::{ByteStream, Overwrite, StorageError};
 use crate::storage::layout::StoragePath;
 use crate::storage::registry::Registry;
 
 /// How long a place is kept for another try after an upload failed.
 const RETRY_SPAN: Duration = Duration::from_secs(20);
+/// How long a large file waits for others to come to their end. Its sender waits as long.
+const LANE_SPAN_MAX: Duration = Duration::from_mins(1);
+/// How many endpoints are swept at once.
+const SWEPT_AT_ONCE: usize = 8;
 /// How many intents one sweep looks at together.
 const SWEEP: usize = 500;
 
@@ -57,24 +68,48 @@ pub enum UploadError {
         /// The endpoint.
         endpoint: String,
     },
-    /// The endpoint failed.
+    /// Too many large files are on their way at once.
+    #[error("too many large files are being uploaded at this moment")]
+    Busy,
+    /// The sender's bytes ended early, or stood still.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    BrokeOff(StorageError),
+    /// The endpoint failed.
+    #[error("{endpoint} did not take the file: {source}")]
+    Storage {
+        /// Which one.
+        endpoint: EndpointName,
+        /// What it said.
+        source: StorageError,
+    },
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The file could not join its dataset.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    /// Policy does not let the bytes be there.
+    #[error("policy does not let `{did}` be at {endpoint}: {}", .policies.join(", "))]
+    Denied {
+        /// The file.
+        did: Did,
+        /// Where it was to be.
+        endpoint: EndpointName,
+        /// The policies that determined it.
+        policies: Vec<String>,
+    },
 }
 
 impl Fault for UploadError {
     fn kind(&self) -> Kind {
         match self {
             UploadError::Gone => Kind::NotFound,
+            UploadError::Denied { .. } => Kind::Denied,
             UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
             UploadError::WrongBytes { .. } => Kind::Invalid,
-            UploadError::Storage(error) => error.kind(),
+            UploadError::Busy => Kind::Unavailable,
+            UploadError::BrokeOff(error) => error.kind(),
+            UploadError::Storage { source, .. } => source.kind(),
             UploadError::Catalog(error) => error.kind(),
             UploadError::Membership(error) => error.kind(),
         }
@@ -83,10 +118,13 @@ impl Fault for UploadError {
     fn code(&self) -> &'static str {
         match self {
             UploadError::Gone => "upload-gone",
+            UploadError::Denied { .. } => "denied",
             UploadError::UnderWay => "upload-under-way",
             UploadError::WrongBytes { .. } => "upload-wrong-bytes",
             UploadError::Occupied { .. } => "upload-occupied",
-            UploadError::Storage(error) => error.code(),
+            UploadError::Busy => "upload-busy",
+            UploadError::BrokeOff(error) => error.code(),
+            UploadError::Storage { source, .. } => source.code(),
             UploadError::Catalog(error) => error.code(),
             UploadError::Membership(error) => error.code(),
         }
@@ -100,8 +138,32 @@ impl Fault for UploadError {
             UploadError::Occupied { .. } => {
                 Some("move those bytes away, or register them with `dapple replica register`".to_owned())
             }
-            _ => None,
+            UploadError::Busy => Some("send it again in a little while".to_owned()),
+            UploadError::Storage { endpoint, source } => next_step(endpoint, source),
+            UploadError::UnderWay
+            | UploadError::BrokeOff(_)
+            | UploadError::Denied { .. }
+            | UploadError::Catalog(_)
+            | UploadError::Membership(_) => None,
         }
+    }
+}
+
+fn next_step(endpoint: &EndpointName, error: &StorageError) -> Option<String> {
+    match error {
+        StorageError::Full { .. } => Some(format!(
+            "make room at {endpoint}, or choose another endpoint; the same `dapple put` goes on from here"
+        )),
+        StorageError::Denied { .. } | StorageError::Locked { .. } | StorageError::Misconfigured { .. } => Some(
+            format!("see what `dapple endpoint probe {endpoint}` says: is its secret right, and may it write there?"),
+        ),
+        StorageError::Unavailable { .. } | StorageError::NoRoot { .. } | StorageError::Faulty { .. } => Some(format!(
+            "see what `dapple endpoint probe {endpoint}` says; the same `dapple put` goes on when the endpoint is well"
+        )),
+        StorageError::Outside { .. } | StorageError::Refused { .. } => {
+            Some(format!("{endpoint} cannot have this file: choose another endpoint"))
+        }
+        StorageError::NotFound { .. } | StorageError::Exists { .. } | StorageError::WrongLength { .. } => None,
     }
 }
 
@@ -120,12 +182,15 @@ pub struct Sending {
     pub bytes: u64,
     /// Its announced checksum.
     pub checksum: Checksum,
+    /// Who answers for it.
+    pub account: AccountName,
 }
 
 /// Takes uploads, one request per file at a time.
 pub struct Uploads {
     catalog: Catalog,
     stores: Arc<Registry>,
+    judge: Arc<Judge>,
     under_way: Taking,
 }
 
@@ -143,8 +208,8 @@ impl Drop for UnderWay {
 
 impl Uploads {
     /// Uploads into a catalog and its storages.
-    pub fn new(catalog: Catalog, stores: Arc<Registry>) -> Self {
-        Self { catalog, stores, under_way: Arc::default() }
+    pub fn new(catalog: Catalog, stores: Arc<Registry>, judge: Arc<Judge>) -> Self {
+        Self { catalog, stores, judge, under_way: Arc::default() }
     }
 
     /// Announces at most a thousand files; answers in their order.
@@ -173,7 +238,7 @@ impl Uploads {
     pub async fn take(&self, sending: &Sending, content: ByteStream) -> Result<(), UploadError> {
         let _mine = self.begin(sending.intent).ok_or(UploadError::UnderWay)?;
         let outcome = self.take_mine(sending, content).await;
-        if outcome.as_ref().is_err_and(|error| !matches!(error, UploadError::Gone)) {
+        if outcome.as_ref().is_err_and(|error| !matches!(error, UploadError::Gone | UploadError::Busy)) {
             // Its own failure would say less than that of the upload; the intent then lasts longer.
             let _ = self.expect_briefly(sending).await;
         }
@@ -216,26 +281,39 @@ impl Uploads {
             return if landed { Ok(()) } else { Err(UploadError::Gone) };
         }
         let endpoint = endpoint.ok_or(UploadError::Gone)?;
-        let backend = self.stores.get(&endpoint)?;
-        let path = path_at(&sending.did, replica.as_ref());
+        let place = Place::of(&self.stores, &endpoint, path_at(&sending.did, replica.as_ref()))?;
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
-        let _lane = self.stores.lane(sending.bytes).await;
-        let verification = store(backend.as_ref(), &path, sending, content, overwrite).await;
-        let verification = match verification {
-            Err(UploadError::Storage(StorageError::Exists { .. })) => {
-                adopt(backend.as_ref(), &path, sending, endpoint.name.as_str()).await?
+        let lane = Box::pin(self.stores.lanes().upload(sending.bytes));
+        let Either::Left((_lane, _)) = select(lane, self.catalog.clock().sleep(LANE_SPAN_MAX)).await else {
+            return Err(UploadError::Busy);
+        };
+        let hashed = place.stage(sending, content).await?;
+        let decision = match permit(&self.catalog, &self.judge, sending).await {
+            Ok(decision) => decision,
+            Err(denied) => {
+                // What is not removed now is swept when the upload expires.
+                let _ = place.discard(sending.intent).await;
+                return Err(denied);
             }
+        };
+        let verification = match place.publish(sending, &hashed, overwrite).await {
+            Err(UploadError::Storage { source: StorageError::Exists { .. }, .. }) => place.adopt(sending).await?,
             other => other?,
         };
-        self.settle(sending, verification).await
+        self.settle(sending, verification, Some(decision)).await
     }
 
-    async fn settle(&self, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+    async fn settle(
+        &self,
+        sending: &Sending,
+        verification: Verification,
+        decided: Option<DecisionRecord>,
+    ) -> Result<(), UploadError> {
         let sending = sending.clone();
         self.catalog
             .transact(move |txn| {
-                let sending = sending.clone();
-                async move { settle_in(&txn, &sending, verification).await }
+                let (sending, decided) = (sending.clone(), decided.clone());
+                async move { settle_in(&txn, &sending, verification, decided).await }
             })
             .await?;
         self.catalog.wakes().wake(Topic::Folds);
@@ -244,26 +322,54 @@ impl Uploads {
     }
 
     /// Clears up after uploads that expired or whose process is gone: bytes that were published but
-    /// not recorded are adopted, staged ones removed. Returns how many it looked at; fails at its end
-    /// if a storage did not answer.
+    /// not recorded are adopted, staged ones removed. Returns how many it cleared up; fails at its end
+    /// if a storage did not answer. A storage that is down keeps its own waiting, nobody else's.
     pub async fn sweep(&self) -> Result<usize, UploadError> {
         let mut after = (0, DidId(0), EndpointId(0));
-        let (mut swept, mut failed) = (0, None);
+        let (mut swept, mut failed, mut ailing) = (0, None, BTreeSet::new());
         loop {
             let rows = self.catalog.view().await?.scan_after::<UploadsDue>(&(), &after, SWEEP).await?;
             let Some((last, ())) = rows.last() else {
                 return failed.map_or(Ok(swept), Err);
             };
             after = *last;
+            let now = self.catalog.clock().monotonic();
+            let mut files = BTreeMap::<EndpointId, Vec<DidId>>::new();
             for ((_, file, endpoint), ()) in rows {
-                match self.sweep_one(file, endpoint).await {
-                    Ok(done) => swept += usize::from(done),
-                    // A storage that is down keeps its own waiting, nobody else's.
-                    Err(error @ UploadError::Storage(_)) => failed = Some(error),
-                    Err(error) => return Err(error),
+                if !ailing.contains(&endpoint) && !self.stores.health().rests(endpoint, now) {
+                    files.entry(endpoint).or_default().push(file);
+                }
+            }
+            let mut sweeps = Vec::with_capacity(files.len());
+            for (endpoint, files) in files {
+                sweeps.push(self.sweep_at(endpoint, files));
+            }
+            let sweeps: Vec<_> = stream::iter(sweeps).buffer_unordered(SWEPT_AT_ONCE).collect().await;
+            for (endpoint, done, error) in sweeps {
+                swept += done;
+                match error {
+                    None => {}
+                    Some(error @ UploadError::Storage { .. }) => {
+                        ailing.insert(endpoint);
+                        tracing::debug!("uploads could not be cleared up: {error}");
+                        failed.get_or_insert(error);
+                    }
+                    Some(error) => return Err(error),
                 }
             }
         }
+    }
+
+    /// Clears up at one endpoint, up to the first thing that it does not do.
+    async fn sweep_at(&self, endpoint: EndpointId, files: Vec<DidId>) -> (EndpointId, usize, Option<UploadError>) {
+        let mut swept = 0;
+        for file in files {
+            match self.sweep_one(file, endpoint).await {
+                Ok(done) => swept += usize::from(done),
+                Err(error) => return (endpoint, swept, Some(error)),
+            }
+        }
+        (endpoint, swept, None)
     }
 
     async fn sweep_one(&self, file: DidId, endpoint: EndpointId) -> Result<bool, UploadError> {
@@ -295,14 +401,15 @@ impl Uploads {
             intent: intent.id,
             bytes: facts.bytes,
             checksum: facts.checksums[0].clone(),
+            account: record.account.clone(),
         };
-        let backend = self.stores.get(&model)?;
         let replica = view.get::<Replicas>(&(file, endpoint)).await?;
-        let path = path_at(&sending.did, replica.as_ref());
-        match adopt(backend.as_ref(), &path, &sending, model.name.as_str()).await {
-            Ok(verification) => self.settle(&sending, verification).await?,
-            Err(UploadError::Storage(StorageError::NotFound { .. }) | UploadError::Occupied { .. }) => {
-                backend.discard(&path, intent.id).await?;
+        let place = Place::of(&self.stores, &model, path_at(&sending.did, replica.as_ref()))?;
+        match place.adopt(&sending).await {
+            // They were published by the decision that the intent names.
+            Ok(verification) => self.settle(&sending, verification, None).await?,
+            Err(UploadError::Storage { source: StorageError::NotFound { .. }, .. } | UploadError::Occupied { .. }) => {
+                place.discard(intent.id).await?;
                 self.renounce(file, endpoint, intent, expired).await?;
             }
             Err(error) => return Err(error),
@@ -351,54 +458,6 @@ fn path_at(did: &Did, bad: Option<&ReplicaRecord>) -> StoragePath {
     stated.unwrap_or_else(|| StoragePath::derived(did))
 }
 
-/// Stages the bytes, compares them with what was announced, and publishes them.
-async fn store(
-    backend: &dyn Backend,
-    path: &StoragePath,
-    sending: &Sending,
-    content: ByteStream,
-    overwrite: Overwrite,
-) -> Result<Verification, UploadError> {
-    let mut algorithms = backend.tells();
-    algorithms.push(sending.checksum.algorithm());
-    let (content, hashed) = hashing(content, &algorithms);
-    let staged = backend.stage(path, sending.intent, sending.bytes, content).await?;
-    let hashed = hashed.finish();
-    let found = hashed.checksum(sending.checksum.algorithm()).cloned();
-    if found.as_ref() != Some(&sending.checksum) {
-        // What is not removed now is swept when the upload expires.
-        let _ = backend.discard(path, sending.intent).await;
-        let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
-        return Err(UploadError::WrongBytes { expected: sending.checksum.to_string(), found });
-    }
-    let sent = Sent { bytes: sending.bytes, checksums: &hashed.checksums };
-    sent.compare(path.as_str(), staged.bytes, &staged.checksums)?;
-    arrival::publish(backend, path, sending.intent, sent, overwrite).await?;
-    Ok(Verification::Streamed)
-}
-
-/// Something lies under the final name. If it is this file, a request before this one published it
-/// and could not say so.
-async fn adopt(
-    backend: &dyn Backend,
-    path: &StoragePath,
-    sending: &Sending,
-    endpoint: &str,
-) -> Result<Verification, UploadError> {
-    let there = backend.stat(path).await?;
-    let occupied = || UploadError::Occupied { path: path.to_string(), endpoint: endpoint.to_owned() };
-    if there.bytes != sending.bytes {
-        return Err(occupied());
-    }
-    let content = backend.read(path, None).await?;
-    let hashed = hash_stream(content, &[sending.checksum.algorithm()]).await?;
-    if hashed.checksum(sending.checksum.algorithm()) != Some(&sending.checksum) {
-        return Err(occupied());
-    }
-    backend.discard(path, sending.intent).await?;
-    Ok(Verification::ReadBack)
-}
-
 /// Tells whether a file is still what was announced when its URL was made.
 fn is_still(record: Option<DidRecord>, sending: &Sending) -> bool {
     record
@@ -407,7 +466,12 @@ fn is_still(record: Option<DidRecord>, sending: &Sending) -> bool {
         .is_some_and(|facts| facts.bytes == sending.bytes && facts.checksums.contains(&sending.checksum))
 }
 
-async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> Result<(), UploadError> {
+async fn settle_in(
+    txn: &Txn,
+    sending: &Sending,
+    verification: Verification,
+    decided: Option<DecisionRecord>,
+) -> Result<(), UploadError> {
     let key = (sending.file, sending.endpoint);
     let Some(intent) = txn.get::<Intents>(&key).await? else {
         return Err(UploadError::Gone);
@@ -421,6 +485,10 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
     if !is_still(txn.get::<Dids>(&(sending.file,)).await?, sending) {
         return Err(UploadError::Gone);
     }
+    let decision = match decided {
+        Some(decided) => decisions::reuse(txn, intent.decision, &decided).await?,
+        None => intent.decision,
+    };
     confirm(txn, sending.file).await?;
     let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
@@ -434,8 +502,11 @@ async fn settle_in(txn: &Txn, sending: &Sending, verification: Verification) -> 
         bytes: sending.bytes,
         verification,
         path: replaced.and_then(|replica| replica.path),
-        decision: intent.decision,
+        decision,
     };
     land(txn, &[arrival]).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,19 +2,24 @@
 //! placements and locks page by page. Each page checks that the rule has not been changed since.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
-    ChosenRecord, DecisionRecord, Dids, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord,
-    Rules, Unplaced, WalkPosition,
+    Dids, Facts, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, Unplaced,
+    WalkPosition,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn, View, decisions, endpoints};
+use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints, labels};
 use crate::model::endpoint::Endpoint;
-use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
+use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::rule::Grouping;
-use crate::policy::decision::{self, Action, Request};
+use crate::model::stuck::StuckReason;
+use crate::policy::judge::Judge;
+use crate::rules::need::Need;
+use crate::rules::permit::Asker;
 use crate::rules::place::{Candidate, Choice, place};
+use crate::rules::quota::Quota;
 use crate::rules::walk::{Level, Stretch, beginning, walk};
 use crate::rules::{Progress, expire, reconsider};
 
@@ -26,14 +31,14 @@ const COPIES: usize = 300;
 const RULES: usize = 20;
 
 /// Does a page of work on each of a few rules that have some.
-pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
+pub async fn step(catalog: &Catalog, judge: &Arc<Judge>) -> Result<Progress, CatalogError> {
     let work = catalog.view().await?.scan::<RuleWork>(&(), RULES).await?;
     let mut progress = Progress::Nothing;
     let mut failed = None;
     for ((rule,), work) in work {
         progress = Progress::Made;
         // A rule that cannot be worked on keeps none of the others waiting.
-        if let Err(error) = work_on(catalog, rule, &work).await {
+        if let Err(error) = work_on(catalog, judge, rule, &work).await {
             failed.get_or_insert(error);
         }
     }
@@ -45,18 +50,23 @@ pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
 }
 
 /// Does a page of work on one rule.
-pub async fn step_of(catalog: &Catalog, rule: RuleId) -> Result<Progress, CatalogError> {
+pub async fn step_of(catalog: &Catalog, judge: &Arc<Judge>, rule: RuleId) -> Result<Progress, CatalogError> {
     match catalog.view().await?.get::<RuleWork>(&(rule,)).await? {
-        Some(work) => work_on(catalog, rule, &work).await.map(|()| Progress::Made),
+        Some(work) => work_on(catalog, judge, rule, &work).await.map(|()| Progress::Made),
         None => Ok(Progress::Nothing),
     }
 }
 
-async fn work_on(catalog: &Catalog, rule: RuleId, work: &RuleWorkRecord) -> Result<(), CatalogError> {
+async fn work_on(
+    catalog: &Catalog,
+    judge: &Arc<Judge>,
+    rule: RuleId,
+    work: &RuleWorkRecord,
+) -> Result<(), CatalogError> {
     if work.release {
         expire::release_page(catalog, rule).await
     } else if let Some(positions) = &work.place {
-        place_page(catalog, rule, work, positions).await
+        place_page(catalog, judge, rule, work, positions).await
     } else {
         reconsider::sweep_page(catalog, rule, work).await
     }
@@ -70,7 +80,7 @@ pub async fn begin(txn: &Txn, rule: RuleId, did: DidId) -> Result<(), CatalogErr
 }
 
 /// Sets placing to begin afresh for every rule that found no place for some group: called when
-/// endpoints have changed.
+/// endpoints have changed, or an account has got room.
 pub async fn revive_unplaced(catalog: &Catalog) -> Result<Progress, CatalogError> {
     let mut after = None;
     let mut progress = Progress::Nothing;
@@ -104,6 +114,58 @@ pub async fn revive_unplaced(catalog: &Catalog) -> Result<Progress, CatalogError
     }
 }
 
+/// The revision of the policies under which all rules were placed last.
+const PLACED_POLICIES: &str = "placed_policies";
+/// The same of labels that may concern any rule.
+const PLACED_LABELS: &str = "placed_labels";
+
+/// Sets placing to begin afresh for every rule if the policies, or labels that may concern any rule,
+/// have changed since that was done last.
+pub async fn follow_policy(catalog: &Catalog, judge: &Judge) -> Result<Progress, CatalogError> {
+    let view = catalog.view().await?;
+    // Revisions are 16 hexadecimal digits.
+    let policies = u64::from_str_radix(judge.set().revision(), 16).unwrap_or(u64::MAX);
+    let now = [(PLACED_POLICIES, policies), (PLACED_LABELS, labels::placing_revision(&view).await?)];
+    let mut changed = false;
+    for (name, value) in now {
+        changed = changed || view.get::<Facts>(&(name.to_owned(),)).await? != Some(value);
+    }
+    if !changed {
+        return Ok(Progress::Nothing);
+    }
+    let (mut after, mut progress) = (RuleId(0), Progress::Nothing);
+    loop {
+        let rows = view.scan_after::<Rules>(&(), &(after,), PAGE).await?;
+        let Some(((last,), _)) = rows.last() else { break };
+        after = *last;
+        progress = Progress::Made;
+        let rules: Vec<_> =
+            rows.iter().filter(|(_, rule)| !rule.releasing).map(|((id,), rule)| (*id, rule.did)).collect();
+        catalog
+            .transact_bulk(move |txn| {
+                let rules = rules.clone();
+                async move {
+                    for (id, did) in rules {
+                        if txn.get::<Rules>(&(id,)).await?.is_some() {
+                            begin(&txn, id, did).await?;
+                        }
+                    }
+                    Ok::<_, CatalogError>(())
+                }
+            })
+            .await?;
+    }
+    catalog
+        .transact_bulk(move |txn| async move {
+            for (name, value) in now {
+                txn.put::<Facts>(&(name.to_owned(),), &value);
+            }
+            Ok::<_, CatalogError>(())
+        })
+        .await?;
+    Ok(progress)
+}
+
 /// A group and the units of it that this page is about.
 #[derive(Debug, Clone)]
 struct Planned {
@@ -114,6 +176,7 @@ struct Planned {
 
 async fn place_page(
     catalog: &Catalog,
+    judge: &Arc<Judge>,
     id: RuleId,
     work: &RuleWorkRecord,
     positions: &[WalkPosition],
@@ -125,20 +188,26 @@ async fn place_page(
     let level = if rule.grouping == Grouping::None { Level::Files } else { Level::Datasets };
     let Stretch { units, rest } =
         walk(&view, positions, level, (COPIES / usize::from(rule.copies)).clamp(1, PAGE)).await?;
-    let plan = plan(&view, id, &rule, &units).await?;
+    let mut asker = Asker::new(&view, judge, &rule, catalog.clock().now()).await?;
+    let plan = plan(&view, id, &rule, &units, &mut asker).await?;
     let next = RuleWorkRecord { place: (!rest.is_empty()).then_some(rest), ..work.clone() };
     let expected = work.clone();
     let is_whole = next.place.is_none() && *positions == beginning(rule.did);
+    let judge = Arc::clone(judge);
     catalog
         .transact_bulk(move |txn| {
             let (plan, next, expected, rule) = (plan.clone(), next.clone(), expected.clone(), rule.clone());
+            let judge = Arc::clone(&judge);
             async move {
                 let current = txn.get::<Rules>(&(id,)).await?;
                 let unchanged = current.is_some_and(|now| now.revision == rule.revision && !now.releasing);
                 if !unchanged || txn.get::<RuleWork>(&(id,)).await? != Some(expected) {
                     return Ok(());
                 }
-                let moved = carry_out(&txn, id, &rule, plan).await?;
+                let Some(moved) = carry_out(&txn, &judge, id, &rule, plan).await? else {
+                    // Policy has come to say otherwise since: the page is planned again.
+                    return Ok(());
+                };
                 let next = if moved && !is_whole {
                     // Units of other pages still stand where their group was before.
                     RuleWorkRecord { place: Some(beginning(rule.did)), ..next }
@@ -166,7 +235,13 @@ async fn forget(catalog: &Catalog, id: RuleId) -> Result<(), CatalogError> {
 }
 
 /// Chooses for every group that has units on this page.
-async fn plan(view: &View, id: RuleId, rule: &RuleRecord, units: &[DidId]) -> Result<Vec<Planned>, CatalogError> {
+async fn plan(
+    view: &View,
+    id: RuleId,
+    rule: &RuleRecord,
+    units: &[DidId],
+    asker: &mut Asker<'_>,
+) -> Result<Vec<Planned>, CatalogError> {
     let endpoints = endpoints::all(view).await?;
     let matching = rule.expression.select(&endpoints);
     let mut groups: Vec<(DidId, Vec<DidId>)> = Vec::new();
@@ -175,37 +250,35 @@ async fn plan(view: &View, id: RuleId, rule: &RuleRecord, units: &[DidId]) -> Re
     } else {
         groups.extend(units.iter().map(|unit| (*unit, vec![*unit])));
     }
+    let mut quota = Quota::read(view, &rule.account, &endpoints).await?;
     let mut plan = Vec::with_capacity(groups.len());
     for (group, units) in groups {
         let held = view.get::<Placements>(&(id, group)).await?.map_or(Vec::new(), |placement| placement.chosen);
         let there = bytes_there(view, &units).await?;
-        let candidates: Vec<_> = matching.iter().map(|endpoint| candidate(rule, endpoint, &held, &there)).collect();
-        plan.push(Planned { group, units, choice: place(group, rule.copies, &candidates) });
+        let whole = asker.facts(&[group]).await?;
+        let data = asker.facts(&units).await?;
+        // A place that is held is kept: a limit says what may be added, and a group that outgrows one
+        // while its pages are placed would be moved to and fro.
+        let keeps = rule.grouping == Grouping::All && held.len() >= usize::from(rule.copies);
+        let need = if keeps { Need::default() } else { Need::read(view, rule, &units, &quota).await? };
+        let candidates: Vec<_> = matching
+            .iter()
+            .map(|endpoint| {
+                let is_held = held.iter().any(|chosen| chosen.endpoint == endpoint.id);
+                // Other pages may have chosen for units that allow it; this one's are asked one by one.
+                let shared = rule.grouping == Grouping::All && is_held;
+                Candidate {
+                    endpoint: endpoint.id,
+                    bytes_there: there.get(&endpoint.id).copied().unwrap_or(0),
+                    held: is_held,
+                    denied: asker.denial(if shared { &whole } else { &data }, endpoint),
+                    needed: if shared { 0 } else { need.at(endpoint.id) },
+                }
+            })
+            .collect();
+        plan.push(Planned { group, units, choice: place(group, rule.copies, &candidates, &mut quota) });
     }
     Ok(plan)
-}
-
-fn candidate(
-    rule: &RuleRecord,
-    endpoint: &Endpoint,
-    held: &[ChosenRecord],
-    there: &BTreeMap<EndpointId, u64>,
-) -> Candidate {
-    Candidate {
-        endpoint: endpoint.id,
-        bytes_there: there.get(&endpoint.id).copied().unwrap_or(0),
-        held: held.iter().any(|chosen| chosen.endpoint == endpoint.id),
-        allowed: decision::decide(&request(rule, endpoint)).allows(),
-    }
-}
-
-fn request(rule: &RuleRecord, endpoint: &Endpoint) -> Request {
-    Request {
-        principal: rule.account.clone(),
-        action: Action::Place,
-        resource: format!("did {}", rule.did),
-        endpoint: Some(endpoint.name.clone()),
-    }
 }
 
 /// Bytes of the units that are available, by endpoint. An empty file counts as one byte, so that
@@ -232,75 +305,114 @@ async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId
     Ok(sums)
 }
 
-/// Writes a page: placements, locks, and one recorded decision for each endpoint. Returns whether a
-/// group that units of other pages share has moved.
-async fn carry_out(txn: &Txn, id: RuleId, rule: &RuleRecord, plan: Vec<Planned>) -> Result<bool, CatalogError> {
-    let mut decided = BTreeMap::new();
+/// Writes a page: placements, locks, and one recorded decision for equal data at an endpoint. Returns
+/// whether a group that units of other pages share has moved; `None`, with nothing written, if
+/// policy does not let the plan be any more.
+async fn carry_out(
+    txn: &Txn,
+    judge: &Judge,
+    id: RuleId,
+    rule: &RuleRecord,
+    plan: Vec<Planned>,
+) -> Result<Option<bool>, CatalogError> {
+    let mut asker = Asker::new(txn, judge, rule, txn.now()).await?;
+    let endpoints = endpoints::all(txn).await?;
+    if rule.grouping != Grouping::All && !still_stands(&mut asker, &endpoints, &plan).await? {
+        return Ok(None);
+    }
     let mut moved = false;
     for planned in plan {
-        let key = (id, planned.group);
-        let old = txn.get::<Placements>(&key).await?;
         let new = PlacementRecord {
             chosen: planned.choice.chosen.clone(),
             unplaced: planned.choice.unplaced.clone(),
             revision: rule.revision,
         };
-        let was_elsewhere = old.as_ref().is_some_and(|old| places(old) != places(&new));
+        let old = put_placement(txn, id, planned.group, &new).await?;
+        let was_elsewhere = old.is_some_and(|old| places(&old) != places(&new));
         moved = moved || (rule.grouping == Grouping::All && was_elsewhere);
-        let was_unplaced = old.as_ref().is_some_and(|old| old.unplaced.is_some());
-        let difference = i64::from(new.unplaced.is_some()) - i64::from(was_unplaced);
-        locks::count_unplaced(txn, id, difference).await?;
-        match &old {
-            Some(old) => txn.replace::<Placements>(&key, old, &new),
-            None => txn.put::<Placements>(&key, &new),
-        }
         for unit in &planned.units {
+            let mut held = Vec::new();
+            let mut denied = None;
+            let facts = asker.facts(&[*unit]).await?.pop();
+            for chosen in &new.chosen {
+                let endpoint = endpoints.iter().find(|endpoint| endpoint.id == chosen.endpoint);
+                let (Some(facts), Some(endpoint)) = (&facts, endpoint) else { continue };
+                match asker.permit(txn, facts, endpoint) {
+                    Ok(decision) => held.push((endpoint.id, decision)),
+                    Err(denial) => denied = denied.or(Some(denial)),
+                }
+            }
             let gone = txn.scan::<Locks>(&(id, *unit), 1_000).await?;
             let gone = gone.into_iter().map(|((_, _, endpoint), _)| endpoint);
-            for endpoint in gone.filter(|held| !new.chosen.iter().any(|chosen| chosen.endpoint == *held)) {
+            for endpoint in gone.filter(|old| !held.iter().any(|(endpoint, _)| endpoint == old)) {
                 locks::release(txn, id, *unit, endpoint).await?;
             }
-            for chosen in &new.chosen {
-                let decision = decide_once(txn, rule, chosen.endpoint, &mut decided).await?;
-                if let Some(decision) = decision {
-                    locks::hold(txn, id, *unit, chosen.endpoint, decision).await?;
-                }
+            for (endpoint, decision) in held {
+                locks::hold(txn, id, *unit, endpoint, decision).await?;
+            }
+            if *unit != planned.group {
+                tell_unit(txn, id, *unit, denied.map(StuckReason::from), rule.revision).await?;
             }
         }
     }
-    Ok(moved)
+    Ok(Some(moved))
+}
+
+/// Tells whether policy still lets every unit of a plan be where it is to be.
+async fn still_stands(asker: &mut Asker<'_>, endpoints: &[Endpoint], plan: &[Planned]) -> Result<bool, CatalogError> {
+    for planned in plan {
+        let data = asker.facts(&planned.units).await?;
+        let chosen = planned.choice.chosen.iter().map(|chosen| chosen.endpoint);
+        let mut chosen = chosen.filter_map(|id| endpoints.iter().find(|endpoint| endpoint.id == id));
+        if chosen.any(|endpoint| asker.denial(&data, endpoint).is_some()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Writes where a group goes, and returns where it was.
+async fn put_placement(
+    txn: &Txn,
+    id: RuleId,
+    group: DidId,
+    new: &PlacementRecord,
+) -> Result<Option<PlacementRecord>, CatalogError> {
+    let key = (id, group);
+    let old = txn.get::<Placements>(&key).await?;
+    let was_unplaced = old.as_ref().is_some_and(|old| old.unplaced.is_some());
+    let difference = i64::from(new.unplaced.is_some()) - i64::from(was_unplaced);
+    locks::count_unplaced(txn, id, difference).await?;
+    match &old {
+        Some(old) => txn.replace::<Placements>(&key, old, new),
+        None => txn.put::<Placements>(&key, new),
+    }
+    Ok(old)
+}
+
+/// Tells of a unit that cannot be everywhere where its group is, or that it can be again.
+async fn tell_unit(
+    txn: &Txn,
+    id: RuleId,
+    unit: DidId,
+    unplaced: Option<StuckReason>,
+    revision: u32,
+) -> Result<(), CatalogError> {
+    let old = txn.get::<Placements>(&(id, unit)).await?;
+    match (unplaced, old) {
+        (Some(reason), _) => {
+            let told = PlacementRecord { chosen: Vec::new(), unplaced: Some(reason), revision };
+            put_placement(txn, id, unit, &told).await.map(drop)
+        }
+        (None, Some(old)) => {
+            locks::count_unplaced(txn, id, -i64::from(old.unplaced.is_some())).await?;
+            txn.delete::<Placements>(&(id, unit), &old);
+            Ok(())
+        }
+        (None, None) => Ok(()),
+    }
 }
 
 fn places(placement: &PlacementRecord) -> BTreeSet<EndpointId> {
     placement.chosen.iter().map(|chosen| chosen.endpoint).collect()
-}
-
-/// Decides and records Place for an endpoint, once per page. `None` if policy no longer allows it.
-async fn decide_once(
-    txn: &Txn,
-    rule: &RuleRecord,
-    endpoint: EndpointId,
-    decided: &mut BTreeMap<EndpointId, Option<DecisionId>>,
-) -> Result<Option<DecisionId>, CatalogError> {
-    if let Some(decision) = decided.get(&endpoint) {
-        return Ok(*decision);
-    }
-    let Some(model) = endpoints::by_id(txn, endpoint).await? else {
-        return Ok(None);
-    };
-    let request = request(rule, &model);
-    let decision = decision::decide(&request);
-    let record = DecisionRecord {
-        principal: request.principal,
-        action: request.action.name().to_owned(),
-        resource: request.resource,
-        endpoint: request.endpoint,
-        allowed: decision.allows(),
-        policies: decision.policies.iter().map(|policy| (*policy).to_owned()).collect(),
-        at: txn.now(),
-    };
-    let id = decisions::record(txn, &record);
-    let allowed = decision.allows().then_some(id);
-    decided.insert(endpoint, allowed);
-    Ok(allowed)
 }

@@ -1,6 +1,7 @@
 //! Checks the catalog against itself, for `dapple doctor` and for the worker that looks now and then.
 
 use crate::catalog::check::{ALL, Limits, run};
+use crate::catalog::record::Facts;
 use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::policy::decision::Action;
 use crate::service::Context;
@@ -37,4 +38,9 @@ pub async fn check_catalog(catalog: &Catalog) -> Result<CheckView, CatalogError>
         detail: finding.detail,
     });
     Ok(CheckView { checked: ALL.iter().map(|(name, _)| (*name).to_owned()).collect(), findings: findings.collect() })
+}
+
+/// Tells whether the catalog takes transactions: one that reads a row goes the way of all.
+pub async fn catalog_answers(catalog: &Catalog) -> Result<(), CatalogError> {
+    catalog.transact(|txn| async move { txn.get::<Facts>(&("ready".to_owned(),)).await.map(|_| ()) }).await
 }

@@ -1,32 +1,41 @@
 //! DIDs: make, show, list, attach, detach.
 
+use std::sync::Arc;
+
 use crate::catalog::engine::Range;
 use crate::catalog::key::Key;
 use crate::catalog::ledger::membership::{self, Member};
 use crate::catalog::ledger::replicas::put_did;
-use crate::catalog::record::{
-    ContentRecord, Contents, DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads, Scopes,
-};
+use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Txn, View};
+use crate::catalog::{Rows, Txn, View};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::did::{Did, DidKind};
-use crate::model::id::DidId;
+use crate::model::endpoint::Endpoint;
+use crate::model::facts::{DidFacts, EndpointFacts, Resource};
+use crate::model::id::{DecisionId, DidId};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::paging::Paging;
+use crate::service::paging::{Paging, page};
+use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
 
 /// The most members that one request attaches or detaches.
 const MEMBERS_MAX: usize = crate::catalog::TRANSACTION_FILES_MAX;
 
+/// The most members that are counted for somebody who may not know them all.
+const COUNTED_MAX: u64 = 10_000;
+/// The same of each entry of a list.
+const COUNTED_IN_LISTS_MAX: u64 = 100;
+/// How many are counted together.
+const COUNTED_TOGETHER: usize = 1_000;
+
 /// Makes a dataset or container.
 pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, ServiceError> {
-    ctx.permit(Action::Write, &new.did)?;
     if new.kind == DidKind::File {
         return Err(ServiceError::Invalid {
             code: "invalid-kind",
@@ -35,46 +44,57 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, Servi
         });
     }
     let id = ctx.catalog().did_ids(1).await?;
-    let account = ctx.account.clone();
+    let asking = ctx.clone();
     ctx.transact(Made::New, move |txn| {
-        let (new, account) = (new.clone(), account.clone());
+        let (new, ctx) = (new.clone(), asking.clone());
         async move {
-            require_scope(&txn, &new.did.scope).await?;
+            let mut sight = ctx.sight(&txn);
+            let scope = sight.scope(&new.did.scope).await?;
+            sight.permit(Action::Write, &Resource::Scope(scope), None)?;
+            // Whoever may write in a scope learns which of its names are taken.
             if find(&txn, &new.did).await?.is_some() {
                 return Err(ServiceError::Exists { what: "DID", name: new.did.to_string() });
             }
-            let record = put_holder(&txn, id, &new.did, new.kind, account);
-            Ok(to_view(record, Some(HeadRecord::default())))
+            let record = put_holder(&txn, id, &new.did, new.kind, ctx.account().clone());
+            let facts = sight.gatherer().did(id, &record).await?;
+            let tag = tag(&record, Some(HeadRecord::default()));
+            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default())) })
         }
     })
     .await
 }
 
-/// The dataset of a name, made if it is missing.
-pub(super) async fn ensure_dataset(ctx: &Context, did: &Did) -> Result<DidId, ServiceError> {
-    let dataset = |id: DidId, kind: DidKind| match kind {
-        DidKind::Dataset => Ok(id),
-        _ => Err(ServiceError::invalid("invalid-kind", format!("`{did}` is a {kind}; files go to a dataset"))),
-    };
-    if let Some((id, record)) = find(&ctx.catalog().view().await?, did).await? {
-        return dataset(id, record.kind());
-    }
-    let (new, wanted, account) = (ctx.catalog().did_ids(1).await?, did.clone(), ctx.account.clone());
-    let (id, kind) = ctx
-        .catalog()
+/// The dataset of a name, made if it is missing, and what lets its files lie at an endpoint. Files
+/// take names of the scope, so they need a say in it as well.
+pub(super) async fn ensure_dataset(
+    ctx: &Context,
+    did: &Did,
+    at: &Endpoint,
+) -> Result<(DidId, DecisionId), ServiceError> {
+    let new = ctx.catalog().did_ids(1).await?;
+    let (asking, wanted, at) = (ctx.clone(), did.clone(), Arc::new(EndpointFacts::from(at)));
+    ctx.catalog()
         .transact(move |txn| {
-            let (wanted, account) = (wanted.clone(), account.clone());
+            let (ctx, wanted, at) = (asking.clone(), wanted.clone(), Arc::clone(&at));
             async move {
-                require_scope(&txn, &wanted.scope).await?;
-                if let Some((id, record)) = find(&txn, &wanted).await? {
-                    return Ok((id, record.kind()));
-                }
-                put_holder(&txn, new, &wanted, DidKind::Dataset, account);
-                Ok::<_, ServiceError>((new, DidKind::Dataset))
+                let mut sight = ctx.sight(&txn);
+                let scope = sight.scope(&wanted.scope).await?;
+                sight.permit(Action::Write, &Resource::Scope(scope), None)?;
+                let (id, record) = match find(&txn, &wanted).await? {
+                    None => (new, put_holder(&txn, new, &wanted, DidKind::Dataset, ctx.account().clone())),
+                    Some((id, record)) if record.kind() == DidKind::Dataset => (id, record),
+                    Some((_, record)) => {
+                        let detail = format!("`{wanted}` is a {}; files go to a dataset", record.kind());
+                        return Err(ServiceError::invalid("invalid-kind", detail));
+                    }
+                };
+                let resource = Resource::Did(sight.gatherer().did(id, &record).await?);
+                sight.permit(Action::Write, &resource, None)?;
+                let permit = sight.permit(Action::Place, &resource, Some(&at))?;
+                Ok((id, permit.record(&txn)))
             }
         })
-        .await?;
-    dataset(id, kind)
+        .await
 }
 
 fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
@@ -87,13 +107,6 @@ fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountNa
     record
 }
 
-async fn require_scope(view: &View, scope: &Scope) -> Result<(), ServiceError> {
-    match view.get::<Scopes>(&(scope.to_string(),)).await? {
-        Some(_) => Ok(()),
-        None => Err(ServiceError::not_found("scope", scope)),
-    }
-}
-
 /// A DID by name.
 pub(super) async fn find(view: &View, did: &Did) -> Result<Option<(DidId, DidRecord)>, ServiceError> {
     let Some(name) = view.get::<DidNames>(&(did.scope.to_string(), did.name.to_string())).await? else {
@@ -102,60 +115,78 @@ pub(super) async fn find(view: &View, did: &Did) -> Result<Option<(DidId, DidRec
     Ok(view.get::<Dids>(&(name.id,)).await?.map(|record| (name.id, record)))
 }
 
-/// A DID by name that others may see. A file that was only announced is not there yet.
-pub(super) async fn require(view: &View, did: &Did) -> Result<(DidId, DidRecord), ServiceError> {
-    let found = find(view, did).await?;
-    let seen = found.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced));
-    seen.ok_or_else(|| ServiceError::no_did(did))
-}
-
 /// Shows a DID.
 pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceError> {
-    ctx.permit(Action::Discover, did)?;
     let view = ctx.catalog().view().await?;
-    let (id, record) = require(&view, did).await?;
-    let head = view.get::<Heads>(&(id,)).await?;
-    Ok(to_view(record, head))
+    let mut sight = ctx.sight(&view);
+    let (seen, _) = sight.did_for(Action::Discover, did).await?;
+    let tag = tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?);
+    let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
+    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held) })
 }
 
 /// Lists the DIDs of a scope by name.
 pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) -> Result<Page<DidView>, ServiceError> {
-    ctx.permit(Action::Discover, format!("scope {scope}"))?;
     let limit = paging.limit()?;
     let view = ctx.catalog().view().await?;
-    require_scope(&view, scope).await?;
+    let mut sight = ctx.sight(&view);
+    let facts = sight.scope(scope).await?;
+    sight.permit(Action::Discover, &Resource::Scope(facts), None)?;
+    let (mut items, mut after) = (Vec::new(), paging.after::<String>()?);
+    while let Some(rows) = names_behind(&view, scope, prefix, after.as_deref(), limit).await? {
+        let is_end = rows.len() < limit;
+        after = rows.last().map(|((_, name), _)| name.clone());
+        let ids: Vec<_> = rows.iter().map(|(_, record)| (record.id,)).collect();
+        let records = view.get_many::<Dids>(&ids).await?;
+        let there = ids.iter().zip(records).filter_map(|((id,), record)| Some((*id, record?)));
+        let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
+        let seen = sight.of_these(there).await?;
+        for (_, seen) in seen {
+            let held = match seen.record.kind() {
+                DidKind::File => None,
+                DidKind::Dataset | DidKind::Container => counted(&mut sight, &seen, COUNTED_IN_LISTS_MAX).await?,
+            };
+            items.push(to_view(seen.record, &seen.facts, held));
+            if items.len() == limit {
+                return Ok(page(items, true, |item| item.did.name.to_string()));
+            }
+        }
+        if is_end {
+            break;
+        }
+    }
+    Ok(Page { items, next: None })
+}
+
+/// Names of a scope behind one; `None` if there are none.
+async fn names_behind(
+    view: &View,
+    scope: &Scope,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Option<Rows<DidNames>>, ServiceError> {
     let mut range = Range::prefix(Key::new().text(scope.as_str()).text_prefix(prefix).as_slice(), limit);
-    if let Some(after) = paging.after::<String>()? {
-        range = range.after(Key::new().text(scope.as_str()).text(&after).as_slice());
+    if let Some(after) = after {
+        range = range.after(Key::new().text(scope.as_str()).text(after).as_slice());
     }
     let names = view.range::<DidNames>(range).await?;
-    let next = names.last().filter(|_| names.len() == limit).map(|((_, name), _)| name.clone());
-    let ids: Vec<_> = names.iter().map(|(_, record)| (record.id,)).collect();
-    let records = view.get_many::<Dids>(&ids).await?;
-    let heads = view.get_many::<Heads>(&ids).await?;
-    let items = records
-        .into_iter()
-        .zip(heads)
-        .filter_map(|(record, head)| Some((record?, head)))
-        .filter(|(record, _)| record.file().is_none_or(|facts| !facts.announced))
-        .map(|(record, head)| to_view(record, head).view)
-        .collect();
-    Ok(Page { items, next })
+    Ok((!names.is_empty()).then_some(names))
 }
 
 /// Lists what a dataset or container holds, in the order in which it came.
 pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<ContentView>, ServiceError> {
-    ctx.permit(Action::Discover, did)?;
     let limit = paging.limit()?;
     let view = ctx.catalog().view().await?;
-    let (id, record) = require(&view, did).await?;
-    if record.kind() == DidKind::File {
+    let mut sight = ctx.sight(&view);
+    let (seen, _) = sight.did_for(Action::Discover, did).await?;
+    if seen.record.kind() == DidKind::File {
         return Err(ServiceError::invalid("invalid-kind", format!("`{did}` is a file and holds nothing")));
     }
-    let (rows, next) = contents_page(&view, id, paging.after()?, limit).await?;
+    let (rows, next) = sight.members(seen.id, paging.after()?, limit).await?;
     let items = rows
         .into_iter()
-        .map(|(seq, _, record)| {
+        .map(|(seq, Seen { record, .. })| {
             let (did, kind) = (record.did(), record.kind());
             let (bytes, checksums) = match record.content {
                 DidContent::File(facts) => (facts.bytes, facts.checksums),
@@ -165,31 +196,6 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
         })
         .collect();
     Ok(Page { items, next })
-}
-
-/// Members of a parent behind a place, with their records, and the cursor that leads on.
-pub(super) async fn contents_page(
-    view: &View,
-    parent: DidId,
-    after: Option<u64>,
-    limit: usize,
-) -> Result<(Vec<(u64, DidId, DidRecord)>, Option<String>), ServiceError> {
-    let rows = match after {
-        None => view.scan::<Contents>(&(parent,), limit).await?,
-        Some(seq) => view.scan_after::<Contents>(&(parent,), &(parent, seq), limit).await?,
-    };
-    let next = rows.last().filter(|_| rows.len() == limit).map(|((_, seq), _)| seq.to_string());
-    let members: Vec<(u64, DidId)> = rows
-        .into_iter()
-        .filter_map(|((_, seq), content)| match content {
-            ContentRecord::Member(child) => Some((seq, child)),
-            ContentRecord::Detached(_) => None,
-        })
-        .collect();
-    let ids: Vec<_> = members.iter().map(|(_, id)| (*id,)).collect();
-    let records = view.get_run::<Dids>(&ids).await?;
-    let found = members.into_iter().zip(records).filter_map(|((seq, id), record)| Some((seq, id, record?)));
-    Ok((found.collect(), next))
 }
 
 /// Attaches members to a dataset or container; those it holds already change nothing.
@@ -208,32 +214,34 @@ async fn change_members(
     members: Members,
     leave: bool,
 ) -> Result<Tagged<DidView>, ServiceError> {
-    ctx.permit(Action::Write, &did)?;
     if members.dids.len() > MEMBERS_MAX {
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
     }
-    let asked = ctx.clone();
+    let asking = ctx.clone();
     let done = ctx
         .transact(Made::Changed, move |txn| {
-            let (ctx, did, members) = (asked.clone(), did.clone(), members.clone());
+            let (ctx, did, members) = (asking.clone(), did.clone(), members.clone());
             async move {
-                let (id, record) = require(&txn, &did).await?;
-                ctx.expect(&tag(&record, txn.get::<Heads>(&(id,)).await?))?;
-                let parent = Member { id, kind: record.kind(), bytes: 0 };
+                let mut sight = ctx.sight(&txn);
+                let (above, _) = sight.did_for(Action::Write, &did).await?;
+                ctx.expect(&tag(&above.record, txn.get::<Heads>(&(above.id,)).await?))?;
+                let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
                 let mut children = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
-                    let (id, record) = require(&txn, child).await?;
-                    let bytes = record.file().map_or(0, |facts| facts.bytes);
-                    children.push(Member { id, kind: record.kind(), bytes });
+                    let seen = sight.did(child).await?;
+                    permit_move(&mut sight, parent.id, &seen, leave).await?;
+                    let bytes = seen.record.file().map_or(0, |facts| facts.bytes);
+                    children.push(Member { id: seen.id, kind: seen.record.kind(), bytes });
                 }
                 if leave {
                     membership::detach(&txn, parent, &children).await?;
                 } else {
                     membership::attach(&txn, parent, &children).await?;
                 }
-                let head = txn.get::<Heads>(&(id,)).await?;
-                Ok::<_, ServiceError>(to_view(record, head))
+                let head = txn.get::<Heads>(&(above.id,)).await?;
+                let tag = tag(&above.record, head.clone());
+                Ok(Tagged { tag, view: to_view(above.record, &above.facts, head.map(Held::from)) })
             }
         })
         .await?;
@@ -242,19 +250,76 @@ async fn change_members(
     Ok(done)
 }
 
-/// A dataset or container changes with its members.
+/// Names what is stored of a DID: a dataset or container changes with its members.
 fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
     Tag::of_two(record, &head.unwrap_or_default())
 }
 
-fn to_view(record: DidRecord, head: Option<HeadRecord>) -> Tagged<DidView> {
-    let tag = tag(&record, head);
+/// A member takes on the labels of what holds it. Where that changes its own, whoever moves it needs
+/// a say in the member, too: to write it if that only tightens, to relabel it otherwise.
+async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool) -> Result<(), ServiceError> {
+    let after = if leave {
+        sight.gatherer().without(child.id, &child.record, parent).await?
+    } else {
+        sight.gatherer().below_also(&child.facts, parent).await?
+    };
+    let (old, new) = (&child.facts.traits.labels, &after.traits.labels);
+    if old != new {
+        let action = if new.only_tightens(old) { Action::Write } else { Action::Relabel };
+        sight.permit(action, &child.resource(), None)?;
+    }
+    Ok(())
+}
+
+/// How much something holds, as far as whoever asks may know it: all of it, who may write it; others
+/// what they see of it, if it has few members, as the sum would tell of what is hidden.
+async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Held>, ServiceError> {
+    let Some(head) = sight.view().get::<Heads>(&(seen.id,)).await? else { return Ok(None) };
+    if sight.decide(Action::Write, &seen.resource(), None).allows() {
+        return Ok(Some(Held::from(head)));
+    }
+    if head.members > most {
+        return Ok(None);
+    }
+    let (mut held, mut after) = (Held::default(), None);
+    loop {
+        let (members, next) = sight.members(seen.id, after, COUNTED_TOGETHER).await?;
+        held.members += members.len() as u64;
+        held.bytes += members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes).sum::<u64>();
+        after = members.last().map(|(seq, _)| *seq);
+        if next.is_none() {
+            return Ok(Some(held));
+        }
+    }
+}
+
+/// Members of a dataset or container, and their bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    members: u64,
+    bytes: u64,
+}
+
+impl From<HeadRecord> for Held {
+    fn from(head: HeadRecord) -> Self {
+        Self { members: head.members, bytes: head.bytes }
+    }
+}
+
+fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
     let (did, kind) = (record.did(), record.kind());
     let (bytes, checksums) = match record.content {
-        DidContent::File(facts) => (facts.bytes, facts.checksums),
-        DidContent::Dataset | DidContent::Container => (head.map_or(0, |head| head.bytes), Vec::new()),
+        DidContent::File(facts) => (Some(facts.bytes), facts.checksums),
+        DidContent::Dataset | DidContent::Container => (held.map(|held| held.bytes), Vec::new()),
     };
-    let (account, created_at) = (record.account, record.created_at);
-    let length = head.map(|head| head.members);
-    Tagged { tag, view: DidView { did, kind, account, created_at, bytes, length, checksums } }
+    DidView {
+        did,
+        kind,
+        account: record.account,
+        created_at: record.created_at,
+        bytes,
+        length: held.map(|held| held.members),
+        checksums,
+        labels: of.traits.labels.words().into_iter().collect(),
+    }
 }

@@ -8,20 +8,21 @@ mod place;
 
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::catalog::ledger::tally;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Txn, View, endpoints};
+use crate::clock::within;
 use crate::model::endpoint::{Endpoint, EndpointName, parse_attribute};
+use crate::model::id::EndpointId;
 use crate::model::probe::Probe;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
 use crate::service::terms::{Made, Tag, Tagged};
-use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
+use crate::service::view::{EndpointChange, EndpointState, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
 
 use attempt::{Root, attempt};
 
@@ -87,7 +88,8 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<EndpointView>, S
     let after: String = paging.after()?.unwrap_or_default();
     let view = ctx.catalog().view().await?;
     let all = endpoints::all(&view).await?;
-    let rest: Vec<_> = all.into_iter().filter(|endpoint| endpoint.name.as_str() > after.as_str()).collect();
+    let behind = all.into_iter().filter(|endpoint| endpoint.name.as_str() > after.as_str());
+    let rest: Vec<_> = behind.filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok()).collect();
     let full = rest.len() > limit;
     let views = stream::iter(rest.into_iter().take(limit).map(|endpoint| with_room(ctx, &view, endpoint)));
     let items: Vec<EndpointView> = views.buffered(ROOMS_AT_ONCE).map_ok(|shown| shown.view).try_collect().await?;
@@ -96,9 +98,13 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<EndpointView>, S
 
 /// Shows an endpoint.
 pub async fn show(ctx: &Context, name: &EndpointName) -> Result<Tagged<EndpointView>, ServiceError> {
-    ctx.permit(Action::Discover, format!("endpoint {name}"))?;
     let view = ctx.catalog().view().await?;
     let endpoint = find(&view, name).await?;
+    if ctx.permit_endpoint(Action::Discover, &endpoint).is_err_and(|error| matches!(error, ServiceError::Denied { .. }))
+    {
+        return Err(ServiceError::not_found("endpoint", name));
+    }
+    ctx.permit_endpoint(Action::Discover, &endpoint)?;
     with_room(ctx, &view, endpoint).await
 }
 
@@ -109,11 +115,11 @@ pub async fn change(
     name: EndpointName,
     change: EndpointChange,
 ) -> Result<Tagged<EndpointView>, ServiceError> {
-    ctx.permit(Action::Administer, format!("endpoint {name}"))?;
+    let old = find(&ctx.catalog().view().await?, &name).await?;
+    ctx.permit_endpoint(Action::Administer, &old)?;
     for (key, value) in &change.attributes {
         parse_attribute(&format!("{key}={}", value.as_deref().unwrap_or("x")))?;
     }
-    let old = find(&ctx.catalog().view().await?, &name).await?;
     let mut new = old.clone();
     let tried = change.secret.is_some() || change.settings != SettingsChange::default();
     if tried {
@@ -128,8 +134,8 @@ pub async fn change(
             new.probe = attempt(ctx, &new, Root::Expect).await?;
         }
     }
-    let attributes = change.attributes;
-    store(ctx, old, move |current| {
+    let (id, attributes, no_probe) = (old.id, change.attributes, change.no_probe);
+    let done = store(ctx, old, move |current| {
         if tried {
             current.settings.clone_from(&new.settings);
             current.secret.clone_from(&new.secret);
@@ -141,16 +147,22 @@ pub async fn change(
                 None => current.attributes.remove(key),
             };
         }
-    })
-    .await
+    });
+    let done = done.await?;
+    if tried && !no_probe {
+        mended(ctx, id);
+    }
+    Ok(done)
 }
 
 /// Tries what an endpoint can do, and keeps what came of it.
 pub async fn probe(ctx: &Context, name: &EndpointName) -> Result<Tagged<EndpointView>, ServiceError> {
-    ctx.permit(Action::Administer, format!("endpoint {name}"))?;
     let old = find(&ctx.catalog().view().await?, name).await?;
-    let probe: Option<Probe> = attempt(ctx, &old, Root::Expect).await?;
-    store(ctx, old, move |current| current.probe.clone_from(&probe)).await
+    ctx.permit_endpoint(Action::Administer, &old)?;
+    let (id, probe): (_, Option<Probe>) = (old.id, attempt(ctx, &old, Root::Expect).await?);
+    let done = store(ctx, old, move |current| current.probe.clone_from(&probe)).await?;
+    mended(ctx, id);
+    Ok(done)
 }
 
 /// Changes an endpoint that is still spoken to as `old` is.
@@ -185,6 +197,16 @@ fn changed_meanwhile() -> ServiceError {
         detail: "endpoints were added or changed at the same time".to_owned(),
         hint: Some("try again".to_owned()),
     }
+}
+
+/// An endpoint has just shown that it works: what it failed at before is over, and what waits for it
+/// need not wait for its rest to end.
+fn mended(ctx: &Context, endpoint: EndpointId) {
+    if ctx.is_dry_run() {
+        return;
+    }
+    ctx.lake.stores.health().recovered(endpoint);
+    ctx.catalog().wakes().wake(Topic::Transfers);
 }
 
 /// Wakes whoever waits for endpoints, and tells what is noteworthy of one that was stored.
@@ -223,11 +245,14 @@ async fn to_view(
 ) -> Result<Tagged<EndpointView>, ServiceError> {
     let usage = tally::usage(view, endpoint.id).await?;
     let tag = tag(&endpoint);
+    // How much lies there in all tells of what is hidden as well.
+    let whole = ctx.permit_endpoint(Action::Administer, &endpoint).is_ok();
     let view = EndpointView {
+        state: state(ctx, &endpoint),
         settings: means::shown(&endpoint),
         has_secret: endpoint.secret.is_some(),
-        files: u64::try_from(usage.files).unwrap_or(0),
-        bytes: u64::try_from(usage.bytes).unwrap_or(0),
+        files: whole.then(|| u64::try_from(usage.files).unwrap_or(0)),
+        bytes: whole.then(|| u64::try_from(usage.bytes).unwrap_or(0)),
         free_bytes,
         probe: endpoint.probe.as_ref().map(ProbeView::from),
         notes: means::notes(ctx, &endpoint),
@@ -240,6 +265,17 @@ async fn to_view(
     Ok(Tagged { tag, view })
 }
 
+fn state(ctx: &Context, endpoint: &Endpoint) -> EndpointState {
+    let health = ctx.lake.stores.health();
+    if health.rests(endpoint.id, ctx.catalog().clock().monotonic()) {
+        EndpointState::Resting
+    } else if health.ailment(endpoint.id).is_some() {
+        EndpointState::Ailing
+    } else {
+        EndpointState::Well
+    }
+}
+
 /// How much room an endpoint has. One that does not answer in time is shown all the same, without.
 async fn free_bytes(ctx: &Context, endpoint: &Endpoint) -> Option<u64> {
     if ctx.is_dry_run() {
@@ -247,8 +283,6 @@ async fn free_bytes(ctx: &Context, endpoint: &Endpoint) -> Option<u64> {
         return None;
     }
     let backend = ctx.lake.stores.get(endpoint).ok()?;
-    match select(backend.room(), ctx.catalog().clock().sleep(ROOM_SPAN_MAX)).await {
-        Either::Left((room, _)) => Some(room.ok()??.free_bytes),
-        Either::Right(_) => None,
-    }
+    let room = within(ctx.catalog().clock().as_ref(), ROOM_SPAN_MAX, backend.room()).await?;
+    Some(room.ok()??.free_bytes)
 }

@@ -3,10 +3,12 @@
 use crate::catalog::CatalogError;
 use crate::catalog::ledger::membership::MembershipError;
 use crate::fault::{Fault, Kind};
+use crate::model::api_key::KeyScope;
 use crate::model::checksum::InvalidChecksum;
 use crate::model::did::{Did, InvalidDid, InvalidDidName};
 use crate::model::endpoint::{EndpointName, InvalidAttribute};
 use crate::model::expression::InvalidExpression;
+use crate::model::label::InvalidLabel;
 use crate::policy::grant::GrantError;
 use crate::replicas::upload::UploadError;
 use crate::storage::backend::StorageError;
@@ -64,6 +66,22 @@ pub enum ServiceError {
         /// On what.
         resource: String,
     },
+    /// Something was asked for too often.
+    #[error("{detail}")]
+    TooMany {
+        /// A stable name.
+        code: &'static str,
+        /// What was too much.
+        detail: String,
+    },
+    /// The API key does not let this kind of act through, whatever its account may do.
+    #[error("the API key does not let you {action}: it lacks the key scope `{scope}`")]
+    KeyScope {
+        /// What was to be done.
+        action: &'static str,
+        /// What the key lacks.
+        scope: KeyScope,
+    },
     /// No replica of a file can be read now.
     #[error("no replica of `{did}` can be read now")]
     Unreadable {
@@ -95,6 +113,9 @@ pub enum ServiceError {
     /// A signed URL was refused.
     #[error(transparent)]
     Grant(#[from] GrantError),
+    /// A signed URL that was good once: who asked for it may not do any more what it is for.
+    #[error("this URL holds no more: the account that asked for it may not do this now")]
+    Withdrawn,
     /// Members could not be changed.
     #[error(transparent)]
     Membership(#[from] MembershipError),
@@ -132,8 +153,9 @@ impl Fault for ServiceError {
                 Kind::Conflict
             }
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
-            ServiceError::Denied { .. } => Kind::Denied,
-            ServiceError::Unreadable { .. }
+            ServiceError::Denied { .. } | ServiceError::KeyScope { .. } | ServiceError::Withdrawn => Kind::Denied,
+            ServiceError::TooMany { .. }
+            | ServiceError::Unreadable { .. }
             | ServiceError::UnreadableThere { .. }
             | ServiceError::NoRedirect { .. } => Kind::Unavailable,
             // Not `NotFound`: readers of datasets take that for a part that was never written.
@@ -148,12 +170,16 @@ impl Fault for ServiceError {
 
     fn code(&self) -> &'static str {
         match self {
-            ServiceError::Invalid { code, .. } | ServiceError::Conflict { code, .. } => code,
+            ServiceError::Invalid { code, .. }
+            | ServiceError::Conflict { code, .. }
+            | ServiceError::TooMany { code, .. } => code,
             ServiceError::NotFound { .. } => "not-found",
             ServiceError::Exists { .. } => "exists",
             ServiceError::ChangedMeanwhile => "changed-meanwhile",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
+            ServiceError::Withdrawn => "grant-withdrawn",
+            ServiceError::KeyScope { .. } => "key-scope",
             ServiceError::Unreadable { .. } | ServiceError::UnreadableThere { .. } => "unreadable",
             ServiceError::NoReplicaThere { .. } => "no-replica-there",
             ServiceError::NoRedirect { .. } => "no-redirect",
@@ -170,12 +196,20 @@ impl Fault for ServiceError {
             ServiceError::Invalid { hint, .. } | ServiceError::Conflict { hint, .. } => hint.clone(),
             ServiceError::NotFound { what: "scope", name } => Some(format!("add it with `dapple scope add {name}`")),
             ServiceError::NotFound { what: "endpoint", .. } => Some("see `dapple endpoint list`".to_owned()),
+            ServiceError::NotFound { what: "account", .. } => Some("see `dapple account list`".to_owned()),
             ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
             ServiceError::ChangedMeanwhile => {
                 Some("read it again, and send the new ETag as `If-Match` if the change is still right".to_owned())
             }
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
+            }
+            ServiceError::Denied { .. } => {
+                Some("`dapple policy explain --action ACTION DID` says which policy, and what would let you".to_owned())
+            }
+            ServiceError::Withdrawn => Some("ask an account that may for a new one".to_owned()),
+            ServiceError::KeyScope { scope, .. } => {
+                Some(format!("ask with a key that has it: `dapple account key add ACCOUNT --scopes {scope}` makes one"))
             }
             ServiceError::Unreadable { did } => Some(format!("see `dapple replica list '{did}'`")),
             ServiceError::UnreadableThere { did, .. } | ServiceError::NoReplicaThere { did, .. } => Some(format!(
@@ -209,4 +243,5 @@ invalid! {
     InvalidChecksum => "invalid-checksum",
     InvalidAttribute => "invalid-attribute",
     InvalidExpression => "invalid-expression",
+    InvalidLabel => "invalid-label",
 }

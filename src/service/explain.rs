@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::record::{
-    ChosenBecause, Dids, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, StuckFiles, Transfers,
-    Unplaced,
+    ChosenBecause, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, StuckFiles, Transfers, Unplaced,
 };
 use crate::catalog::{View, endpoints};
 use crate::model::did::Did;
@@ -19,7 +18,8 @@ use crate::model::transfer::TransferState;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::rules::{LOCKS_MAX, find, progress, to_view};
+use crate::service::rules::{LOCKS_MAX, progress, to_view};
+use crate::service::sight::Sight;
 use crate::service::view::{ExpressionPart, LockExplanation, Problem, RuleExplanation, RuleView};
 use crate::storage::health::Health;
 
@@ -32,9 +32,10 @@ const WAITING_MAX: usize = 500;
 
 /// Explains a rule.
 pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, ServiceError> {
-    ctx.permit(Action::Discover, format!("rule {id}"))?;
     let view = ctx.catalog().view().await?;
-    let record = find(&view, id).await?;
+    let mut sight = ctx.sight(&view);
+    let (record, seen) = sight.rule(id).await?;
+    sight.permit(Action::Discover, &seen.resource(), None)?;
     let endpoints = endpoints::all(&view).await?;
     let matched: Vec<ExpressionPart> = record
         .expression
@@ -45,9 +46,9 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
     let mut causes = Causes::default();
     unplaced(&view, id, &mut causes).await?;
     let asked = Asked { view: &view, endpoints: &endpoints, health: ctx.lake.stores.health() };
-    let locks = locks(&asked, id, &record, &mut causes).await?;
-    let rule = to_view(&view, id, record.clone()).await?;
-    let problems = causes.into_problems(&asked, &rule, &matched).await?;
+    let locks = locks(&asked, &mut sight, id, &record, &mut causes).await?;
+    let rule = to_view(&mut sight, id, record.clone(), seen.facts.did).await?;
+    let problems = causes.into_problems(&asked, &mut sight, &rule, &matched).await?;
     Ok(RuleExplanation { summary: summary(&rule, &problems), rule, matched, locks, problems })
 }
 
@@ -115,12 +116,13 @@ impl Causes {
     async fn into_problems(
         self,
         asked: &Asked<'_>,
+        sight: &mut Sight,
         rule: &RuleView,
         matched: &[ExpressionPart],
     ) -> Result<Vec<Problem>, ServiceError> {
         let mut problems = Vec::with_capacity(self.0.len());
         for cause in self.0.into_values() {
-            let example = asked.view.get::<Dids>(&(cause.example,)).await?.map(|did| did.did());
+            let example = sight.by_id(cause.example).await?.map(|seen| seen.facts.did);
             problems.push(Problem {
                 code: cause.reason.code().to_owned(),
                 reason: cause.reason.to_string(),
@@ -148,6 +150,7 @@ async fn unplaced(view: &View, id: RuleId, causes: &mut Causes) -> Result<(), Se
 
 async fn locks(
     asked: &Asked<'_>,
+    sight: &mut Sight,
     id: RuleId,
     rule: &RuleRecord,
     causes: &mut Causes,
@@ -169,12 +172,13 @@ async fn locks(
         }
         let group = if rule.grouping == Grouping::All { rule.did } else { unit };
         let placement = view.get::<Placements>(&(id, group)).await?;
-        let did = view.get::<Dids>(&(unit,)).await?;
+        // What is hidden keeps a rule back without a name.
+        let did = sight.by_id(unit).await?;
         let endpoint = asked.endpoints.iter().find(|known| known.id == endpoint);
         if let (Some(did), Some(endpoint)) = (did, endpoint) {
             let (files_done, files_wanted) = progress(view, unit, endpoint.id).await?;
             let chosen = because(placement.as_ref(), endpoint.id).to_owned();
-            let (did, name, state) = (did.did(), endpoint.name.clone(), state.to_owned());
+            let (did, name, state) = (did.facts.did, endpoint.name.clone(), state.to_owned());
             shown.push((urgency, LockExplanation { did, endpoint: name, state, files_done, files_wanted, chosen }));
         }
     }
@@ -276,10 +280,23 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
         StuckReason::EndpointFaulty { endpoint, .. } => {
             vec![format!("dapple endpoint probe {endpoint}    # what does it do, and what not?"), retry]
         }
-        StuckReason::NameRefused { endpoint, .. } => {
+        StuckReason::EndpointMisconfigured { endpoint, .. } => vec![
+            format!("dapple endpoint set {endpoint} --region REGION    # or what else the reason says"),
+            format!("dapple endpoint probe {endpoint}"),
+            retry,
+        ],
+        StuckReason::NameRefused { endpoint, .. } | StuckReason::FileRefused { endpoint, .. } => {
             vec![format!("dapple rule update {id} --on '({on})\\{endpoint}'    # {file} needs another place")]
         }
-        StuckReason::DeniedByPolicy => vec![format!("dapple rule update {id} --on 'EXPRESSION'")],
+        StuckReason::DeniedByPolicy { endpoint, .. } => vec![
+            format!("dapple policy explain --as {} --action place '{file}' --at {endpoint}", rule.account),
+            format!("dapple rule update {id} --on 'EXPRESSION'"),
+        ],
+        StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => vec![
+            format!("dapple account usage {account}    # what takes the room? a rule that ends gives it back"),
+            format!("dapple account limit set {account} --on '{limited}' --bytes {}", needed.saturating_add(*used)),
+            format!("dapple rule update {id} --on 'EXPRESSION'    # where there is room"),
+        ],
     }
 }
 

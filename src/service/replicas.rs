@@ -10,9 +10,10 @@ use crate::model::id::EndpointId;
 use crate::policy::decision::Action;
 use crate::replicas::Target;
 use crate::replicas::register::{Registered, Stated, register_batch};
-use crate::service::dids::{contents_page, ensure_dataset, require};
+use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
+use crate::service::sight::Seen;
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewReplica, Page, RefusedLine, RegisteredChunk, ReplicaView};
 use crate::service::{Context, endpoints as endpoint_acts};
@@ -25,24 +26,24 @@ const REPLICAS_MAX: usize = 1_000;
 
 /// Lists the replicas of a file, or of the files of a dataset. A page holds whole files.
 pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<ReplicaView>, ServiceError> {
-    ctx.permit(Action::Discover, did)?;
     let limit = paging.limit()?;
     let view = ctx.catalog().view().await?;
-    let (id, record) = require(&view, did).await?;
-    let (files, next) = match record.kind() {
-        DidKind::File => (vec![(0, id, record)], None),
-        DidKind::Dataset => contents_page(&view, id, paging.after()?, limit).await?,
+    let mut sight = ctx.sight(&view);
+    let (seen, _) = sight.did_for(Action::Discover, did).await?;
+    let (files, next) = match seen.record.kind() {
+        DidKind::File => (vec![(0, seen)], None),
+        DidKind::Dataset => sight.members(seen.id, paging.after()?, limit).await?,
         DidKind::Container => {
             let detail = format!("`{did}` is a container; list the replicas of its datasets");
             return Err(ServiceError::invalid("invalid-kind", detail));
         }
     };
     let endpoints = endpoints::all(&view).await?;
-    let prefixes: Vec<_> = files.iter().map(|(_, id, _)| (*id,)).collect();
+    let prefixes: Vec<_> = files.iter().map(|(_, seen)| (seen.id,)).collect();
     let mut items = Vec::new();
-    for ((_, _, file), replicas) in files.iter().zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {
+    for ((_, file), replicas) in files.iter().zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {
         for ((_, endpoint), replica) in replicas {
-            items.extend(to_view(file, endpoint, replica, &endpoints));
+            items.extend(to_view(&file.record, endpoint, replica, &endpoints));
         }
     }
     Ok(Page { items, next })
@@ -78,18 +79,9 @@ pub async fn begin_registration(
     to: &Did,
     endpoint: &EndpointName,
 ) -> Result<Registration, ServiceError> {
-    ctx.permit(Action::Write, to)?;
-    let permit = ctx.permit_at(Action::Place, to, Some(endpoint.clone()))?;
     let place = endpoint_acts::find(&ctx.catalog().view().await?, endpoint).await?;
-    let dataset = ensure_dataset(ctx, to).await?;
-    let decision = ctx
-        .catalog()
-        .transact(move |txn| {
-            let permit = permit.clone();
-            async move { Ok::<_, ServiceError>(permit.record(&txn)) }
-        })
-        .await?;
-    let (scope, account) = (to.scope.clone(), ctx.account.clone());
+    let (dataset, decision) = ensure_dataset(ctx, to, &place).await?;
+    let (scope, account) = (to.scope.clone(), ctx.account().clone());
     let target = Target { scope, dataset, endpoint: place.id, account, decision };
     Ok(Registration { ctx: ctx.clone(), target })
 }
@@ -147,12 +139,12 @@ fn read_line(text: &str) -> Result<Stated, String> {
 
 /// Declares a replica bad: it is read no more, and rules replace it.
 pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<Tagged<ReplicaView>, ServiceError> {
-    ctx.permit(Action::Write, &did)?;
+    let asking = ctx.clone();
     let done = ctx
         .transact(Made::Changed, move |txn| {
-            let (did, endpoint) = (did.clone(), endpoint.clone());
+            let (ctx, did, endpoint) = (asking.clone(), did.clone(), endpoint.clone());
             async move {
-                let (id, record) = require(&txn, &did).await?;
+                let (Seen { id, record, .. }, _) = ctx.sight(&txn).did_for(Action::Write, &did).await?;
                 let place = endpoint_acts::find(&txn, &endpoint).await?;
                 let Some(facts) = record.file() else {
                     let detail = format!("`{did}` is a {}; name the file whose replica is bad", record.kind());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::catalog::View;
 use crate::catalog::ledger::transfers::revive_one;
 use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
@@ -9,7 +10,6 @@ use crate::catalog::record::{
     RulesByDid, StuckFiles,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Txn, View};
 use crate::model::change::Change;
 use crate::model::did::Did;
 use crate::model::expression::Expression;
@@ -21,10 +21,10 @@ use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::rules::{evaluate, expire};
 use crate::service::Context;
-use crate::service::dids::require;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
 use crate::service::plan;
+use crate::service::sight::Sight;
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewRule, Page, RuleChange, RuleView};
 
@@ -33,20 +33,20 @@ pub(super) const LOCKS_MAX: usize = 1_000;
 
 /// Makes a rule. Endpoints are chosen at once in the background.
 pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, ServiceError> {
-    ctx.permit(Action::AddRule, &new.did)?;
     let expression = Expression::parse(&new.expression)?;
     let copies = check_copies(new.copies)?;
     check_lifetime(new.lifetime_seconds)?;
     let id = RuleId(ctx.catalog().clock().id());
-    let account = ctx.account.clone();
+    let asking = ctx.clone();
     let done = ctx
         .transact(Made::New, move |txn| {
-            let (new, expression, account) = (new.clone(), expression.clone(), account.clone());
+            let (ctx, new, expression) = (asking.clone(), new.clone(), expression.clone());
             async move {
-                let (did, _) = require(&txn, &new.did).await?;
+                let (seen, _) = ctx.sight(&txn).did_for(Action::AddRule, &new.did).await?;
+                let did = seen.id;
                 let record = RuleRecord {
                     did,
-                    account,
+                    account: ctx.account().clone(),
                     copies,
                     expression,
                     grouping: new.grouping,
@@ -59,7 +59,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, Ser
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
                 evaluate::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
-                tagged(&txn, id, record).await
+                tagged(&mut ctx.sight(&txn), id).await
             }
         })
         .await?;
@@ -69,7 +69,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, Ser
 /// Wakes whoever works on rules. In a rehearsal it is planned at once what they would do.
 async fn settled(ctx: &Context, mut done: Tagged<RuleView>) -> Result<Tagged<RuleView>, ServiceError> {
     if ctx.is_dry_run() {
-        done.view = plan::rehearse(ctx.catalog(), done.view).await?;
+        done.view = plan::rehearse(ctx, done.view.id).await?;
     }
     ctx.catalog().wakes().wake(Topic::Rules);
     Ok(done)
@@ -100,53 +100,65 @@ fn ends(now: Timestamp, seconds: u64) -> Option<Timestamp> {
 
 /// Shows a rule.
 pub async fn show(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
-    ctx.permit(Action::Discover, format!("rule {id}"))?;
     let view = ctx.catalog().view().await?;
-    let record = find(&view, id).await?;
-    tagged(&view, id, record).await
-}
-
-pub(super) async fn find(view: &View, id: RuleId) -> Result<RuleRecord, ServiceError> {
-    view.get::<Rules>(&(id,)).await?.ok_or_else(|| ServiceError::not_found("rule", id))
+    let mut sight = ctx.sight(&view);
+    let (_, seen) = sight.rule(id).await?;
+    sight.permit(Action::Discover, &seen.resource(), None)?;
+    tagged(&mut sight, id).await
 }
 
 /// Lists rules in the order in which they were made, all or those on one DID.
 pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Page<RuleView>, ServiceError> {
     ctx.permit(Action::Discover, "rules")?;
     let limit = paging.limit()?;
-    let after = paging.after()?.unwrap_or(RuleId(0));
+    let mut after = paging.after()?.unwrap_or(RuleId(0));
     let view = ctx.catalog().view().await?;
-    let ids: Vec<RuleId> = match &did {
-        None => {
-            let rows = view.scan_after::<Rules>(&(), &(after,), limit).await?;
-            rows.into_iter().map(|((id,), _)| id).collect()
-        }
-        Some(did) => {
-            let (on, _) = require(&view, did).await?;
-            let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), limit).await?;
-            rows.into_iter().map(|((_, id), ())| id).collect()
-        }
+    let mut sight = ctx.sight(&view);
+    let on = match &did {
+        Some(did) => Some(sight.did(did).await?.id),
+        None => None,
     };
-    let full = ids.len() == limit;
-    let mut items = Vec::with_capacity(ids.len());
-    for id in ids {
-        items.push(to_view(&view, id, find(&view, id).await?).await?);
+    let mut items = Vec::new();
+    loop {
+        let ids: Vec<RuleId> = match on {
+            None => {
+                let rows = view.scan_after::<Rules>(&(), &(after,), limit).await?;
+                rows.into_iter().map(|((id,), _)| id).collect()
+            }
+            Some(on) => {
+                let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), limit).await?;
+                rows.into_iter().map(|((_, id), ())| id).collect()
+            }
+        };
+        let is_end = ids.len() < limit;
+        let Some(last) = ids.last() else { break };
+        after = *last;
+        for id in ids {
+            let Some(record) = view.get::<Rules>(&(id,)).await? else { continue };
+            let Some(seen) = sight.by_id(record.did).await? else { continue };
+            items.push(to_view(&mut sight, id, record, seen.facts.did).await?);
+            if items.len() == limit {
+                return Ok(page(items, true, |item| item.id.to_string()));
+            }
+        }
+        if is_end {
+            break;
+        }
     }
-    Ok(page(items, full, |item| item.id.to_string()))
+    Ok(Page { items, next: None })
 }
 
 /// Changes a rule; its placement is decided again where that matters.
 pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tagged<RuleView>, ServiceError> {
-    ctx.permit(Action::AddRule, format!("rule {id}"))?;
     let expression = change.expression.as_deref().map(Expression::parse).transpose()?;
     let copies = change.copies.map(check_copies).transpose()?;
     check_lifetime(change.lifetime_seconds)?;
-    let asked = ctx.clone();
+    let asking = ctx.clone();
     let done = ctx
         .transact(Made::Changed, move |txn| {
-            let (ctx, expression) = (asked.clone(), expression.clone());
+            let (ctx, expression) = (asking.clone(), expression.clone());
             async move {
-                let old = find_active(&txn, id).await?;
+                let old = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
                 ctx.expect(&Tag::of(&old))?;
                 let mut new = RuleRecord { revision: old.revision + 1, ..old.clone() };
                 new.copies = copies.unwrap_or(old.copies);
@@ -159,15 +171,14 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tag
                     evaluate::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
-                tagged(&txn, id, new).await
+                tagged(&mut ctx.sight(&txn), id).await
             }
         })
         .await?;
     settled(ctx, done).await
 }
 
-async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> {
-    let record = find(txn, id).await?;
+fn active(record: RuleRecord, id: RuleId) -> Result<RuleRecord, ServiceError> {
     if record.releasing {
         return Err(ServiceError::Conflict {
             code: "rule-ended",
@@ -180,19 +191,17 @@ async fn find_active(txn: &Txn, id: RuleId) -> Result<RuleRecord, ServiceError> 
 
 /// Removes a rule. Its locks go in the background; replicas stay.
 pub async fn remove(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
-    ctx.permit(Action::AddRule, format!("rule {id}"))?;
-    let asked = ctx.clone();
+    let asking = ctx.clone();
     let done = ctx
         .transact(Made::Gone, move |txn| {
-            let ctx = asked.clone();
+            let ctx = asking.clone();
             async move {
-                let rule = find(&txn, id).await?;
+                let rule = ctx.sight(&txn).rule_to_change(id).await?;
                 ctx.expect(&Tag::of(&rule))?;
                 if !rule.releasing {
                     expire::end_rule(&txn, id, &rule);
                 }
-                let ended = find(&txn, id).await?;
-                tagged(&txn, id, ended).await
+                tagged(&mut ctx.sight(&txn), id).await
             }
         })
         .await?;
@@ -203,18 +212,22 @@ pub async fn remove(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, Servi
 /// Tries at once what a rule is stuck on: places again, and revives its failed transfers, up to
 /// 1,000 of them for each lock.
 pub async fn retry(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
-    ctx.permit(Action::AddRule, format!("rule {id}"))?;
     let view = ctx.catalog().view().await?;
+    ctx.sight(&view).rule_to_change(id).await?;
     let locks = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
     let stuck = locks.into_iter().filter(|(_, lock)| matches!(lock.state, LockState::Stuck { .. }));
     for ((_, unit, endpoint), _) in stuck {
         revive_unit(ctx, unit, endpoint).await?;
     }
+    let asking = ctx.clone();
     let done = ctx
-        .transact(Made::Changed, move |txn| async move {
-            let rule = find_active(&txn, id).await?;
-            evaluate::begin(&txn, id, rule.did).await?;
-            tagged(&txn, id, rule).await
+        .transact(Made::Changed, move |txn| {
+            let ctx = asking.clone();
+            async move {
+                let rule = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
+                evaluate::begin(&txn, id, rule.did).await?;
+                tagged(&mut ctx.sight(&txn), id).await
+            }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Transfers);
@@ -236,22 +249,32 @@ async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result
         .await
 }
 
-async fn tagged(view: &View, id: RuleId, rule: RuleRecord) -> Result<Tagged<RuleView>, ServiceError> {
-    Ok(Tagged { tag: Tag::of(&rule), view: to_view(view, id, rule).await? })
+/// A rule for whoever may see it, has made it or changed it, though their key may not let them read.
+pub(super) async fn tagged(sight: &mut Sight, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
+    let (rule, seen) = sight.rule(id).await?;
+    Ok(Tagged { tag: Tag::of(&rule), view: to_view(sight, id, rule, seen.facts.did).await? })
 }
 
-pub(super) async fn to_view(view: &View, id: RuleId, rule: RuleRecord) -> Result<RuleView, ServiceError> {
-    let counts = locks::counts(view, id, rule.did).await?;
-    let did = view.get::<Dids>(&(rule.did,)).await?.ok_or_else(|| ServiceError::not_found("rule", id))?;
+/// Files of units that whoever asks may not see are not counted.
+pub(super) async fn to_view(
+    sight: &mut Sight,
+    id: RuleId,
+    rule: RuleRecord,
+    did: Did,
+) -> Result<RuleView, ServiceError> {
+    let view = sight.view().clone();
+    let counts = locks::counts(&view, id, rule.did).await?;
     let (mut files_done, mut files_wanted) = (0, 0);
     for ((_, unit, endpoint), _) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
-        let (done, wanted) = progress(view, unit, endpoint).await?;
-        files_done += done;
-        files_wanted += wanted;
+        if unit == rule.did || sight.by_id(unit).await?.is_some() {
+            let (done, wanted) = progress(&view, unit, endpoint).await?;
+            files_done += done;
+            files_wanted += wanted;
+        }
     }
     Ok(RuleView {
         id,
-        did: did.did(),
+        did,
         account: rule.account,
         copies: rule.copies,
         expression: rule.expression.as_str().to_owned(),

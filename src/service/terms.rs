@@ -197,6 +197,25 @@ impl Context {
         F: Fn(Txn) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Tagged<T>, ServiceError>> + Send + 'static,
     {
+        self.kept(made, |done: &Tagged<T>| (Some(done.tag.to_string()), to_body(&done.view)), body).await
+    }
+
+    /// The same of a change whose answer has no tag.
+    pub async fn transact_untagged<T, F, Fut>(&self, made: Made, body: F) -> Result<T, ServiceError>
+    where
+        T: Serialize + Send + 'static,
+        F: Fn(Txn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, ServiceError>> + Send + 'static,
+    {
+        self.kept(made, |done: &T| (None, to_body(done)), body).await
+    }
+
+    async fn kept<T, F, Fut>(&self, made: Made, answer: ToAnswer<T>, body: F) -> Result<T, ServiceError>
+    where
+        T: Send + 'static,
+        F: Fn(Txn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, ServiceError>> + Send + 'static,
+    {
         let once = self.terms.once.clone();
         self.catalog()
             .transact(move |txn| {
@@ -205,16 +224,21 @@ impl Context {
                     let Some(once) = once else { return running.await };
                     once.is_first(&txn).await?;
                     let done = running.await?;
-                    let body = match made {
-                        Made::Gone => Vec::new(),
-                        Made::New | Made::Changed => serde_json::to_vec(&done.view).expect("views have text keys only"),
-                    };
-                    once.keep(&txn, made.status(), Some(done.tag.to_string()), body).await?;
+                    let (tag, body) = answer(&done);
+                    let body = if made == Made::Gone { Vec::new() } else { body };
+                    once.keep(&txn, made.status(), tag, body).await?;
                     Ok(done)
                 }
             })
             .await
     }
+}
+
+/// How the tag and the body of an answer are got from what was done.
+type ToAnswer<T> = fn(&T) -> (Option<String>, Vec<u8>);
+
+fn to_body(view: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(view).expect("views have text keys only")
 }
 
 /// The answer that is kept for a request's key; fails if the key was given to another request.

@@ -3,13 +3,14 @@
 use crate::catalog::View;
 use crate::catalog::endpoints;
 use crate::catalog::ledger::transfers::units_of;
-use crate::catalog::record::{Dids, LocksByUnit, TransferRecord, Transfers};
+use crate::catalog::record::{LocksByUnit, TransferRecord, Transfers};
+use crate::model::did::Did;
 use crate::model::id::{RuleId, TransferId};
 use crate::model::transfer::TransferState;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::paging::Paging;
+use crate::service::paging::{Paging, page};
 use crate::service::view::{Page, TransferView};
 
 /// Which transfers to list.
@@ -21,8 +22,7 @@ pub struct Filter {
     pub rule: Option<RuleId>,
 }
 
-/// Lists transfers in the order in which they were planned. A page that a filter thins out may have
-/// fewer entries than the limit and still lead on.
+/// Lists transfers in the order in which they were planned.
 pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<TransferView>, ServiceError> {
     ctx.permit(Action::Discover, "transfers")?;
     if let Some(state) = &filter.state
@@ -33,16 +33,35 @@ pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<
     }
     let limit = paging.limit()?;
     let view = ctx.catalog().view().await?;
-    let after = paging.after()?.unwrap_or(TransferId(0));
-    let rows = view.scan_after::<Transfers>(&(), &(after,), limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|((id,), _)| id.to_string());
+    let mut sight = ctx.sight(&view);
+    // A rule that is hidden wants nothing that whoever asks could know of, as one that is not there.
+    if let Some(rule) = filter.rule
+        && matches!(sight.rule(rule).await, Err(ServiceError::NotFound { .. }))
+    {
+        return Ok(Page { items: Vec::new(), next: None });
+    }
+    let mut after = paging.after()?.unwrap_or(TransferId(0));
     let mut items = Vec::new();
-    for ((id,), record) in rows {
-        if passes(&view, &filter, &record).await? {
-            items.extend(to_view(&view, id, record).await?);
+    loop {
+        let rows = view.scan_after::<Transfers>(&(), &(after,), limit).await?;
+        let Some(((last,), _)) = rows.last() else { break };
+        after = *last;
+        let is_end = rows.len() < limit;
+        for ((id,), record) in rows {
+            if !passes(&view, &filter, &record).await? {
+                continue;
+            }
+            let Some(seen) = sight.by_id(record.file).await? else { continue };
+            items.extend(to_view(&view, id, record, seen.facts.did).await?);
+            if items.len() == limit {
+                return Ok(page(items, true, |item| item.id.to_string()));
+            }
+        }
+        if is_end {
+            break;
         }
     }
-    Ok(Page { items, next })
+    Ok(Page { items, next: None })
 }
 
 async fn passes(view: &View, filter: &Filter, record: &TransferRecord) -> Result<bool, ServiceError> {
@@ -67,10 +86,13 @@ fn state_name(state: &TransferState) -> &'static str {
     }
 }
 
-async fn to_view(view: &View, id: TransferId, record: TransferRecord) -> Result<Option<TransferView>, ServiceError> {
-    let did = view.get::<Dids>(&(record.file,)).await?;
-    let destination = endpoints::by_id(view, record.destination).await?;
-    let (Some(did), Some(destination)) = (did, destination) else {
+async fn to_view(
+    view: &View,
+    id: TransferId,
+    record: TransferRecord,
+    did: Did,
+) -> Result<Option<TransferView>, ServiceError> {
+    let Some(destination) = endpoints::by_id(view, record.destination).await? else {
         return Ok(None);
     };
     let (attempts, reason, next_attempt_at) = match &record.state {
@@ -82,7 +104,7 @@ async fn to_view(view: &View, id: TransferId, record: TransferRecord) -> Result<
     };
     Ok(Some(TransferView {
         id,
-        did: did.did(),
+        did,
         destination: destination.name,
         state: state_name(&record.state).to_owned(),
         attempts,

@@ -5,13 +5,13 @@ use crate::model::account::AccountName;
 use crate::model::checksum::Algorithm;
 use crate::model::did::{Did, DidName};
 use crate::model::id::{DecisionId, GrantId};
-use crate::policy::decision::Action;
 use crate::policy::grant::{Grant, Method, Methods, Mode, Target as GrantTarget};
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer};
 use crate::replicas::upload::Sending;
 use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
+use crate::service::sight::Sight;
 use crate::service::urls::object_url;
 use crate::service::view::{NewUpload, NewUploads, UploadView, Uploaded, Uploads};
 use crate::service::{Context, Lake, endpoints};
@@ -19,22 +19,13 @@ use crate::storage::backend::ByteStream;
 
 /// Announces files; answers with a signed URL for each whose bytes are wanted.
 pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, ServiceError> {
-    ctx.permit(Action::Write, &new.to)?;
-    let permit = ctx.permit_at(Action::Place, &new.to, Some(new.endpoint.clone()))?;
     if new.files.len() > crate::catalog::TRANSACTION_FILES_MAX {
         let detail = format!("announce at most {} files at a time", crate::catalog::TRANSACTION_FILES_MAX);
         return Err(ServiceError::invalid("too-many-files", detail));
     }
     let endpoint = endpoints::find(&ctx.catalog().view().await?, &new.endpoint).await?;
-    let dataset = ensure_dataset(ctx, &new.to).await?;
-    let decision = ctx
-        .catalog()
-        .transact(move |txn| {
-            let permit = permit.clone();
-            async move { Ok::<_, ServiceError>(permit.record(&txn)) }
-        })
-        .await?;
-    let (scope, account) = (new.to.scope.clone(), ctx.account.clone());
+    let (dataset, decision) = ensure_dataset(ctx, &new.to, &endpoint).await?;
+    let (scope, account) = (new.to.scope.clone(), ctx.account().clone());
     let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
@@ -85,7 +76,7 @@ fn to_view(
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
-        subject: ctx.account.clone(),
+        subject: ctx.account().clone(),
         issued_at: now,
         not_before: now,
         expires_at: until,
@@ -120,13 +111,16 @@ pub struct UploadGrant {
 }
 
 /// Opens a signed URL for an upload of `did`.
-pub fn open(lake: &Lake, token: &str, did: &Did) -> Result<UploadGrant, ServiceError> {
+pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<UploadGrant, ServiceError> {
     let grant = lake.verifier.verify(token, lake.catalog.clock().now())?;
     grant.permits(Method::Write, did)?;
     let GrantTarget::Upload { did, id, endpoint, intent, bytes, checksum } = grant.target else {
         return Err(ServiceError::Grant(crate::policy::grant::GrantError::WrongMethod));
     };
-    let sending = Sending { file: id, did, endpoint, intent, bytes, checksum };
+    // Whether the bytes may be there is decided when they are about to be.
+    let view = lake.catalog.view().await?;
+    Sight::of_grant(lake, &view, &grant.subject).await?.ok_or(ServiceError::Withdrawn)?;
+    let sending = Sending { file: id, did, endpoint, intent, bytes, checksum, account: grant.subject.clone() };
     Ok(UploadGrant { sending, account: grant.subject, decision: grant.decision })
 }
 

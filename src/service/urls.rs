@@ -1,5 +1,6 @@
 //! Signed URLs: mint them, and open them for the gateway.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,15 +10,16 @@ use crate::catalog::{View, endpoints};
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
+use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::{DidId, EndpointId, GrantId};
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::policy::grant::{Grant, GrantError, Method, Methods, Mode, Target};
 use crate::replicas::locate::{Located, locate};
-use crate::service::dids::{contents_page, require};
 use crate::service::endpoints::find;
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
+use crate::service::sight::{Seen, Sight};
 use crate::service::view::{ContentView, NewUrl, Page, UrlView};
 use crate::service::{Context, Lake};
 
@@ -29,18 +31,24 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Mints a signed URL that reads a file, or the files of a dataset.
 pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
-    let permit = ctx.permit_at(Action::Read, &new.did, new.from.clone())?;
     let span = Duration::from_secs(new.expires_seconds);
     if span.is_zero() || span > EXPIRY_MAX {
         return Err(ServiceError::invalid("invalid-expiry", "a URL is good for between one second and 7 days"));
     }
-    let wish = new.clone();
+    let (wish, asking) = (new.clone(), ctx.clone());
     let (target, from, decision) = ctx
         .catalog()
         .transact(move |txn| {
-            let (wish, permit) = (wish.clone(), permit.clone());
+            let (wish, ctx) = (wish.clone(), asking.clone());
             async move {
-                let target = target(&txn, &wish.did).await?;
+                let mut sight = ctx.sight(&txn);
+                let seen = sight.did(&wish.did).await?;
+                let at = match &wish.from {
+                    Some(name) => Some(Arc::new(EndpointFacts::from(&find(&txn, name).await?))),
+                    None => None,
+                };
+                let permit = sight.permit(Action::Read, &seen.resource(), at.as_ref())?;
+                let target = target(&txn, seen).await?;
                 let from = source(&txn, &wish, &target).await?;
                 Ok::<_, ServiceError>((target, from, permit.record(&txn)))
             }
@@ -50,7 +58,7 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
     let now = ctx.catalog().clock().now();
     let grant = Grant {
         id: GrantId(ctx.catalog().clock().id()),
-        subject: ctx.account.clone(),
+        subject: ctx.account().clone(),
         issued_at: now,
         not_before: now,
         expires_at: now.after(span),
@@ -71,13 +79,13 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
 }
 
 /// What a grant to read a DID is for.
-async fn target(view: &View, did: &Did) -> Result<Target, ServiceError> {
-    let (id, record) = require(view, did).await?;
-    match record.kind() {
-        DidKind::File => Ok(Target::Object { did: did.clone(), id }),
+async fn target(view: &View, seen: Seen) -> Result<Target, ServiceError> {
+    let (id, did) = (seen.id, seen.facts.did);
+    match seen.record.kind() {
+        DidKind::File => Ok(Target::Object { did, id }),
         DidKind::Dataset => {
             let head = view.get::<Heads>(&(id,)).await?;
-            Ok(Target::Dataset { did: did.clone(), id, up_to_seq: head.map(|head| head.next_seq) })
+            Ok(Target::Dataset { did, id, up_to_seq: head.map(|head| head.next_seq) })
         }
         DidKind::Container => {
             let detail = format!("`{did}` is a container; ask for a URL of one of its datasets");
@@ -149,7 +157,8 @@ pub struct Opened {
     pub expires_at: Timestamp,
 }
 
-/// Opens a signed URL for reading `did`. Touches no storage.
+/// Opens a signed URL for reading `did`. Touches no storage. Who asked for it has to be let read still:
+/// labels, policies and accounts change faster than URLs expire.
 pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, ServiceError> {
     let grant = lake.verifier.verify(token, lake.catalog.clock().now())?;
     grant.permits(Method::Read, did)?;
@@ -171,6 +180,19 @@ pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, Service
     };
     let record = view.get::<Dids>(&(id,)).await?.ok_or_else(|| ServiceError::no_did(did))?;
     let facts = record.file().ok_or_else(|| ServiceError::no_did(did))?;
+    let mut sight = Sight::of_grant(lake, &view, &grant.subject).await?.ok_or(ServiceError::Withdrawn)?;
+    let resource = Resource::Did(sight.gatherer().did(id, &record).await?);
+    let at = match grant.from {
+        Some(from) => endpoints::by_id(&view, from).await?.map(|endpoint| Arc::new(EndpointFacts::from(&endpoint))),
+        None => None,
+    };
+    if !sight.decide(Action::Read, &resource, at.as_ref()).allows() {
+        return Err(match &grant.target {
+            // What may not be read of a dataset is as if it were no member.
+            Target::Dataset { .. } => GrantError::OutOfScope { asked: did.clone() }.into(),
+            Target::Object { .. } | Target::Upload { .. } => ServiceError::Withdrawn,
+        });
+    }
     Ok(Opened {
         id,
         did: did.clone(),
@@ -190,12 +212,18 @@ pub async fn list(lake: &Lake, token: &str, paging: Paging) -> Result<Page<Conte
     };
     grant.permits(Method::Read, did)?;
     let view = lake.catalog.view().await?;
-    let (rows, next) = contents_page(&view, *id, paging.after()?, paging.limit()?).await?;
+    let mut sight = Sight::of_grant(lake, &view, &grant.subject).await?.ok_or(ServiceError::Withdrawn)?;
+    let Some(dataset) = sight.by_id(*id).await? else { return Err(ServiceError::Withdrawn) };
+    if !sight.decide(Action::Read, &dataset.resource(), None).allows() {
+        return Err(ServiceError::Withdrawn);
+    }
+    let (rows, next) = sight.members(*id, paging.after()?, paging.limit()?).await?;
     // Pages end where the grant ends: empty ones behind it would tell how much was added since.
     let next = next.filter(|last| up_to_seq.is_none_or(|end| last.parse().is_ok_and(|last: u64| last + 1 < end)));
     let included = rows.into_iter().filter(|(seq, ..)| up_to_seq.is_none_or(|end| *seq < end));
     let items = included
-        .filter_map(|(seq, _, record)| {
+        .filter(|(_, seen)| sight.decide(Action::Read, &seen.resource(), None).allows())
+        .filter_map(|(seq, Seen { record, .. })| {
             let facts = record.file()?;
             let (bytes, checksums) = (facts.bytes, facts.checksums.clone());
             Some(ContentView { did: record.did(), kind: DidKind::File, bytes, checksums, seq })
@@ -204,7 +232,8 @@ pub async fn list(lake: &Lake, token: &str, paging: Paging) -> Result<Page<Conte
     Ok(Page { items, next })
 }
 
-/// Where an opened file can be read, nearest first; nowhere but at the endpoint that its grant names,
+/// Where an opened file can be read, nearest first, but for endpoints that are left alone now, which
+/// come last; nowhere but at the endpoint that its grant names,
 /// if it names one.
 pub async fn replicas(lake: &Lake, opened: &Opened) -> Result<Vec<Located>, ServiceError> {
     let view = lake.catalog.view().await?;
@@ -218,5 +247,7 @@ pub async fn replicas(lake: &Lake, opened: &Opened) -> Result<Vec<Located>, Serv
             return Err(ServiceError::NoReplicaThere { did, endpoint: endpoint.name });
         }
     }
+    let (health, now) = (lake.stores.health(), lake.catalog.clock().monotonic());
+    located.sort_by_key(|one| health.rests(one.endpoint.id, now));
     if located.is_empty() { Err(ServiceError::Unreadable { did }) } else { Ok(located) }
 }

@@ -1,6 +1,8 @@
 //! Wire shapes of the native API: what doors send and clients read. Apart from stored shapes and
 //! from the model, so that each can change alone. `-o json` prints these as they are.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,11 +16,21 @@ use crate::model::rule::{Grouping, RuleState};
 use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
+mod account;
 mod endpoint;
+mod policy;
 
+pub use account::{
+    AccountChange, AccountView, HoldingView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit,
+    NewMember, NewPassword, NewSession, SessionView, UsageView, WhoView,
+};
 pub use endpoint::{
-    EndpointChange, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText, SettingsChange,
-    SettingsView,
+    EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
+    SettingsChange, SettingsView,
+};
+pub use policy::{
+    CheckedPolicies, FlawView, LabelsChange, LabelsView, PoliciesView, PolicyExplanation, PolicyFile, PolicyFiles,
+    PolicyQuestion, PolicyView, UnmetView,
 };
 
 /// One page of a list, in the list's order.
@@ -40,6 +52,9 @@ pub struct ScopeView {
     pub account: AccountName,
     /// When it was added.
     pub created_at: Timestamp,
+    /// Its labels; they bind all that is in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A scope to add.
@@ -48,6 +63,17 @@ pub struct ScopeView {
 pub struct NewScope {
     /// Its name.
     pub scope: Scope,
+    /// Its owner, if that is not who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountName>,
+}
+
+/// A change of a scope.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeChange {
+    /// Its new owner.
+    pub owner: AccountName,
 }
 
 /// A DID.
@@ -61,14 +87,19 @@ pub struct DidView {
     pub account: AccountName,
     /// When.
     pub created_at: Timestamp,
-    /// For a file, its length; for a dataset or container, that of its direct members.
-    pub bytes: u64,
-    /// Members directly in it; absent for a file.
+    /// For a file, its length; for a dataset or container, that of its direct members. Who may not write
+    /// it is told of what they see, or nothing if it is large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Members directly in it, in the same way; absent for a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
     /// A file's checksums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checksums: Vec<Checksum>,
+    /// The labels that hold for it: its own, its scope's, and those of all that holds it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A dataset or container to make.
@@ -520,4 +551,30 @@ pub struct Health {
     pub status: String,
     /// The server's version.
     pub version: String,
+    /// What a person should look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What `GET /health/ready` answers.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// `ready`, or `unready` with status 503.
+    pub status: String,
+    /// The server's version.
+    pub version: String,
+    /// What was looked at.
+    pub checks: Vec<HealthCheck>,
+}
+
+/// One thing that a server needs.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HealthCheck {
+    /// Which.
+    pub name: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }

@@ -37,7 +37,7 @@ pub async fn publish(
     overwrite: Overwrite,
 ) -> Result<(), StorageError> {
     backend.publish(path, intent, overwrite).await?;
-    let info = match backend.stat(path).await {
+    let info = match backend.stat_with_checksums(path).await {
         Err(StorageError::NotFound { path }) => {
             let what = "it said that the object was published, but nothing is there".to_owned();
             return Err(StorageError::Faulty { path, what });

@@ -87,25 +87,25 @@ pub enum Overwrite {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
     /// Nothing lies under the name.
-    #[error("`{path}` is not there")]
+    #[error("{} is not there", named(path))]
     NotFound {
         /// The name.
         path: String,
     },
     /// Something lies under the name already.
-    #[error("`{path}` exists already")]
+    #[error("{} exists already", named(path))]
     Exists {
         /// The name.
         path: String,
     },
     /// The store does not let us.
-    #[error("access to `{path}` was denied")]
+    #[error("access to {} was denied", named(path))]
     Denied {
         /// The name.
         path: String,
     },
     /// No room is left, or a quota is reached.
-    #[error("there is no room for `{path}`")]
+    #[error("there is no room for {}", named(path))]
     Full {
         /// The name.
         path: String,
@@ -125,7 +125,7 @@ pub enum StorageError {
         root: String,
     },
     /// Fewer or more bytes came than were announced.
-    #[error("`{path}` has {found} bytes instead of {expected}")]
+    #[error("{} has {found} bytes instead of {expected}", named(path))]
     WrongLength {
         /// The name.
         path: String,
@@ -135,7 +135,7 @@ pub enum StorageError {
         found: u64,
     },
     /// The store is down, slow or broken.
-    #[error("storage failed at `{path}`: {what}")]
+    #[error("storage failed at {}: {what}", named(path))]
     Unavailable {
         /// The name.
         path: String,
@@ -144,7 +144,7 @@ pub enum StorageError {
     },
     /// The store answered, but not by what it was asked for: an effect is missing, bytes are wrong,
     /// or the answer makes no sense.
-    #[error("the store did not do as it was asked with `{path}`: {what}")]
+    #[error("the store did not do as it was asked with {}: {what}", named(path))]
     Faulty {
         /// The name.
         path: String,
@@ -157,6 +157,25 @@ pub enum StorageError {
         /// Why not.
         why: String,
     },
+    /// The endpoint's location or settings, or this machine's clock, are not what the store wants.
+    #[error("the endpoint is not set up right: {why}")]
+    Misconfigured {
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// The store does not take or give this one object, and says nothing of others.
+    #[error("the store refuses {}: {why}", named(path))]
+    Refused {
+        /// The name.
+        path: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A path as errors tell it; the empty one is the root itself.
+fn named(path: &str) -> String {
+    if path.is_empty() { "the endpoint's root".to_owned() } else { format!("`{path}`") }
 }
 
 impl Fault for StorageError {
@@ -166,8 +185,9 @@ impl Fault for StorageError {
             StorageError::Exists { .. } => Kind::Conflict,
             StorageError::Denied { .. } | StorageError::Locked { .. } => Kind::Denied,
             StorageError::Full { .. } => Kind::Exhausted,
-            StorageError::Outside { .. } => Kind::Invalid,
-            StorageError::NoRoot { .. }
+            StorageError::Outside { .. } | StorageError::Refused { .. } => Kind::Invalid,
+            StorageError::Misconfigured { .. }
+            | StorageError::NoRoot { .. }
             | StorageError::WrongLength { .. }
             | StorageError::Unavailable { .. }
             | StorageError::Faulty { .. } => Kind::Unavailable,
@@ -186,6 +206,8 @@ impl Fault for StorageError {
             StorageError::Unavailable { .. } => "storage-unavailable",
             StorageError::Faulty { .. } => "storage-faulty",
             StorageError::Locked { .. } => "storage-locked",
+            StorageError::Misconfigured { .. } => "storage-misconfigured",
+            StorageError::Refused { .. } => "storage-refused",
         }
     }
 }
@@ -208,6 +230,20 @@ pub struct Evidence {
     pub proves: Verification,
 }
 
+/// How long a probe may try things; what it made is removed after that all the same.
+pub const PROBE_SPAN_MAX: Duration = Duration::from_secs(35);
+/// How long a probe may take to remove what it made.
+pub const PROBE_CLEAN_SPAN_MAX: Duration = Duration::from_secs(8);
+
+/// What an endpoint has to do to be found well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Show its root.
+    Reading,
+    /// Take a few bytes, besides.
+    Writing,
+}
+
 /// What a signed URL of a store's own is to be good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signed {
@@ -215,14 +251,18 @@ pub enum Signed {
     Get,
     /// HEAD.
     Head,
-    /// PUT of the whole.
-    Put,
 }
 
 /// A storage that holds replicas below one root. Methods return when their effect is durable.
 pub trait Backend: Send + Sync {
-    /// Looks at an object.
+    /// Looks at an object. Checksums come with it only where they cost nothing.
     fn stat<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>>;
+
+    /// Looks at an object, and has the store tell those checksums, too, that it would have to read the
+    /// object for: for what has just arrived, never on the way to somewhere else.
+    fn stat_with_checksums<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
+        self.stat(path)
+    }
 
     /// Reads an object, or a range of it. Refuses a range beyond the end with `WrongLength`.
     fn read<'a>(
@@ -293,6 +333,12 @@ pub trait Backend: Send + Sync {
     /// when it is opened the next time.
     fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>>;
 
+    /// Looks in a few requests whether the endpoint is well. Whoever only reads from it may have no
+    /// right to write, so that is tried only where it is asked for.
+    fn check(&self, _what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async { self.probe().await.map(drop) })
+    }
+
     /// Makes a URL by which anybody can do one thing to an object without dapple for so long;
     /// `None` where the store has no such URLs.
     fn sign<'a>(
@@ -310,8 +356,14 @@ pub trait Backend: Send + Sync {
         None
     }
 
-    /// Checksums that the store computes itself and that [`Backend::stat`] or [`Backend::stage`]
-    /// give: worth computing on the way, to compare.
+    /// How many bytes of an object so long [`Backend::stage`] takes at once, to ask for more only when
+    /// the store has those.
+    fn stage_bytes(&self, _bytes: u64) -> u64 {
+        CHUNK_BYTES_MAX as u64
+    }
+
+    /// Checksums that the store computes itself and that [`Backend::stat_with_checksums`] or
+    /// [`Backend::stage`] give: worth computing on the way, to compare.
     fn tells(&self) -> Vec<Algorithm> {
         Vec::new()
     }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::model::id::EndpointId;
 use crate::model::stuck::StuckReason;
 use crate::model::time::Timestamp;
+use crate::storage::backend::Check;
 
 /// After how many failures in a row an endpoint is left alone.
 const FAILURES_MAX: u32 = 5;
@@ -36,6 +37,8 @@ pub struct Ailment {
     pub reason: StuckReason,
     /// What it said last.
     pub said: String,
+    /// What it has to do to be found well: whether some of it came of writing.
+    pub check: Check,
 }
 
 /// What is remembered of an endpoint that has failed.
@@ -74,19 +77,28 @@ impl Health {
         }
     }
 
-    /// Notes that an endpoint failed, and what it said.
+    /// Notes that an endpoint failed as it was read from, and what it said.
     pub fn failed(&self, endpoint: EndpointId, reason: StuckReason, said: String, clock: &dyn Clock) {
+        self.failed_at(Check::Reading, endpoint, reason, said, clock);
+    }
+
+    /// Notes at what an endpoint failed, and what it said.
+    pub fn failed_at(&self, check: Check, endpoint: EndpointId, reason: StuckReason, said: String, clock: &dyn Clock) {
         let (now, monotonic) = (clock.now(), clock.monotonic());
         let mut pasts = self.lock();
         let past = pasts.entry(endpoint).or_default();
         if monotonic.saturating_sub(past.failed_at) > FORGIVEN_AFTER {
             *past = Past::default();
         }
-        let fresh = || Ailment { since: now, last: now, failures: 0, reason: reason.clone(), said: String::new() };
+        let fresh =
+            || Ailment { since: now, last: now, failures: 0, reason: reason.clone(), said: String::new(), check };
         // Well again, but not for long: it is on probation.
         let begin = if past.rests > 0 { FAILURES_MAX - 1 } else { 0 };
         let ailment = past.ailment.get_or_insert_with(|| Ailment { failures: begin, ..fresh() });
         (ailment.last, ailment.reason, ailment.said) = (now, reason, said);
+        if check == Check::Writing {
+            ailment.check = check;
+        }
         ailment.failures = ailment.failures.saturating_add(1);
         // What was under way when a rest began fails into it, and does not make it longer.
         if ailment.failures >= FAILURES_MAX && past.rests_until <= monotonic {
@@ -113,21 +125,25 @@ impl Health {
         open.map(|(endpoint, _)| *endpoint).collect()
     }
 
-    /// Takes the endpoints that are well again and whose victims are due for another try. What fails
-    /// for a reason that a short look at the endpoint does not find, such as a quota that is almost
-    /// reached, comes later and later.
-    pub fn take_to_revive(&self, monotonic: Duration) -> Vec<EndpointId> {
-        let mut due = Vec::new();
-        for (endpoint, past) in self.lock().iter_mut() {
+    /// The endpoints that are well again and whose victims are due for another try. What fails for a
+    /// reason that a short look at the endpoint does not find, such as a quota that is almost reached,
+    /// comes later and later.
+    pub fn to_revive(&self, monotonic: Duration) -> Vec<EndpointId> {
+        let pasts = self.lock();
+        let due = pasts.iter().filter(|(_, past)| {
             let settled = monotonic >= past.failed_at + SETTLED_AFTER;
-            if past.has_victims && past.ailment.is_none() && settled && monotonic >= past.next_revival {
-                past.has_victims = false;
-                past.next_revival = monotonic + pause(past.revivals);
-                past.revivals += 1;
-                due.push(*endpoint);
-            }
+            past.has_victims && past.ailment.is_none() && settled && monotonic >= past.next_revival
+        });
+        due.map(|(endpoint, _)| *endpoint).collect()
+    }
+
+    /// Notes that the victims of an endpoint, as they were at a moment, have been given another try.
+    pub fn revived(&self, endpoint: EndpointId, monotonic: Duration) {
+        if let Some(past) = self.lock().get_mut(&endpoint) {
+            past.has_victims = past.failed_at >= monotonic;
+            past.next_revival = monotonic + pause(past.revivals);
+            past.revivals = past.revivals.saturating_add(1);
         }
-        due
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<EndpointId, Past>> {
@@ -189,7 +205,11 @@ mod tests {
         }
 
         fn revives(&self, second: u64) -> bool {
-            self.health.take_to_revive(Duration::from_secs(second)) == [X]
+            let due = self.health.to_revive(Duration::from_secs(second)) == [X];
+            if due {
+                self.health.revived(X, Duration::from_secs(second));
+            }
+            due
         }
     }
 
@@ -225,12 +245,28 @@ mod tests {
     }
 
     #[test]
+    fn who_failed_at_writing_has_to_write_to_be_well() {
+        let world = World::new();
+        let check = || world.health.ailment(X).map(|ailment| ailment.check);
+        world.fails(100);
+        assert_eq!(check(), Some(Check::Reading));
+        world.health.failed_at(Check::Writing, X, world.reason.clone(), "full".to_owned(), &At(101));
+        world.fails(102);
+        assert_eq!(check(), Some(Check::Writing));
+        world.health.recovered(X);
+        world.fails(103);
+        assert_eq!(check(), Some(Check::Reading));
+    }
+
+    #[test]
     fn victims_get_another_try_when_it_is_well_and_then_later_and_later() {
         let world = World::new();
         world.fails(100);
         assert!(!world.revives(110), "it ails");
         world.health.well(X);
         assert!(!world.revives(101), "others may still fail");
+        let due = || world.health.to_revive(Duration::from_secs(103)) == [X];
+        assert!(due() && due(), "until it is done");
         assert!(world.revives(103) && !world.revives(104), "once");
         let mut second = 103;
         for pause in [15, 30, 60, 120, 240, 300, 300] {

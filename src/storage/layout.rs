@@ -8,9 +8,11 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
+use crate::clock::Clock;
 use crate::model::did::{Did, DidName};
 use crate::model::id::IntentId;
 use crate::model::scope::Scope;
+use crate::model::time::Timestamp;
 
 /// How names of staged bytes begin. No derived path has a segment that begins so.
 pub(in crate::storage) const TEMPORARY_PREFIX: &str = ".dapple-";
@@ -73,9 +75,27 @@ impl StoragePath {
     }
 }
 
-/// Tells whether a listed path is that of staged bytes.
-pub fn is_temporary(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX))
+/// How names of what a probe makes begin, before the time of its making.
+pub(in crate::storage) const PROBE_PREFIX: &str = ".dapple-probe-";
+
+/// After how long what a probe made was left by one that did not come to its end: longer than any
+/// takes, and than clocks of several servers may differ.
+const PROBE_LEFT_AFTER_MS: u64 = 60 * 60 * 1_000;
+
+/// The beginning of names for what a probe makes. Nobody else has it, and it tells how old it is.
+pub(in crate::storage) fn probe_name(clock: &dyn Clock) -> String {
+    format!("{PROBE_PREFIX}{:012x}-{:08x}", clock.now().as_millis(), clock.random() >> 32)
+}
+
+/// Tells whether a name is that of something which a probe made and left.
+pub(in crate::storage) fn is_left_by_probe(name: &str, now: Timestamp) -> bool {
+    let Some(rest) = name.strip_prefix(PROBE_PREFIX) else { return false };
+    let made = rest.get(..12).filter(|_| rest[12..].starts_with('-'));
+    match made.map(|millis| u64::from_str_radix(millis, 16)) {
+        Some(Ok(made)) => now.as_millis().saturating_sub(made) > PROBE_LEFT_AFTER_MS,
+        // Before names told their time they had sixteen digits.
+        _ => rest.len() >= 16 && rest.bytes().take(16).all(|byte| byte.is_ascii_hexdigit()),
+    }
 }
 
 impl fmt::Display for StoragePath {
@@ -109,6 +129,7 @@ fn encode(segment: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
 
     fn derived(name: &str) -> String {
         StoragePath::derived(&format!("s:{name}").parse().expect("valid")).to_string()
@@ -131,6 +152,20 @@ mod tests {
             let back = StoragePath::parse(path).expect("it can be stored").did();
             assert_eq!(back.expect("it is derived").to_string(), format!("s:{name}"));
             assert!(StoragePath::parse(path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_probe_left_long_ago_is_taken_for_left() {
+        let clock = SystemClock::shared();
+        let (now, name) = (clock.now(), probe_name(clock.as_ref()));
+        let later = |millis| Timestamp::from_millis(now.as_millis() + millis);
+        assert!(!is_left_by_probe(&name, now) && !is_left_by_probe(&name, later(PROBE_LEFT_AFTER_MS)));
+        for name in [name.clone(), format!("{name}-to %41"), ".dapple-probe-0123456789abcdef-copy".to_owned()] {
+            assert!(is_left_by_probe(&name, later(PROBE_LEFT_AFTER_MS + 10_000)), "{name}");
+        }
+        for other in [".dapple-probe-77-0", ".dapple-0123456789abcdef", "probe", ".dapple-probe-ü", ".dapple-probe-"] {
+            assert!(!is_left_by_probe(other, later(u64::MAX >> 20)), "{other}");
         }
     }
 

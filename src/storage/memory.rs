@@ -19,7 +19,8 @@ use crate::model::id::IntentId;
 use crate::model::probe::Finding;
 use crate::model::replica::Verification;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
+    Backend, BoxFuture, ByteRange, ByteStream, Check, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged,
+    StorageError,
 };
 use crate::storage::layout::StoragePath;
 
@@ -345,6 +346,14 @@ impl Backend for Memory {
 
     fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
         self.operate("", |_| self.faults.writable("").map(|()| Vec::new())).boxed()
+    }
+
+    fn check(&self, what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.operate("", move |_| match what {
+            Check::Reading => Ok(()),
+            Check::Writing => self.faults.writable(""),
+        })
+        .boxed()
     }
 }
 

@@ -31,7 +31,8 @@ use crate::model::id::IntentId;
 use crate::model::probe::Finding;
 use crate::model::replica::Verification;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged, StorageError,
+    Backend, BoxFuture, ByteRange, ByteStream, Check, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged,
+    StorageError,
 };
 use crate::storage::layout::StoragePath;
 use crate::storage::posix::beneath::{Links, Root};
@@ -170,6 +171,13 @@ impl Backend for Posix {
 
     fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
         self.hop(stage::probe)
+    }
+
+    fn check(&self, what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.hop(move |root| match what {
+            Check::Reading => list::check(root),
+            Check::Writing => stage::probe(root).map(drop),
+        })
     }
 
     fn as_posix(&self) -> Option<&Posix> {

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
 use crate::model::probe::{Feature, Finding};
 use crate::storage::backend::{Backend, StorageError};
 use crate::storage::health::Health;
+use crate::storage::lanes::Lanes;
 use crate::storage::memory::Memory;
 use crate::storage::posix::Posix;
 use crate::storage::s3::S3;
@@ -25,20 +24,6 @@ pub struct Registry {
     health: Health,
     lanes: Lanes,
     rooms: Mutex<Rooms>,
-}
-
-/// From this length on an object has to hold a lane while it passes through this process.
-pub const LARGE_BYTES_MIN: u64 = 32 << 20;
-/// How many large objects may be on their way through this process at once.
-const LANES: usize = 8;
-
-/// Room for large objects, each of which takes tens of MiB of memory on its way.
-struct Lanes(Semaphore);
-
-impl Default for Lanes {
-    fn default() -> Self {
-        Self(Semaphore::new(LANES))
-    }
 }
 
 /// Makes the backend of an endpoint from its secret, without looking at the storage.
@@ -102,6 +87,13 @@ impl Registry {
         Self { keyring: Some(keyring), ..Self::default() }
     }
 
+    /// The same with room for so many large objects on their way through this process at once.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: usize) -> Self {
+        self.lanes = Lanes::new(lanes);
+        self
+    }
+
     /// The keyring, for sealing what it is to open.
     pub fn keyring(&self) -> Option<&Keyring> {
         self.keyring.as_ref()
@@ -112,13 +104,9 @@ impl Registry {
         &self.health
     }
 
-    /// Waits for what a large object has to hold while it passes through this process; `None` for
-    /// one that is not large.
-    pub async fn lane(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
-        if bytes < LARGE_BYTES_MIN {
-            return None;
-        }
-        Some(self.lanes.0.acquire().await.expect("lanes are never closed"))
+    /// What a large object has to hold while it passes through this process.
+    pub fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// The backend of an endpoint.
@@ -149,10 +137,8 @@ impl Registry {
         let location = endpoint.location.clone();
         Ok(match endpoint.kind {
             EndpointKind::Posix if !Path::new(&location).is_absolute() => {
-                return Err(StorageError::Outside {
-                    path: location,
-                    why: "a posix endpoint's location is an absolute path".to_owned(),
-                });
+                let why = "a posix endpoint's location is an absolute path".to_owned();
+                return Err(StorageError::Misconfigured { why });
             }
             EndpointKind::Posix => Arc::new(Posix::new(location.into())),
             EndpointKind::Memory => Arc::new(rooms.memories.entry(location).or_default().clone()),
@@ -245,7 +231,7 @@ mod tests {
         let moved = registry.get(&endpoint(1, EndpointKind::Posix, "/y")).expect("absolute");
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &moved));
         let error = registry.get(&endpoint(2, EndpointKind::Posix, "x")).err().expect("relative");
-        assert_eq!(error.code(), "storage-outside-root");
+        assert_eq!(error.code(), "storage-misconfigured");
     }
 
     #[test]

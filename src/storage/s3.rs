@@ -39,7 +39,7 @@ use crate::model::probe::{Feature, Finding};
 use crate::model::replica::Verification;
 use crate::net::Trust;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, Evidence, Listed, ObjectInfo, Overwrite, Room, Signed, Staged,
+    Backend, BoxFuture, ByteRange, ByteStream, Check, Evidence, Listed, ObjectInfo, Overwrite, Room, Signed, Staged,
     StorageError,
 };
 use crate::storage::layout::StoragePath;
@@ -82,7 +82,7 @@ impl S3 {
 
     async fn abandon(&self, path: &StoragePath, intent: IntentId) -> Result<(), StorageError> {
         let key = self.bucket.site.key(path)?;
-        let _turn = self.bucket.desk.turn(&key).await;
+        let _turn = self.bucket.turns.take(&key).await;
         let own = self.bucket.desk.clear(&key, intent);
         leftover::sweep(&self.bucket, &key, intent, own).await
     }
@@ -180,6 +180,10 @@ impl Backend for S3 {
         probe::probe(&self.bucket).boxed()
     }
 
+    fn check(&self, what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        probe::check(&self.bucket, what).boxed()
+    }
+
     fn sign<'a>(
         &'a self,
         path: &'a StoragePath,
@@ -191,6 +195,10 @@ impl Backend for S3 {
 
     fn range_bytes(&self) -> Option<u64> {
         Some(part::PART_BYTES)
+    }
+
+    fn stage_bytes(&self, bytes: u64) -> u64 {
+        part::part_bytes(bytes)
     }
 
     fn tells(&self) -> Vec<Algorithm> {

@@ -20,9 +20,9 @@ mod probe;
 mod publish;
 mod read;
 mod server;
+mod sizes;
 mod stage;
 mod style;
-mod turns;
 mod waiting;
 
 use std::fmt;
@@ -39,17 +39,18 @@ use crate::model::id::IntentId;
 use crate::model::probe::{Feature, Finding, Probe};
 use crate::model::replica::Verification;
 use crate::storage::backend::{
-    Backend, BoxFuture, ByteRange, ByteStream, CHUNK_BYTES_MAX, Evidence, Listed, ObjectInfo, Overwrite, Room, Staged,
-    StorageError,
+    Backend, BoxFuture, ByteRange, ByteStream, CHUNK_BYTES_MAX, Check, Evidence, Listed, ObjectInfo, Overwrite, Room,
+    Staged, StorageError,
 };
 use crate::storage::layout::StoragePath;
 use crate::storage::secret::Secret;
+use crate::storage::turns::Turns;
 use crate::storage::webdav::address::{Address, Style};
 use crate::storage::webdav::collections::Known;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::publish::is_collection;
 use crate::storage::webdav::server::Server;
-use crate::storage::webdav::turns::{Sizes, Turns};
+use crate::storage::webdav::sizes::Sizes;
 use crate::storage::webdav::waiting::Waiting;
 
 /// Ranges in which a large object is read.
@@ -155,12 +156,12 @@ impl Webdav {
         }
     }
 
-    async fn info(&self, path: &str) -> Result<ObjectInfo, StorageError> {
+    async fn info(&self, path: &str, digest: Option<Algorithm>) -> Result<ObjectInfo, StorageError> {
         self.reads_name(path).await?;
         match self.server.look(path).await? {
             Seen::Nothing => Err(self.absent(path).await),
             Seen::Collection => Err(is_collection(path)),
-            Seen::Object(bytes) => self.server.info(path, bytes, self.can.digest).await,
+            Seen::Object(bytes) => self.server.info(path, bytes, digest).await,
         }
     }
 }
@@ -188,7 +189,11 @@ impl fmt::Debug for Webdav {
 
 impl Backend for Webdav {
     fn stat<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
-        self.info(path.as_str()).boxed()
+        self.info(path.as_str(), None).boxed()
+    }
+
+    fn stat_with_checksums<'a>(&'a self, path: &'a StoragePath) -> BoxFuture<'a, Result<ObjectInfo, StorageError>> {
+        self.info(path.as_str(), self.can.digest).boxed()
     }
 
     fn read<'a>(
@@ -262,6 +267,10 @@ impl Backend for Webdav {
 
     fn probe(&self) -> BoxFuture<'_, Result<Vec<Finding>, StorageError>> {
         self.try_all().boxed()
+    }
+
+    fn check(&self, what: Check) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.look_or_write(what).boxed()
     }
 
     fn range_bytes(&self) -> Option<u64> {

@@ -1,10 +1,11 @@
 //! Claims transfers: marks what is ready as running until a deadline, and gathers the facts that
 //! the executor needs. Also gives back what was claimed by a process that is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::catalog::engine::Range;
+use crate::catalog::hands::Hold;
 use crate::catalog::ledger::transfers::units_of;
 use crate::catalog::record::{
     DidRecord, Dids, Failed, Intents, LocksByUnit, Ready, ReplicaRecord, Replicas, Running, TransferRecord, Transfers,
@@ -16,14 +17,15 @@ use crate::model::id::{DidId, EndpointId, IntentId, TransferId};
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
 use crate::model::transfer::{TransferEvent, TransferState};
-use crate::storage::health::Health;
+use crate::storage::lanes::{LARGE_BYTES_MIN, Lanes};
 use crate::storage::layout::StoragePath;
+use crate::storage::registry::Registry;
 use crate::transfers::job::{Job, Source};
 
-/// How many transfers one claim takes.
-pub const CLAIM_MAX: usize = 32;
 /// How many a destination gives to one claim, so that a long queue leaves room for others.
 const PER_DESTINATION: usize = 16;
+/// How many pages of a destination's queue one claim looks through for files that have room.
+const LOOKS_MAX: usize = 32;
 /// The shortest lease of an attempt.
 const LEASE_MIN: Duration = Duration::from_mins(10);
 /// What the slowest store may take for one MiB: FTS allows as much.
@@ -44,18 +46,35 @@ pub struct Cursors {
     turn: usize,
 }
 
-/// Claims some of what is ready, fairly over destinations but for those that are left alone. Empty
-/// when there is nothing.
-pub async fn claim(catalog: &Catalog, health: &Health, cursors: &mut Cursors) -> Result<Vec<Job>, CatalogError> {
-    let asked = catalog.clock().monotonic();
+/// A job, in this process's hand until this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    /// What to do.
+    pub job: Job,
+    /// Keeps others from giving it back.
+    pub hold: Hold,
+}
+
+/// Claims at most `most` of what is ready, fairly over destinations but for those that are left
+/// alone, and no more large files than there are lanes for. Empty when there is nothing.
+pub async fn claim(
+    catalog: &Catalog,
+    stores: &Registry,
+    cursors: &mut Cursors,
+    most: usize,
+) -> Result<Vec<Claim>, CatalogError> {
+    let (asked, health) = (catalog.clock().monotonic(), stores.health());
     let view = catalog.view().await?;
     let endpoints = endpoints::all(&view).await?;
     let open: Vec<_> = endpoints.iter().filter(|endpoint| !health.rests(endpoint.id, asked)).map(|e| e.id).collect();
-    let ready = find_ready(catalog, &view, &open, cursors).await?;
-    if ready.is_empty() {
+    let lanes = stores.lanes();
+    let mut wish = Wish { catalog, view: &view, holds: BTreeMap::new(), most, lanes, free: lanes.free() };
+    wish.find(&open, cursors).await?;
+    let mut holds = wish.holds;
+    if holds.is_empty() {
         return Ok(Vec::new());
     }
-    let process = catalog.process();
+    let (process, ready): (_, Vec<_>) = (catalog.process(), holds.keys().copied().collect());
     let claimed = catalog
         .transact(move |txn| {
             let ready = ready.clone();
@@ -75,37 +94,78 @@ pub async fn claim(catalog: &Catalog, health: &Health, cursors: &mut Cursors) ->
         // One that is left alone comes last, but comes: it may be the only one.
         job.sources.sort_by_key(|source| health.rests(source.endpoint.id, asked));
     }
-    Ok(jobs)
+    let held = |job: Job| holds.remove(&job.transfer).map(|hold| Claim { job, hold });
+    Ok(jobs.into_iter().filter_map(held).collect())
 }
 
-async fn find_ready(
-    catalog: &Catalog,
-    view: &View,
-    destinations: &[EndpointId],
-    cursors: &mut Cursors,
-) -> Result<Vec<TransferId>, CatalogError> {
-    let (now, monotonic) = (catalog.clock().now().as_millis(), catalog.clock().monotonic());
-    if monotonic >= cursors.whole_at {
-        cursors.from.clear();
-        cursors.whole_at = monotonic + WHOLE_EVERY;
+/// What a claim looks for, and what it has found.
+struct Wish<'a> {
+    catalog: &'a Catalog,
+    view: &'a View,
+    holds: BTreeMap<TransferId, Hold>,
+    most: usize,
+    lanes: &'a Lanes,
+    /// How many of them are left to this claim.
+    free: usize,
+}
+
+impl Wish<'_> {
+    async fn find(&mut self, destinations: &[EndpointId], cursors: &mut Cursors) -> Result<(), CatalogError> {
+        let (now, monotonic) = (self.catalog.clock().now().as_millis(), self.catalog.clock().monotonic());
+        if monotonic >= cursors.whole_at {
+            cursors.from.clear();
+            cursors.whole_at = monotonic + WHOLE_EVERY;
+        }
+        cursors.turn += 1;
+        for offset in 0..destinations.len() {
+            let destination = destinations[(cursors.turn + offset) % destinations.len()];
+            let from = cursors.from.get(&destination).copied().unwrap_or(0);
+            let reached = self.find_for(destination, from, now).await?;
+            cursors.from.insert(destination, reached.saturating_sub(LATE_MS).max(from));
+            if self.holds.len() >= self.most {
+                break;
+            }
+        }
+        Ok(())
     }
-    let mut found = Vec::new();
-    cursors.turn += 1;
-    for offset in 0..destinations.len() {
-        let destination = destinations[(cursors.turn + offset) % destinations.len()];
-        let from = cursors.from.get(&destination).copied().unwrap_or(0);
-        let mut range = Range::prefix(&(destination,).encode(), PER_DESTINATION.min(CLAIM_MAX - found.len()));
+
+    /// Looks through a destination's queue, past large files that have no room. Returns when the first
+    /// of those that it leaves there was ready.
+    async fn find_for(&mut self, destination: EndpointId, from: u64, now: u64) -> Result<u64, CatalogError> {
+        let end = self.most.min(self.holds.len() + PER_DESTINATION);
+        let (mut room, mut left) = (self.lanes.free_to(destination).min(self.free), None);
+        let mut range = Range::prefix(&(destination,).encode(), 0);
         range.from = (destination, from).encode();
         range.to = (destination, now + 1).encode();
-        let rows: Rows<Ready> = view.range::<Ready>(range).await?;
-        let reached = rows.last().map_or(now, |((_, time, _), ())| *time);
-        cursors.from.insert(destination, reached.saturating_sub(LATE_MS).max(from));
-        found.extend(rows.into_iter().map(|((_, _, id), ())| id));
-        if found.len() >= CLAIM_MAX {
-            break;
+        for _ in 0..LOOKS_MAX {
+            range.limit = end - self.holds.len();
+            let rows: Rows<Ready> = self.view.range::<Ready>(range.clone()).await?;
+            let last = rows.last().map(|(key, ())| *key);
+            let keys: Vec<_> = rows.iter().map(|((_, _, id), ())| (*id,)).collect();
+            let mut records: VecDeque<_> = self.view.get_many::<Transfers>(&keys).await?.into();
+            for ((_, time, id), ()) in &rows {
+                let large = records.pop_front().flatten().is_some_and(|record| record.bytes >= LARGE_BYTES_MIN);
+                if large && room == 0 {
+                    left = left.or(Some(*time));
+                } else if let Some(hold) = self.catalog.hands().take(*id) {
+                    self.holds.insert(*id, hold);
+                    room -= usize::from(large);
+                    self.free -= usize::from(large);
+                }
+            }
+            match last {
+                Some(last) if rows.len() == range.limit => {
+                    if self.holds.len() >= end {
+                        return Ok(left.unwrap_or(last.1));
+                    }
+                    range = range.after(&last.encode());
+                }
+                last => return Ok(left.or(last.map(|last| last.1)).unwrap_or(now)),
+            }
         }
+        // So far and no further: the next claim begins here again.
+        Ok(left.unwrap_or(from))
     }
-    Ok(found)
 }
 
 /// A transfer as it was claimed.
@@ -116,6 +176,7 @@ struct Claimed {
     until: Timestamp,
     lease: Duration,
     wanted: bool,
+    was_tried: bool,
 }
 
 async fn claim_one(
@@ -141,7 +202,7 @@ async fn claim_one(
     wanted = wanted && replica.is_none_or(|replica| replica.state != ReplicaState::Available);
     let record = TransferRecord { state, process: Some(process), ..old.clone() };
     txn.replace::<Transfers>(&(id,), &old, &record);
-    Ok(Some(Claimed { id, record, until, lease, wanted }))
+    Ok(Some(Claimed { id, record, until, lease, wanted, was_tried: old.process.is_some() }))
 }
 
 /// Reads what the executor has to know, in batches.
@@ -184,6 +245,7 @@ fn job(
         checksums: did.file().map_or(Vec::new(), |facts| facts.checksums.clone()),
         path_is_stated: old.is_some_and(|old| path_of(old, &derived) != derived),
         path: old.map_or_else(|| derived.clone(), |old| path_of(old, &derived)),
+        was_tried: one.was_tried,
         replaces_bad: old.is_some_and(|old| old.state == ReplicaState::Bad),
         sources: sources(one.record.intent, destination, endpoints, replicas, &derived),
         destination: destination.clone(),
@@ -226,8 +288,9 @@ fn sources(
     sources
 }
 
-/// Gives back transfers whose lease has run out, and on an exclusive engine those of any other
-/// process; revives failed ones that have rested. Returns how many.
+/// Gives back transfers whose lease has run out, those of this process that are in nobody's hand, and
+/// on an exclusive engine those of any other process; revives failed ones that have rested. Returns
+/// how many.
 pub async fn reap(catalog: &Catalog) -> Result<usize, CatalogError> {
     let view = catalog.view().await?;
     let now = catalog.clock().now().as_millis();
@@ -239,22 +302,29 @@ pub async fn reap(catalog: &Catalog) -> Result<usize, CatalogError> {
         after = *last;
         let running: Vec<_> = rows.iter().map(|((_, id), ())| (*id,)).collect();
         for (((until, id), ()), record) in rows.iter().zip(view.get_many::<Transfers>(&running).await?) {
-            let orphan = catalog.is_exclusive() && record.is_some_and(|r| r.process != Some(catalog.process()));
+            let Some(record) = record else { continue };
+            let orphan = if record.process == Some(catalog.process()) {
+                !catalog.hands().has(*id)
+            } else {
+                catalog.is_exclusive()
+            };
             if orphan || *until <= now {
-                due.push(*id);
+                due.push((*id, record.state));
             }
         }
     }
     let rested = view.scan::<Failed>(&(), 1_000).await?;
-    due.extend(rested.into_iter().take_while(|((at, _), ())| *at <= now).map(|((_, id), ())| id));
+    let rested: Vec<_> = rested.into_iter().take_while(|((at, _), ())| *at <= now).map(|((_, id), ())| (id,)).collect();
+    let records = view.get_many::<Transfers>(&rested).await?;
+    due.extend(rested.into_iter().zip(records).filter_map(|((id,), record)| Some((id, record?.state))));
     for chunk in due.chunks(500) {
         let chunk = chunk.to_vec();
         catalog
             .transact(move |txn| {
                 let chunk = chunk.clone();
                 async move {
-                    for id in chunk {
-                        give_back(&txn, id).await?;
+                    for (id, seen) in chunk {
+                        give_back(&txn, id, &seen).await?;
                     }
                     Ok::<_, CatalogError>(())
                 }
@@ -264,8 +334,9 @@ pub async fn reap(catalog: &Catalog) -> Result<usize, CatalogError> {
     Ok(due.len())
 }
 
-async fn give_back(txn: &Txn, id: TransferId) -> Result<(), CatalogError> {
-    let Some(old) = txn.get::<Transfers>(&(id,)).await? else {
+/// Gives a transfer back, unless it has gone on since it was seen.
+async fn give_back(txn: &Txn, id: TransferId, seen: &TransferState) -> Result<(), CatalogError> {
+    let Some(old) = txn.get::<Transfers>(&(id,)).await?.filter(|old| old.state == *seen) else {
         return Ok(());
     };
     let event = match &old.state {

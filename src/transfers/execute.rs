@@ -8,7 +8,7 @@ use futures::future::{Either, select};
 
 use crate::clock::SharedClock;
 use crate::model::checksum::{Checksum, contradiction};
-use crate::model::id::EndpointId;
+use crate::model::id::{DecisionId, EndpointId};
 use crate::model::replica::Verification;
 use crate::model::stuck::StuckReason;
 use crate::storage::arrival::{self, Sent};
@@ -17,7 +17,8 @@ use crate::storage::hash::hash_stream;
 use crate::storage::registry::Registry;
 use crate::transfers::blame::{self, Failure, Trouble, at_destination, at_source, occupied};
 use crate::transfers::job::{Ending, Job, Outcome, Source};
-use crate::transfers::relay::relay;
+use crate::transfers::permit::{LastWord, Permission};
+use crate::transfers::relay::{Trail, relay};
 use crate::transfers::verify::{algorithms, compare};
 
 /// Where the bytes of jobs are and what time it is.
@@ -27,6 +28,8 @@ pub struct Tools {
     pub stores: Arc<Registry>,
     /// For deadlines.
     pub clock: SharedClock,
+    /// Says at the last moment whether bytes may be placed.
+    pub guard: Arc<dyn LastWord>,
 }
 
 impl Tools {
@@ -37,7 +40,8 @@ impl Tools {
     /// Takes note of an endpoint that ails.
     fn ended_by(&self, trouble: Trouble, endpoint: EndpointId) -> Ending {
         if let Some(said) = trouble.ailing {
-            self.stores.health().failed(endpoint, trouble.reason.clone(), said, self.clock.as_ref());
+            let reason = trouble.reason.clone();
+            self.stores.health().failed_at(trouble.check, endpoint, reason, said, self.clock.as_ref());
         }
         Ending::Failed { reason: trouble.reason, passing: trouble.passing }
     }
@@ -47,59 +51,67 @@ impl Tools {
 pub async fn execute(job: Job, tools: Tools) -> Outcome {
     let left = job.deadline.saturating_sub(tools.clock.monotonic());
     if left.is_zero() {
-        // It waited for its turn until its lease was over: somebody else may have it by now.
-        let trouble = Trouble::silence(&job.destination.name, "");
-        return Outcome { result: Ending::Failed { reason: trouble.reason, passing: true }, job };
+        // Its lease was over before it had its turn: somebody else may have it by now.
+        return Outcome { job, result: Ending::PutOff };
     }
-    let lane = Box::pin(tools.stores.lane(job.bytes));
-    let Either::Left((_lane, _)) = select(lane, tools.clock.sleep(left)).await else {
-        // Nobody ails: there was no room on the way.
-        let trouble = Trouble::silence(&job.destination.name, "");
-        return Outcome { result: Ending::Failed { reason: trouble.reason, passing: true }, job };
-    };
-    let left = job.deadline.saturating_sub(tools.clock.monotonic());
+    let trail = Trail::default();
     let result = {
-        let work = Box::pin(attempt(&job, &tools));
+        let work = Box::pin(attempt(&job, &tools, &trail));
         match select(work, tools.clock.sleep(left)).await {
             Either::Left((ending, _)) => ending,
             Either::Right(_) => {
-                let trouble = Trouble::silence(&job.destination.name, "it was not done when its time was over");
-                tools.ended_by(trouble, job.destination.id)
+                let (slow, trouble) = blame::late(&job, trail.take());
+                tools.ended_by(trouble, slow)
             }
         }
     };
     Outcome { job, result }
 }
 
-async fn attempt(job: &Job, tools: &Tools) -> Ending {
+async fn attempt(job: &Job, tools: &Tools, trail: &Trail) -> Ending {
     let at = job.destination.id;
     let destination = match tools.stores.get(&job.destination) {
         Ok(backend) => backend,
         Err(error) => return ended(job, tools, at_destination(&job.destination, &error), at),
     };
-    if !job.wanted || job.sources.is_empty() {
-        return match without_copying(job, destination.as_ref()).await {
-            Ok(ending) => ending,
-            Err(failure) => ended(job, tools, failure, at),
-        };
+    let before = if !job.wanted || job.sources.is_empty() {
+        without_copying(job, destination.as_ref()).await.map(Some)
+    } else {
+        from_before(job, destination.as_ref()).await
+    };
+    match before {
+        Ok(Some(ending)) => return ending,
+        Ok(None) => {}
+        Err(failure) => {
+            if !failure.interrupts() {
+                let _ = destination.discard(&job.path, job.intent).await;
+            }
+            return ended(job, tools, failure, at);
+        }
     }
-    let mut last = Ending::Failed { reason: StuckReason::NoSource, passing: true };
+    let mut told: Option<Told> = None;
     let mut interrupted = false;
     for source in &job.sources {
-        match from_source(job, source, destination.as_ref(), tools).await {
-            Ok(verification) => {
+        let failure = match from_source(job, source, destination.as_ref(), tools, trail).await {
+            Ok((verification, decision)) => {
                 tools.well(at);
                 tools.well(source.endpoint.id);
-                return Ending::Landed(verification);
+                return Ending::Landed { verification, decision };
             }
-            Err(failure) => {
-                let hopeless = matches!(failure, Failure::AtDestination(_));
-                interrupted = failure.interrupts();
-                last = ended(job, tools, failure, source.endpoint.id);
-                if hopeless {
-                    break;
-                }
-            }
+            Err(failure) => failure,
+        };
+        interrupted |= failure.interrupts();
+        let (hopeless, hope) = match &failure {
+            Failure::AtSource(trouble) => (false, trouble.hope()),
+            Failure::AtDestination(_) | Failure::NoLane => (true, u8::MAX),
+        };
+        let failure = blame::weighed(failure, source, tools).await;
+        let ending = ended(job, tools, failure, source.endpoint.id);
+        if told.as_ref().is_none_or(|told| hope >= told.hope) {
+            told = Some(Told { ending, hope });
+        }
+        if hopeless {
+            break;
         }
     }
     // What an outage interrupted is gone on with, where the store can; the next attempt has the same
@@ -107,13 +119,38 @@ async fn attempt(job: &Job, tools: &Tools) -> Ending {
     if !interrupted {
         let _ = destination.discard(&job.path, job.intent).await;
     }
-    last
+    told.map_or(Ending::Failed { reason: StuckReason::NoSource, passing: true }, |told| told.ending)
+}
+
+/// What is told of an attempt with several sources: that of the one with the most hope.
+struct Told {
+    ending: Ending,
+    hope: u8,
 }
 
 fn ended(job: &Job, tools: &Tools, failure: Failure, source: EndpointId) -> Ending {
     match failure {
         Failure::AtSource(trouble) => tools.ended_by(trouble, source),
         Failure::AtDestination(trouble) => tools.ended_by(trouble, job.destination.id),
+        Failure::NoLane => Ending::PutOff,
+    }
+}
+
+/// Looks for what an attempt before this one has published and could not say so, before anything is
+/// sent again. What lies there with other bytes would only be found when all is sent.
+async fn from_before(job: &Job, destination: &dyn Backend) -> Result<Option<Ending>, Failure> {
+    if !job.was_tried || job.replaces_bad {
+        return Ok(None);
+    }
+    match destination.stat(&job.path).await {
+        Ok(info) if info.bytes == job.bytes => {
+            // The bytes were placed when they were published, by the decision of then.
+            let verification = adopt(job, destination).await?;
+            Ok(Some(Ending::Landed { verification, decision: job.decision }))
+        }
+        Ok(_) => Err(occupied(&job.destination)),
+        Err(StorageError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(at_destination(&job.destination, &error)),
     }
 }
 
@@ -122,7 +159,8 @@ fn ended(job: &Job, tools: &Tools, failure: Failure, source: EndpointId) -> Endi
 async fn without_copying(job: &Job, destination: &dyn Backend) -> Result<Ending, Failure> {
     match destination.stat(&job.path).await {
         Ok(info) if info.bytes == job.bytes => match adopt(job, destination).await {
-            Ok(verification) => return Ok(Ending::Landed(verification)),
+            // The bytes were placed when they were published, by the decision of then.
+            Ok(verification) => return Ok(Ending::Landed { verification, decision: job.decision }),
             Err(Failure::AtDestination(Trouble { reason: StuckReason::PathOccupied { .. }, .. })) => {}
             Err(failure) => return Err(failure),
         },
@@ -141,7 +179,8 @@ async fn from_source(
     source: &Source,
     destination: &dyn Backend,
     tools: &Tools,
-) -> Result<Verification, Failure> {
+    trail: &Trail,
+) -> Result<(Verification, DecisionId), Failure> {
     let origin = tools.stores.get(&source.endpoint).map_err(|error| at_source(source, &error))?;
     let copied = destination.stage_copy(&job.path, job.intent, job.bytes, origin.as_ref(), &source.path).await;
     let (computed, verification) = match copied {
@@ -161,30 +200,43 @@ async fn from_source(
         }
         // Stores refuse copies for reasons of their own as well: another key, another owner.
         Ok(None) | Err(StorageError::Denied { .. } | StorageError::Faulty { .. }) => {
-            (relay(job, source, &origin, destination, tools).await?, Verification::Streamed)
+            (relay(job, source, &origin, destination, tools, trail).await?, Verification::Streamed)
         }
         Err(error) => return Err(blame::of_copy(job, source, origin.as_ref(), &error).await),
     };
-    publish(job, destination, &computed, verification, &tools.clock).await
+    publish(job, destination, &computed, verification, tools).await
 }
 
-/// Publishes what was verified, if the lease still holds, and looks whether it is there.
+/// Publishes what was verified, if the lease still holds and policy lets it be there, and looks
+/// whether it is there.
 async fn publish(
     job: &Job,
     destination: &dyn Backend,
     computed: &[Checksum],
     verification: Verification,
-    clock: &SharedClock,
-) -> Result<Verification, Failure> {
-    if clock.monotonic() >= job.deadline.saturating_sub(Duration::from_secs(1)) {
+    tools: &Tools,
+) -> Result<(Verification, DecisionId), Failure> {
+    let decision = match tools.guard.permit(job).await {
+        Ok(Permission::Granted(decision)) => decision,
+        Ok(Permission::Denied { policies }) => {
+            let reason = StuckReason::DeniedByPolicy { endpoint: job.destination.name.clone(), policies };
+            return Err(Failure::AtDestination(Trouble::of_file(reason, false)));
+        }
+        Err(error) => {
+            tracing::warn!(transfer.id = %job.transfer, "{} was not published: {error}", job.transfer);
+            let reason = StuckReason::EndpointUnreachable { endpoint: job.destination.name.clone() };
+            return Err(Failure::AtDestination(Trouble::of_file(reason, true)));
+        }
+    };
+    if tools.clock.monotonic() >= job.deadline.saturating_sub(Duration::from_secs(1)) {
         let trouble = Trouble::silence(&job.destination.name, "it was not done when its time was over");
         return Err(Failure::AtDestination(trouble));
     }
     let overwrite = if job.replaces_bad { Overwrite::Replace } else { Overwrite::Refuse };
     let sent = Sent { bytes: job.bytes, checksums: computed };
     match arrival::publish(destination, &job.path, job.intent, sent, overwrite).await {
-        Ok(()) => Ok(verification),
-        Err(StorageError::Exists { .. }) => adopt(job, destination).await,
+        Ok(()) => Ok((verification, decision)),
+        Err(StorageError::Exists { .. }) => Ok((adopt(job, destination).await?, decision)),
         Err(error) => Err(at_destination(&job.destination, &error)),
     }
 }
@@ -201,3 +253,6 @@ async fn adopt(job: &Job, destination: &dyn Backend) -> Result<Verification, Fai
     destination.discard(&job.path, job.intent).await.map_err(failed)?;
     Ok(Verification::ReadBack)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use crate::model::time::Timestamp;
 use crate::storage::layout::StoragePath;
 
 /// A transfer that was claimed, with all that is needed to carry it out.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The transfer.
@@ -31,6 +32,8 @@ pub struct Job {
     pub intent: IntentId,
     /// The decision that allows the bytes to be placed there.
     pub decision: DecisionId,
+    /// Whether an attempt before this one may have published it and died before it could say so.
+    pub was_tried: bool,
     /// Whether bytes known to be bad lie under the path and are to be replaced.
     pub replaces_bad: bool,
     /// Where it can come from, best first.
@@ -65,9 +68,16 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The replica is complete under its final name.
-    Landed(Verification),
+    Landed {
+        /// How its bytes are known to be right.
+        verification: Verification,
+        /// The decision that let them be placed, as of the last moment before.
+        decision: DecisionId,
+    },
     /// Nobody wanted it any more; nothing of it is left.
     Cancelled,
+    /// There was no room on the way for it; nothing was tried.
+    PutOff,
     /// It failed.
     Failed {
         /// Why.

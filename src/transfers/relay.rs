@@ -1,20 +1,40 @@
 //! Streams a file through this process, hashing it on the way, in bounded memory.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::{Either, select};
 
 use crate::model::checksum::Checksum;
 use crate::storage::ahead::read_ahead;
 use crate::storage::arrival::Sent;
 use crate::storage::backend::{Backend, ByteStream, StorageError};
 use crate::storage::hash::hashing;
-use crate::storage::registry::LARGE_BYTES_MIN;
+use crate::storage::lanes::LARGE_BYTES_MIN;
 use crate::transfers::blame::{Failure, Trouble, at_destination, at_source};
 use crate::transfers::execute::Tools;
 use crate::transfers::job::{Job, Source};
-use crate::transfers::stall::{Side, watched};
+use crate::transfers::stall::{Side, Watch, watched};
 use crate::transfers::verify::{algorithms, compare};
+
+/// How long a large file waits for a lane. No more are claimed than have one, so that is rare.
+const LANE_SPAN_MAX: Duration = Duration::from_mins(2);
+
+/// Whose bytes were on their way last, for telling who was slow when the time of an attempt is over.
+#[derive(Default)]
+pub(super) struct Trail(Mutex<Option<(Source, Watch)>>);
+
+impl Trail {
+    fn note(&self, source: &Source, watch: &Watch) {
+        *self.0.lock().expect("nothing panics while holding it") = Some((source.clone(), watch.clone()));
+    }
+
+    /// What was noted last.
+    pub(super) fn take(&self) -> Option<(Source, Watch)> {
+        self.0.lock().expect("nothing panics while holding it").take()
+    }
+}
 
 /// Stages a source's bytes at the destination and compares them with what is registered. Returns
 /// the checksums that were computed, those included that the destination tells.
@@ -24,12 +44,20 @@ pub(super) async fn relay(
     origin: &Arc<dyn Backend>,
     destination: &dyn Backend,
     tools: &Tools,
+    trail: &Trail,
 ) -> Result<Vec<Checksum>, Failure> {
+    let lanes = tools.stores.lanes();
+    let left = job.deadline.saturating_sub(tools.clock.monotonic());
+    let lane = Box::pin(lanes.transfer(job.destination.id, job.bytes));
+    let Either::Left((_lane, _)) = select(lane, tools.clock.sleep(LANE_SPAN_MAX.min(left / 2))).await else {
+        return Err(Failure::NoLane);
+    };
     let content = open(job, source, origin, tools).await.map_err(|error| at_source(source, &error))?;
     let (content, fault) = overheard(content);
     let told = destination.tells();
     let (content, hashed) = hashing(content, &algorithms(&job.checksums, &told));
-    let (content, watch) = watched(content);
+    let (content, watch) = watched(content, destination.stage_bytes(job.bytes));
+    trail.note(source, &watch);
     let staging = destination.stage(&job.path, job.intent, job.bytes, content);
     let staged = match watch.guard(&tools.clock, staging).await {
         Ok(staged) => staged,

@@ -8,6 +8,7 @@ use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::id::ProcessId;
 use crate::model::transfer::{TransferEvent, TransferState};
+use crate::telemetry::meters::Attempt;
 use crate::transfers::job::{Ending, Outcome};
 
 /// The most outcomes that one transaction takes. One costs about a dozen keys.
@@ -17,6 +18,7 @@ pub const SETTLE_MAX: usize = 200;
 /// has the lease now finds the bytes and says so.
 pub async fn settle(catalog: &Catalog, outcomes: Vec<Outcome>) -> Result<(), CatalogError> {
     let process = catalog.process();
+    let ended: Vec<_> = outcomes.iter().map(|outcome| (attempt_of(&outcome.result), outcome.job.bytes)).collect();
     #[expect(clippy::cast_precision_loss, reason = "jitter needs no more than a few bits")]
     let jitter = catalog.clock().random() as f64 / u64::MAX as f64;
     catalog
@@ -32,9 +34,22 @@ pub async fn settle(catalog: &Catalog, outcomes: Vec<Outcome>) -> Result<(), Cat
             }
         })
         .await?;
+    for (attempt, bytes) in ended {
+        catalog.meters().attempted(attempt, bytes);
+    }
     catalog.wakes().wake(Topic::Folds);
     catalog.wakes().wake(Topic::Filling);
     Ok(())
+}
+
+/// How an outcome is counted.
+fn attempt_of(ending: &Ending) -> Attempt {
+    match ending {
+        Ending::Landed { .. } => Attempt::Landed,
+        Ending::Cancelled => Attempt::Cancelled,
+        Ending::PutOff | Ending::Failed { passing: true, .. } => Attempt::Interrupted,
+        Ending::Failed { passing: false, .. } => Attempt::Failed,
+    }
 }
 
 async fn settle_one(
@@ -52,7 +67,7 @@ async fn settle_one(
         return Ok(None);
     }
     match &outcome.result {
-        Ending::Landed(verification) => {
+        Ending::Landed { verification, decision } => {
             end(txn, job.transfer, &record).await?;
             Ok(Some(Arrival {
                 file: job.file,
@@ -60,13 +75,19 @@ async fn settle_one(
                 bytes: job.bytes,
                 verification: *verification,
                 path: job.path_is_stated.then(|| job.path.to_string()),
-                decision: job.decision,
+                decision: *decision,
             }))
         }
         Ending::Cancelled => {
             end(txn, job.transfer, &record).await?;
             // Whoever wanted it in the meantime planned nothing, as this one still had the place.
             fill_file(txn, job.file, job.destination.id).await?;
+            Ok(None)
+        }
+        Ending::PutOff => {
+            let state = record.state.clone().apply(TransferEvent::PutOff { at: txn.now() });
+            let state = state.expect("what runs can be put off");
+            txn.replace::<Transfers>(&(job.transfer,), &record, &TransferRecord { state, ..record.clone() });
             Ok(None)
         }
         Ending::Failed { reason, passing } => {

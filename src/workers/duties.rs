@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use crate::catalog::ledger::holdings;
 use crate::catalog::record::Facts;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, endpoints};
@@ -18,15 +19,16 @@ use crate::transfers::claim::{Cursors, reap};
 use crate::transfers::mover::drain;
 use crate::transfers::recover;
 use crate::workers::fault::WorkFault;
+use crate::workers::runner::Halt;
 use crate::workers::{Duty, Worker};
 
 /// Names of the workers that move files; each has its own jobs in flight.
-const MOVERS: [&str; 2] = ["mover-1", "mover-2"];
+const MOVERS: [&str; 8] = ["mover-1", "mover-2", "mover-3", "mover-4", "mover-5", "mover-6", "mover-7", "mover-8"];
 
-/// All workers of a server.
-pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
+/// All workers of a server, so many of which move files: eight at most.
+pub fn all(lake: &Arc<Lake>, movers: usize) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
-        Box::new(Evaluate { endpoints_seen: None }),
+        Box::new(Evaluate { lake: Arc::clone(lake), seen: None }),
         Box::new(Fill { after: None }),
         Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
@@ -35,7 +37,7 @@ pub fn all(lake: &Arc<Lake>) -> Vec<Box<dyn Worker>> {
         Box::new(Forget),
         Box::new(Sweep { lake: Arc::clone(lake) }),
     ];
-    for name in MOVERS {
+    for name in MOVERS.into_iter().take(movers) {
         workers.push(Box::new(Move { name, lake: Arc::clone(lake), cursors: Arc::default() }));
     }
     workers
@@ -47,7 +49,9 @@ fn progress(count: usize) -> Progress {
 
 /// Ends, places and reconsiders rules.
 struct Evaluate {
-    endpoints_seen: Option<u64>,
+    lake: Arc<Lake>,
+    /// Revisions of endpoints and of holdings.
+    seen: Option<(u64, u64)>,
 }
 
 impl Worker for Evaluate {
@@ -55,16 +59,19 @@ impl Worker for Evaluate {
         Duty { name: "evaluate", topic: Some(Topic::Rules), period: Duration::from_secs(5), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
-            let revision = Some(endpoints::revision(&catalog.view().await?).await?);
+            let view = catalog.view().await?;
+            let revisions = Some((endpoints::revision(&view).await?, holdings::revision(&view).await?));
+            drop(view);
             let mut made = Progress::Nothing;
-            if revision != self.endpoints_seen {
+            if revisions != self.seen {
                 made = evaluate::revive_unplaced(catalog).await?;
-                self.endpoints_seen = revision;
+                self.seen = revisions;
             }
+            made = made.or(evaluate::follow_policy(catalog, &self.lake.judge).await?);
             made = made.or(expire::step(catalog).await?);
-            made = made.or(evaluate::step(catalog).await?);
+            made = made.or(evaluate::step(catalog, &self.lake.judge).await?);
             Ok(made.or(reconsider::step(catalog).await?))
         }
         .boxed()
@@ -81,7 +88,7 @@ impl Worker for Fill {
         Duty { name: "fill", topic: Some(Topic::Filling), period: Duration::from_secs(5), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async { Ok(fill::step(catalog, &mut self.after).await?) }.boxed()
     }
 }
@@ -96,8 +103,15 @@ impl Worker for Fold {
         Duty { name: "fold", topic: Some(Topic::Folds), period: Duration::from_secs(1), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
-        async { Ok(fold::step(catalog, &mut self.cursor).await?) }.boxed()
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async {
+            let folded = progress(holdings::fold(catalog).await?);
+            if folded == Progress::Made {
+                catalog.wakes().wake(Topic::Rules);
+            }
+            Ok(folded.or(fold::step(catalog, &mut self.cursor).await?))
+        }
+        .boxed()
     }
 }
 
@@ -109,7 +123,7 @@ impl Worker for Reap {
         Duty { name: "reap", topic: None, period: Duration::from_secs(5), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
             let reaped = reap(catalog).await?;
             if reaped > 0 {
@@ -131,7 +145,7 @@ impl Worker for Recover {
         Duty { name: "recover", topic: None, period: Duration::from_secs(5), single: false }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async { Ok(progress(recover::step(catalog, &self.lake.stores).await?)) }.boxed()
     }
 }
@@ -146,7 +160,7 @@ impl Worker for Sweep {
         Duty { name: "sweep", topic: None, period: Duration::from_secs(10), single: true }
     }
 
-    fn work<'a>(&'a mut self, _: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, _: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         // Uploads write for themselves: each intent is read again in the transaction that ends it.
         async { Ok(progress(self.lake.uploads.sweep().await?)) }.boxed()
     }
@@ -160,7 +174,7 @@ impl Worker for Forget {
         Duty { name: "forget", topic: None, period: Duration::from_mins(10), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async { Ok(progress(forget_answers(catalog).await?)) }.boxed()
     }
 }
@@ -173,7 +187,7 @@ impl Worker for Check {
         Duty { name: "check", topic: None, period: Duration::from_hours(1), single: true }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         async {
             if !is_due(catalog).await? {
                 return Ok(Progress::Nothing);
@@ -220,7 +234,11 @@ impl Worker for Move {
         Duty { name: self.name, topic: Some(Topic::Transfers), period: Duration::from_secs(1), single: false }
     }
 
-    fn work<'a>(&'a mut self, catalog: &'a Catalog) -> BoxFuture<'a, Result<Progress, WorkFault>> {
-        async { Ok(progress(drain(catalog, &self.lake.stores, &self.cursors).await?)) }.boxed()
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, halt: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async {
+            let halted = || halt.is_asked();
+            Ok(progress(drain(catalog, &self.lake.judge, &self.lake.stores, &self.cursors, &halted).await?))
+        }
+        .boxed()
     }
 }

@@ -17,6 +17,20 @@ use crate::workers::board::{Activity, Board};
 /// How long a worker rests after a fault.
 const REST: Duration = Duration::from_secs(2);
 
+/// Tells a worker whether it is to begin nothing new: somebody paused it, or the process ends.
+#[derive(Debug, Clone)]
+pub struct Halt {
+    stopped: watch::Receiver<bool>,
+    paused: watch::Receiver<bool>,
+}
+
+impl Halt {
+    /// Whether it is.
+    pub fn is_asked(&self) -> bool {
+        *self.stopped.borrow() || *self.paused.borrow()
+    }
+}
+
 /// Workers that run until they are stopped.
 pub struct Running {
     clock: SharedClock,
@@ -30,14 +44,8 @@ pub fn start(catalog: &Catalog, board: &Board, workers: Vec<Box<dyn Worker>>) ->
     let mut tasks = JoinSet::new();
     for worker in workers {
         let paused = board.add(worker.duty().name);
-        let runner = Runner {
-            catalog: catalog.clone(),
-            board: board.clone(),
-            stopped: stopped.clone(),
-            paused,
-            worker,
-            lease: None,
-        };
+        let halt = Halt { stopped: stopped.clone(), paused };
+        let runner = Runner { catalog: catalog.clone(), board: board.clone(), halt, worker, lease: None };
         tasks.spawn(runner.run());
     }
     Running { clock: catalog.clock().clone(), tasks, stop }
@@ -58,8 +66,7 @@ impl Running {
 struct Runner {
     catalog: Catalog,
     board: Board,
-    stopped: watch::Receiver<bool>,
-    paused: watch::Receiver<bool>,
+    halt: Halt,
     worker: Box<dyn Worker>,
     lease: Option<Lease>,
 }
@@ -71,10 +78,10 @@ impl Runner {
             // Asked for before looking for work, so that nothing in between is missed.
             let wake = self.worker.duty().topic.map(|topic| wakes.waiting(topic));
             let mut rest = self.worker.duty().period;
-            if !*self.paused.borrow_and_update() && !self.work_until_idle().await {
+            if !*self.halt.paused.borrow_and_update() && !self.work_until_idle().await {
                 rest = REST;
             }
-            if *self.stopped.borrow() {
+            if *self.halt.stopped.borrow() {
                 return;
             }
             let woken = async {
@@ -86,8 +93,8 @@ impl Runner {
             tokio::select! {
                 () = woken => {}
                 () = self.catalog.clock().sleep(rest) => {}
-                _ = self.paused.changed() => {}
-                _ = self.stopped.changed() => {}
+                _ = self.halt.paused.changed() => {}
+                _ = self.halt.stopped.changed() => {}
             }
         }
     }
@@ -96,7 +103,7 @@ impl Runner {
     async fn work_until_idle(&mut self) -> bool {
         let name = self.worker.duty().name;
         loop {
-            if *self.stopped.borrow() || *self.paused.borrow() {
+            if self.halt.is_asked() {
                 return true;
             }
             let mut catalog = self.catalog.clone();
@@ -119,7 +126,7 @@ impl Runner {
                 status.runs += 1;
                 status.last_run_at = Some(now);
             });
-            let outcome = self.worker.work(&catalog).await;
+            let outcome = self.worker.work(&catalog, &self.halt).await;
             self.board.note(name, |status| status.activity = Activity::Idle);
             match outcome {
                 Ok(progress) => {

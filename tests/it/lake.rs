@@ -1,13 +1,13 @@
 //! A running lake under test: a real server on a loopback port, real directories, the typed client.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dapple::app::serve::{ServeArgs, Server, start};
+use dapple::app::serve::{Server, start};
 use dapple::client::{Client, Payload};
 use dapple::clock::SystemClock;
+use dapple::config::resolve::{Sources, resolve};
 use dapple::model::checksum::{Algorithm, Checksum};
 use dapple::model::did::{Did, DidKind};
 use dapple::model::endpoint::{EndpointKind, EndpointName};
@@ -20,14 +20,19 @@ use dapple::service::view::{
 use tempfile::TempDir;
 
 mod access;
+mod accounts;
 mod contract;
 mod endpoints;
 mod leaks;
 mod placing;
+mod policy;
+mod quotas;
 mod registering;
 mod restarting;
+mod settings;
 mod terms;
 mod trouble;
+mod typed;
 
 /// How long a lake may take to come to rest. Far more than it needs; a machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,6 +42,7 @@ pub(crate) struct TestLake {
     server: Option<Server>,
     pub(crate) client: Client,
     directory: TempDir,
+    settings: String,
 }
 
 pub(crate) fn did(text: &str) -> Did {
@@ -57,10 +63,15 @@ fn client_of(server: &Server) -> Client {
 
 impl TestLake {
     pub(crate) async fn with_endpoints(names: &[&str]) -> Self {
+        Self::with_settings("", names).await
+    }
+
+    /// The same with settings of its own, as a file has them.
+    pub(crate) async fn with_settings(settings: &str, names: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let server = serve(directory.path()).await;
-        let lake = Self { client: client_of(&server), server: Some(server), directory };
-        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope") };
+        let server = serve(directory.path(), settings).await;
+        let lake = Self { client: client_of(&server), server: Some(server), directory, settings: settings.to_owned() };
+        let scope = NewScope { scope: "s".to_owned().try_into().expect("a scope"), owner: None };
         lake.client.add_scope(&scope).await.expect("a scope");
         for name in names {
             lake.add_endpoint(name, &[]).await;
@@ -94,6 +105,16 @@ impl TestLake {
         &self.server.as_ref().expect("it is up").url
     }
 
+    /// The admin's key.
+    pub(crate) fn key(&self) -> &str {
+        &self.server.as_ref().expect("it is up").admin_key
+    }
+
+    /// The address that serves metrics alone.
+    pub(crate) fn metrics_url(&self) -> &str {
+        self.server.as_ref().expect("it is up").metrics_url.as_deref().expect("it was asked for")
+    }
+
     /// Asserts that the catalog does not contradict itself.
     pub(crate) async fn is_well(&self) {
         let check = self.client.check().await.expect("checked");
@@ -104,7 +125,7 @@ impl TestLake {
     /// Stops the server in order and starts it again on the same directory.
     pub(crate) async fn restart(&mut self) {
         self.server.take().expect("it is up").stop().await.expect("a clean stop");
-        let server = serve(self.directory.path()).await;
+        let server = serve(self.directory.path(), &self.settings).await;
         self.client = client_of(&server);
         self.server = Some(server);
     }
@@ -254,10 +275,12 @@ pub(crate) async fn pause() {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
-async fn serve(directory: &Path) -> Server {
-    let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    let args = ServeArgs { dir: directory.join("lake"), listen, public_url: None };
-    start(args).await.expect("a server")
+async fn serve(directory: &Path, settings: &str) -> Server {
+    let file = Some((directory.join("dapple.toml"), settings.to_owned()));
+    let dir = directory.join("lake").display().to_string();
+    let flags = vec![("serve.dir", "--dir", dir), ("serve.listen", "--listen", "127.0.0.1:0".to_owned())];
+    let resolved = resolve(&Sources { file, flags, ..Sources::default() }).unwrap_or_else(|slips| panic!("{slips}"));
+    start(resolved.settings).await.expect("a server")
 }
 
 /// All files below a directory with their content, by relative path.

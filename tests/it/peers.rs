@@ -134,7 +134,8 @@ impl Authority {
         self.read("client.crt") + &self.read("client.key")
     }
 
-    fn read(&self, name: &str) -> String {
+    /// A file of the authority's: `ca.pem`, `server.crt`, `server.key`, `client.crt` or `client.key`.
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.directory.join(name)).expect("it was made")
     }
 }

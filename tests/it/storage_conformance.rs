@@ -6,11 +6,12 @@ mod promises;
 mod s3;
 mod webdav;
 mod world;
+mod xrootd;
 
 /// Makes a test of each promise for a backend; `$world` makes it afresh for each.
 macro_rules! keeps_promises {
-    ($(#[$attribute:meta])* $backend:ident, $world:expr) => {
-        keeps_promises! { $(#[$attribute])* $backend, $world =>
+    ($backend:ident, $world:expr) => {
+        keeps_promises! { $backend, $world =>
             an_object_comes_back_as_it_was_put
             ranges_give_their_bytes_and_nothing_beyond_the_end
             a_stream_of_another_length_is_refused_and_leaves_nothing
@@ -35,20 +36,16 @@ macro_rules! keeps_promises {
             several_parts_are_copied_within_a_store
         }
     };
-    ($(#[$attribute:meta])* $backend:ident, $world:expr => $($promise:ident)*) => {
-        keeps_promises! { @each [$(#[$attribute])*] $backend, $world => $($promise)* }
-    };
-    (@each $attributes:tt $backend:ident, $world:expr => $($promise:ident)*) => {
+    ($backend:ident, $world:expr => $($promise:ident)*) => {
         mod $backend {
-            $(keeps_promises! { @one $attributes $promise, $world })*
+            $(keeps_promises! { @one $promise, $world })*
         }
     };
-    (@one [$(#[$attribute:meta])*] $promise:ident, $world:expr) => {
-                $(#[$attribute])*
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    super::promises::$promise(&$world).await;
-                }
+    (@one $promise:ident, $world:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            super::world::ask(async || $world, super::promises::$promise).await;
+        }
     };
 }
 
@@ -57,13 +54,7 @@ keeps_promises!(on_posix, crate::storage_conformance::world::World::posix());
 keeps_promises!(on_posix_without_openat2, crate::storage_conformance::world::World::posix_without_openat2());
 keeps_promises!(webdav_on_apache, crate::storage_conformance::world::World::webdav_on_apache().await);
 keeps_promises!(webdav_on_nginx, crate::storage_conformance::world::World::webdav_on_nginx().await);
-// XRootD 5.5 itself dies now and then of many connections that come and go at once (a fault in its
-// own library), so what is asked of it is asked in long tests.
-keeps_promises!(
-    #[ignore = "XRootD 5.5 dies of it now and then: tests/run --long"]
-    webdav_on_xrootd,
-    crate::storage_conformance::world::World::webdav_on_xrootd().await
-);
+keeps_promises!(webdav_on_xrootd, crate::storage_conformance::world::World::webdav_on_xrootd().await);
 keeps_promises!(webdav_on_dav_server, crate::storage_conformance::world::World::webdav_on_dav_server().await);
 keeps_promises!(s3_on_radosgw, crate::storage_conformance::world::World::s3_on_radosgw().await);
 keeps_promises!(s3_on_s3s, crate::storage_conformance::world::World::s3_on_s3s().await);

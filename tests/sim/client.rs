@@ -211,7 +211,7 @@ impl Client {
         let Some(dataset) = catalog.view().await?.get::<DidNames>(&key).await? else {
             return Ok(format!("would upload to {to}"));
         };
-        let permit = self.ctx.permit_at(Action::Place, &to, Some(endpoint.name.clone()))?;
+        let permit = self.ctx.permit(Action::Place, &to)?;
         let decision = catalog
             .transact(move |txn| {
                 let permit = permit.clone();
@@ -222,7 +222,7 @@ impl Client {
             scope: to.scope.clone(),
             dataset: dataset.id,
             endpoint: endpoint.id,
-            account: self.ctx.account.clone(),
+            account: self.ctx.account().clone(),
             decision,
         };
         let mut files = Vec::new();
@@ -262,6 +262,7 @@ impl Client {
             intent,
             bytes: content.len() as u64,
             checksum: blake3_of(&content),
+            account: self.ctx.account().clone(),
         };
         let mut sent = content.to_vec();
         if self.random.percent(5)
@@ -445,5 +446,5 @@ async fn pause() {
 
 /// A client's name for a process.
 pub(crate) fn context(lake: &Arc<dapple::service::Lake>) -> Context {
-    Context::new(Arc::clone(lake), dapple::model::account::AccountName::root())
+    Context::new(Arc::clone(lake), dapple::model::account::Principal::root())
 }

@@ -11,7 +11,7 @@ use dapple::model::id::{DidId, EndpointId, RuleId};
 use dapple::model::lock::LockState;
 use dapple::model::replica::ReplicaState;
 use dapple::model::rule::{RuleCounts, RuleState, state};
-use dapple::storage::layout::{StoragePath, is_temporary};
+use dapple::storage::layout::StoragePath;
 
 use crate::disk::{Disk, Excuse, at_once, fits, registered};
 use crate::world::World;
@@ -64,7 +64,7 @@ fn disk_is_explained(world: &World, view: &View, disk: &Disk) {
         if disk.excuse_of(&path).is_some() {
             continue;
         }
-        if is_temporary(&path) {
+        if StoragePath::parse(&path).is_err() {
             world.log.wrong(format!("{path} is left at endpoint {at}"));
         } else if !explained.contains(&path) {
             world.log.wrong(format!("{path} lies at endpoint {at} and nobody knows of it"));

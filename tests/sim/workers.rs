@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dapple::catalog::ledger::holdings;
 use dapple::catalog::wake::Topic;
 use dapple::catalog::{CatalogError, endpoints};
 use dapple::rules::{Progress, evaluate, expire, fill, fold, reconsider};
@@ -22,7 +23,9 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// Starts every worker of a process.
 pub(crate) fn start(executor: &mut Executor, lake: &Arc<Lake>, log: &Log) {
     let given = || (Arc::clone(lake), log.clone());
-    executor.spawn(rules(given(), "evaluate", |lake| Box::pin(async move { evaluate::step(&lake.catalog).await })));
+    executor.spawn(rules(given(), "evaluate", |lake| {
+        Box::pin(async move { evaluate::step(&lake.catalog, &lake.judge).await })
+    }));
     executor.spawn(rules(given(), "reconsider", |lake| Box::pin(async move { reconsider::step(&lake.catalog).await })));
     executor.spawn(rules(given(), "expire", |lake| Box::pin(async move { expire::step(&lake.catalog).await })));
     executor.spawn(filler(given()));
@@ -70,6 +73,9 @@ async fn folder((lake, log): Given) {
     let mut cursor = fold::Cursor::default();
     loop {
         let woken = Box::pin(lake.catalog.wakes().waiting(Topic::Folds));
+        let held = holdings::fold(&lake.catalog).await;
+        let held = held.map(|count| if count > 0 { Progress::Made } else { Progress::Nothing });
+        noted(&log, "fold holdings", held);
         if !noted(&log, "fold", fold::step(&lake.catalog, &mut cursor).await) {
             select(woken, lake.catalog.clock().sleep(PERIOD)).await;
         }
@@ -80,7 +86,7 @@ async fn mover((lake, log): Given) {
     let cursors = Arc::new(Mutex::new(Cursors::default()));
     loop {
         let woken = Box::pin(lake.catalog.wakes().waiting(Topic::Transfers));
-        match drain(&lake.catalog, &lake.stores, &cursors).await {
+        match drain(&lake.catalog, &lake.judge, &lake.stores, &cursors, &|| false).await {
             Ok(0) => {
                 select(woken, lake.catalog.clock().sleep(Duration::from_secs(5))).await;
             }

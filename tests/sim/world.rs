@@ -9,12 +9,13 @@ use dapple::catalog::{Catalog, check};
 use dapple::clock::SharedClock;
 use dapple::model::id::EndpointId;
 use dapple::model::scope::Scope;
+use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
 use dapple::service::view::NewScope;
 use dapple::service::{Lake, accounts, scopes};
 use dapple::storage::backend::StorageError;
-use dapple::storage::layout::is_temporary;
+use dapple::storage::layout::StoragePath;
 use dapple::storage::memory::Memory as Storage;
 use dapple::storage::registry::Registry;
 
@@ -131,7 +132,7 @@ impl World {
             accounts::first_start(&lake.catalog, "key").await.expect("memory does not fail");
             for scope in ["a", "b"] {
                 let scope = Scope::parse(scope).expect("valid");
-                scopes::add(&context(&lake), NewScope { scope }).await.expect("it is new");
+                scopes::add(&context(&lake), NewScope { scope, owner: None }).await.expect("it is new");
             }
         });
         self.run_for(10_000, 1_000);
@@ -214,7 +215,7 @@ impl World {
 
     /// Damages one object behind everybody's back.
     fn damage(&mut self, disk: &Disk, how: fn(&Storage, &str) -> bool) {
-        let paths: Vec<_> = disk.memory.paths().into_iter().filter(|path| !is_temporary(path)).collect();
+        let paths: Vec<_> = disk.memory.paths().into_iter().filter(|path| StoragePath::parse(path).is_ok()).collect();
         if let Some(path) = self.random.pick(&paths)
             && how(&disk.memory, path)
         {
@@ -305,9 +306,11 @@ fn process(engine: &Arc<Memory>, clock: &SharedClock, disks: &Disks) -> Arc<Lake
     for disk in disks.all() {
         disks.attach(&stores, disk.endpoint);
     }
-    let signer = SigningKey::from_seed([7; 32]);
+    let (signer, judge) = (SigningKey::from_seed([7; 32]), Judge::builtin());
     Arc::new(Lake {
-        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores)),
+        uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
+        judge,
+        doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),
         catalog,
         stores,

@@ -6,16 +6,18 @@ use futures::FutureExt as _;
 
 use super::*;
 use crate::catalog::engine::memory::Memory;
-use crate::catalog::ledger::locks::{count_unplaced, hold};
-use crate::catalog::ledger::membership::{Member, attach};
+use crate::catalog::ledger::holdings;
+use crate::catalog::ledger::locks::{count_unplaced, hold, release};
+use crate::catalog::ledger::membership::{Member, attach, detach};
 use crate::catalog::ledger::replicas::{Found, put_did, register};
 use crate::catalog::ledger::transfers::{plan, tell_stuck};
 use crate::catalog::record::{
     ChosenBecause, ChosenRecord, ContentRecord, Contents, CountsRecord, Coverage, CoverageDeltas, DecisionRecord,
-    Decisions, DidContent, DidNames, DidRecord, Dids, EndpointNames, Failed, FileFacts, HeadRecord, Heads, IntentAct,
-    IntentRecord, Intents, LockRecord, Locks, LocksByUnit, Parents, Paths, PlacementRecord, Placements, Ready,
-    ReplicaRecord, Replicas, ReplicasByEndpoint, RuleCountsTable, RuleRecord, Rules, RulesByDid, RulesByExpiry,
-    Running, StuckFiles, Tally, TransferRecord, Transfers, Unplaced, UploadsDue, Usage,
+    Decisions, DidContent, DidNames, DidRecord, Dids, EndpointNames, Failed, FileFacts, HeadRecord, Heads, Holders,
+    HoldingDeltas, Holdings, IntentAct, IntentRecord, Intents, LockRecord, Locks, LocksByUnit, Parents, Paths,
+    PlacementRecord, Placements, Ready, ReplicaRecord, Replicas, ReplicasByEndpoint, RuleCountsTable, RuleRecord,
+    Rules, RulesByDid, RulesByExpiry, Running, StuckFiles, Tally, TransferRecord, Transfers, Unplaced, UploadsDue,
+    Usage,
 };
 use crate::catalog::{Catalog, Txn, endpoints};
 use crate::clock::SystemClock;
@@ -96,6 +98,8 @@ fn decision(allowed: bool) -> DecisionRecord {
         allowed,
         policies: Vec::new(),
         at: Timestamp::default(),
+        revision: String::new(),
+        labels: String::new(),
     }
 }
 
@@ -204,6 +208,10 @@ fn corrupted_sums() -> Vec<Corruption> {
         ("coverage-equals-recount", |t| {
             t.put::<Coverage>(&(FILE, ONE), &Tally::default());
         }),
+        ("holders-equal-locks", |t| t.put::<Holders>(&(DATASET, ONE, "root".into()), &2)),
+        ("holders-equal-locks", |t| t.clear::<Holders>(&(DATASET, TWO, "root".into()))),
+        ("holdings-equal-recount", |t| t.put::<Holdings>(&("ada".into(), ONE), &Tally::one(5))),
+        ("holdings-equal-recount", |t| t.put::<HoldingDeltas>(&("root".into(), ONE, 1), &Tally::one(5))),
         ("usage-equals-recount", |t| t.put::<Usage>(&(ONE,), &Tally::one(5))),
         ("usage-equals-recount", |t| {
             t.put::<Usage>(&(EndpointId(7),), &Tally::one(5));
@@ -370,4 +378,39 @@ fn a_run_stops_finding_at_its_limit_and_says_how_far_it_is() {
     assert!(names.len() > 2 && distinct.len() == names.len(), "one for each invariant: {names:?}");
     seen.dedup();
     assert_eq!(seen.len(), ALL.len());
+}
+
+#[test]
+fn holdings_follow_locks_and_lengths_and_can_be_counted_anew() {
+    let catalog = catalog();
+    let held = |catalog: &Catalog| {
+        let view = now(catalog.view()).expect("memory does not fail");
+        now(holdings::held(&view, &AccountName::root())).expect("memory does not fail")
+    };
+    let both = Tally { files: 2, bytes: 10 };
+    assert_eq!(held(&catalog), [(ONE, both), (TWO, both)].into());
+    assert!(now(holdings::fold(&catalog)).expect("memory does not fail") > 0);
+    assert_eq!(held(&catalog), [(ONE, both), (TWO, both)].into(), "folding changes nothing");
+    now(catalog.transact(|txn| async move {
+        // A second rule at one adds nothing; a file that goes, and a lock that goes, take theirs along.
+        txn.put::<Rules>(&(RuleId(3),), &rule(1));
+        hold(&txn, RuleId(3), DATASET, ONE, DECISION).await?;
+        let dataset = Member { id: DATASET, kind: DidKind::Dataset, bytes: 0 };
+        let file = Member { id: FILE, kind: DidKind::File, bytes: 5 };
+        detach(&txn, dataset, &[file]).await.expect("it is there");
+        release(&txn, WAITING, DATASET, TWO).await?;
+        release(&txn, SATISFIED, DATASET, ONE).await
+    }))
+    .expect("memory does not fail");
+    assert_eq!(held(&catalog), [(ONE, Tally::one(5))].into());
+    now(catalog.transact(|txn| async move {
+        txn.clear::<Holders>(&(DATASET, ONE, "root".to_owned()));
+        txn.put::<Holdings>(&("ada".to_owned(), TWO), &Tally::one(7));
+        Ok::<_, CatalogError>(())
+    }))
+    .expect("memory does not fail");
+    now(holdings::count_once(&catalog)).expect("memory does not fail");
+    assert_eq!(held(&catalog), [(ONE, Tally::one(5))].into());
+    let wrong = |finding: &Finding| finding.invariant.starts_with("hold");
+    assert_eq!(found(&catalog).into_iter().filter(wrong).collect::<Vec<_>>(), []);
 }

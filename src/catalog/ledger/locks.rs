@@ -3,6 +3,7 @@
 //! A unit is a dataset (it has a head row) or a file. Whether a lock is satisfied follows from
 //! coverage alone: [`recount`] is the one function that says so.
 
+use crate::catalog::ledger::holdings;
 use crate::catalog::ledger::tally::fold_coverage;
 use crate::catalog::record::{
     Backlog, CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Parents, Replicas, RuleCountsTable,
@@ -34,6 +35,7 @@ pub async fn hold(
     }
     let lock = LockRecord { state: LockState::Replicating, since: txn.now(), decision };
     txn.put::<Locks>(&(rule, unit, endpoint), &lock);
+    holdings::lock(txn, rule, unit, endpoint).await?;
     add_counts(txn, rule, CountsRecord { replicating: 1, ..CountsRecord::default() }).await?;
     if !recount(txn, unit, endpoint).await? {
         fill_from(txn, unit, endpoint, 0).await?;
@@ -69,6 +71,7 @@ pub async fn release(txn: &Txn, rule: RuleId, unit: DidId, endpoint: EndpointId)
         return Ok(());
     };
     txn.delete::<Locks>(&key, &lock);
+    holdings::unlock(txn, rule, unit, endpoint).await?;
     let gone = of_state(&lock.state);
     add_counts(txn, rule, negative(gone)).await?;
     // Read behind the deletion above: what is left are other rules' holds.

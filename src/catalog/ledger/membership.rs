@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::ledger::ancestors::{tell_rules, upward};
+use crate::catalog::ledger::holdings::grow;
 use crate::catalog::ledger::tally::{add_coverage, ask_fold};
 use crate::catalog::record::{
     BacklogRecord, ContentRecord, Contents, FoldRecord, HeadRecord, Heads, Intents, Parents, Replicas, StuckFiles,
@@ -137,6 +138,7 @@ async fn add_places(txn: &Txn, parent: DidId, members: &[Member]) -> Result<u64,
         head = HeadRecord { next_seq: head.next_seq + 1, members: head.members + 1, bytes: head.bytes + member.bytes };
     }
     txn.put::<Heads>(&(parent,), &head);
+    grow(txn, parent, members.iter().map(|member| Tally::one(member.bytes)).sum()).await?;
     Ok(first)
 }
 
@@ -167,6 +169,7 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
     }
     txn.put::<Heads>(&(parent.id,), &head);
     let members: Vec<Member> = gone.into_values().map(|(member, _)| member).collect();
+    grow(txn, parent.id, -members.iter().map(|member| Tally::one(member.bytes)).sum::<Tally>()).await?;
     if parent.kind == DidKind::Dataset {
         cover(txn, parent.id, &members, true).await?;
         forget_trouble(txn, parent.id, &members).await?;

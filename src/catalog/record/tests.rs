@@ -1,6 +1,9 @@
 //! Golden records: what was written once is read for ever.
 
 use super::*;
+use crate::catalog::record::accounts::{AccountRecord, ApiKeyRecord};
+use crate::model::account::AccountKind;
+use crate::model::api_key::{KeyReach, KeyScope};
 use crate::model::endpoint::Addressing;
 use crate::model::probe::{Feature, Finding};
 
@@ -63,4 +66,33 @@ fn an_answer_of_version_1_is_written_as_it_was() {
     let golden = [vec![1], vec![5; 32], vec![0xc9, 0x01, 1], text("ab"), text("{}"), vec![3]].concat();
     assert_eq!(record.encode(), golden);
     assert_eq!(AnswerRecord::decode(&golden).expect("a golden record"), record);
+}
+
+#[test]
+fn accounts_of_version_1_are_users_and_version_2_is_written_as_it_was() {
+    // Admin, 1,000 milliseconds as a varint.
+    let mut record = AccountRecord::decode(&[1, 1, 0xe8, 0x07]).expect("it was written once");
+    assert!(record.admin && record.kind == AccountKind::User && record.suspended_at.is_none());
+    assert_eq!(record.created_at, Timestamp::from_millis(1_000));
+    (record.kind, record.admin) = (AccountKind::Service, false);
+    (record.suspended_at, record.email) = (Some(Timestamp::from_millis(2)), Some("a@b".to_owned()));
+    let golden = [&[2, 0, 0xe8, 0x07, 2, 1, 2, 1][..], &text("a@b"), &[0]].concat();
+    assert_eq!(record.encode(), golden);
+    assert_eq!(AccountRecord::decode(&golden).expect("a golden record"), record);
+}
+
+#[test]
+fn keys_of_version_1_are_whole_and_version_2_is_written_as_it_was() {
+    let old = [&[1][..], &text("root"), &[0xe8, 0x07]].concat();
+    let mut record = ApiKeyRecord::decode(&old).expect("it was written once");
+    assert_eq!((record.account.as_str(), &record.reach), ("root", &KeyReach::whole()));
+    let only = Some(std::collections::BTreeSet::from([Scope::parse("s").expect("a scope")]));
+    let ranges = vec!["10.0.0.0/8".parse().expect("a range")];
+    let ends_at = Some(Timestamp::from_millis(3));
+    record.reach = KeyReach { scopes: [KeyScope::Read, KeyScope::Rules].into(), only, ranges, ends_at };
+    record.name = "n".to_owned();
+    let reach = [&[2, 0, 2, 1, 1][..], &text("s"), &[1], &text("10.0.0.0/8"), &[1, 3]].concat();
+    let golden = [&[2][..], &text("root"), &[0xe8, 0x07], &text("n"), &reach, &text("root")].concat();
+    assert_eq!(record.encode(), golden);
+    assert_eq!(ApiKeyRecord::decode(&golden).expect("a golden record"), record);
 }

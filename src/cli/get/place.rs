@@ -25,7 +25,7 @@ pub(crate) fn of_name(name: &str) -> PathBuf {
 
 fn segment(text: &str) -> String {
     match text {
-        "" => "%".to_owned(),
+        "" => "%2F".to_owned(),
         "." => "%2E".to_owned(),
         ".." => "%2E%2E".to_owned(),
         _ if is_encoding(text) => text.replacen('%', "%25", 1),
@@ -41,7 +41,7 @@ fn is_encoding(text: &str) -> bool {
     while let Some(inner) = rest.strip_prefix("25") {
         rest = inner;
     }
-    matches!(rest, "" | "2E" | "2E%2E")
+    matches!(rest, "2F" | "2E" | "2E%2E")
 }
 
 /// The directory that receives files. Makes directories below it, and never goes through a
@@ -101,18 +101,19 @@ mod tests {
             ("era5", "era5/a/b.nc", "a/b.nc"),
             ("era5", "era5x/b.nc", "era5x/b.nc"),
             ("era5", "era5", "era5"),
-            ("era5", "era5/", "era5/%"),
+            ("era5", "era5/", "era5/%2F"),
             ("era5", "other.nc", "other.nc"),
             ("a/b", "a/b/c", "c"),
             ("d", "d/../../etc/passwd", "%2E%2E/%2E%2E/etc/passwd"),
-            ("d", "/etc/passwd", "%/etc/passwd"),
-            ("d", "d//etc/passwd", "%/etc/passwd"),
+            ("d", "/etc/passwd", "%2F/etc/passwd"),
+            ("d", "d//etc/passwd", "%2F/etc/passwd"),
             ("d", "..", "%2E%2E"),
             ("d", "a/./b", "a/%2E/b"),
             ("d", "%2E%2E/x", "%252E%2E/x"),
             ("d", "%252E%2E/x", "%25252E%2E/x"),
-            ("d", "%", "%25"),
-            ("d", "%25", "%2525"),
+            ("d", "%", "%"),
+            ("d", "%25", "%25"),
+            ("d", "%2F", "%252F"),
             ("d", "50%/..x", "50%/..x"),
             ("d", "C:\\x", "C:\\x"),
         ];
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn no_two_segments_share_an_encoding() {
-        let hostile = ["", ".", "..", "%", "%2E", "%2E%2E", "%25", "%252E", "%252E%2E", "%2525", "%25252E"];
+        let hostile =
+            ["", ".", "..", "%", "%2F", "%252F", "%2E", "%2E%2E", "%25", "%252E", "%252E%2E", "%2525", "%25252E"];
         let encoded: HashSet<String> = hostile.iter().map(|text| segment(text)).collect();
         assert_eq!(encoded.len(), hostile.len());
     }

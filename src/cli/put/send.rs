@@ -29,6 +29,10 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// How often a file is announced again because of a conflict, with pauses that double.
 const CONFLICT_ROUNDS_MAX: u32 = 4;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
+/// How often a large file is announced again because others of its size are on their way; the server
+/// lets each wait for a minute several times.
+const BUSY_ROUNDS_MAX: u32 = 100;
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
 /// The code of an upload that the server no longer waits for; announced again, it does.
 const UPLOAD_GONE: &str = "upload-gone";
 
@@ -77,6 +81,7 @@ pub(crate) async fn send(run: Run, mut upload: Upload) -> Result<Sent, ClientErr
 #[derive(Default)]
 struct Tried {
     conflicts: u32,
+    busy: u32,
     is_renewed: bool,
 }
 
@@ -89,6 +94,10 @@ impl Tried {
                 let round = self.conflicts;
                 self.conflicts += 1;
                 (round < CONFLICT_ROUNDS_MAX).then(|| CONFLICT_PAUSE * (1 << round))
+            }
+            Kind::Unavailable if error.is_busy() => {
+                self.busy += 1;
+                (self.busy <= BUSY_ROUNDS_MAX).then_some(BUSY_PAUSE)
             }
             // The URL may have expired, the server may have let go of the upload, or what is wrong was
             // lost when it hung up.

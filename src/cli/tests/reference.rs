@@ -5,12 +5,15 @@ use std::path::Path;
 use clap::{Command, CommandFactory as _};
 
 use crate::cli::Cli;
+use crate::cli::config::SettingRow;
+use crate::cli::context::ContextRow;
 use crate::cli::get::GetReport;
 use crate::cli::put::PutReport;
 use crate::cli::register::Sum;
 use crate::cli::screen::Row as _;
 use crate::service::view::{
-    ContentView, DidView, EndpointView, FindingOfProbe, ReplicaView, RuleView, ScopeView, TransferView, WorkerView,
+    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView, ReplicaView,
+    RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 const HEAD: &str = "\
@@ -58,8 +61,30 @@ const MIDDLE: &str = "
 |---|---|
 | `DAPPLE_URL` | the server, unless `--server` says |
 | `DAPPLE_TOKEN` | the key for the server, unless `--token-file` says |
+| `DAPPLE_CA` | a file with certificates of authorities to trust, unless `--cacert` says |
+| `DAPPLE_CONTEXT` | the context, instead of the one that `dapple context use` chose |
+| `DAPPLE_CONTEXTS` | the file with contexts, instead of `dapple/contexts.toml` below `$XDG_CONFIG_HOME` or `~/.config` |
+| `DAPPLE_CONFIG` | the file with a server's settings, unless `--config` says |
 | `DAPPLE_LOG` | how much is logged to stderr, such as `debug` |
 | `NO_COLOR` | no colours |
+
+A server's settings have variables as well: see [settings.md](settings.md).
+
+## Which server
+
+A command works with the server that `--server` names, else the one in `DAPPLE_URL`, else the one of the
+current context, else `http://127.0.0.1:7070`. The key comes from `--token-file`, else `DAPPLE_TOKEN`, else
+the context; the key of a context is sent to the context's own server only. `dapple config show --origin`
+tells which server and key are meant, and by whom.
+
+```text
+dapple context add prod --server https://lake.example.org --token-file ~/lake.key
+dapple context add lab --server https://lake.example.net --token-command 'pass show dapple/lab'
+dapple context use lab
+```
+
+The file with contexts never has a key in it. Dapple writes it for its owner alone, and warns if others
+can read it.
 
 ## Commands
 ";
@@ -87,12 +112,19 @@ fn columns() -> String {
         ("`ls` of a scope, `did create`, `show`, `list`, `attach`, `detach`", DidView::HEADERS),
         ("`endpoint add`, `list`, `set`", EndpointView::HEADERS),
         ("`endpoint probe`", FindingOfProbe::HEADERS),
-        ("`scope add`, `list`", ScopeView::HEADERS),
+        ("`scope add`, `list`, `change`", ScopeView::HEADERS),
         ("`replica list`, `declare-bad`", ReplicaView::HEADERS),
         ("`replica register`", Sum::HEADERS),
         ("`rule add`, `list`, `show`, `update`, `wait`, `retry`", RuleView::HEADERS),
         ("`transfer list`", TransferView::HEADERS),
+        ("`account add`, `list`, `show`, `change`", AccountView::HEADERS),
+        ("`account member add`, `remove`, `list`", MemberView::HEADERS),
+        ("`account key list`", KeyView::HEADERS),
+        ("`account limit set`, `list`", LimitView::HEADERS),
+        ("`whoami`", WhoView::HEADERS),
         ("`worker list`, `pause`, `resume`", WorkerView::HEADERS),
+        ("`config show --origin`", SettingRow::HEADERS),
+        ("`context add`, `use`, `list`, `show`", ContextRow::HEADERS),
     ];
     let rows = tables.map(|(commands, headers)| format!("| {commands} | {} |\n", headers.join(", ")));
     format!("\n| command | columns |\n|---|---|\n{}", rows.concat())

@@ -149,5 +149,8 @@ fn this_machine_and_encryption_are_known() {
         assert!(!s3(text).is_encrypted());
     }
     assert!(s3("https://h/abc").is_encrypted() && webdav("https://h/abc").is_encrypted());
-    assert!(s3("https://h/abc").has_host_name() && !s3("https://10.0.0.1/abc").has_host_name());
+    assert_eq!(s3("https://h:9/abc/p").virtual_host().expect("a name"), "https://abc.h:9");
+    assert_eq!(s3("http://h/a.bc").virtual_host().expect("no certificate has to fit"), "http://a.bc.h");
+    assert_eq!(s3("https://10.0.0.1/abc").virtual_host(), Err(InvalidLocation::AddressHost));
+    assert_eq!(s3("https://h/a.bc").virtual_host(), Err(InvalidLocation::DottedBucket));
 }

@@ -1,19 +1,20 @@
 //! Tries an endpoint before it is relied on: makes its root if that is wished, and probes it. Says
 //! what to do where that fails.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{Either, select};
-
+use crate::clock::within;
 use crate::model::endpoint::{Endpoint, EndpointKind};
 use crate::model::probe::Probe;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::storage::backend::StorageError;
+use crate::storage::backend::{PROBE_CLEAN_SPAN_MAX, PROBE_SPAN_MAX, StorageError};
 
-/// How long a storage may take to show what it can do.
-const PROBE_SPAN_MAX: Duration = Duration::from_secs(45);
+/// How long a storage may take to show what it can do. Within that it ends by itself and removes what
+/// it made, so this is for what hangs.
+const ATTEMPT_SPAN_MAX: Duration = PROBE_SPAN_MAX.saturating_add(PROBE_CLEAN_SPAN_MAX).saturating_add(EXTRA_SPAN);
+/// What is left for its root and for what earlier probes left.
+const EXTRA_SPAN: Duration = Duration::from_secs(12);
 /// The most bytes that are kept of what was seen with one finding.
 const SEEN_BYTES_MAX: usize = 200;
 
@@ -35,19 +36,17 @@ pub(super) async fn attempt(ctx: &Context, endpoint: &Endpoint, root: Root) -> R
 
 async fn tried(ctx: &Context, endpoint: &Endpoint, root: Root) -> Result<Probe, StorageError> {
     let (clock, backend) = (ctx.catalog().clock(), ctx.lake.stores.open(endpoint)?);
-    let work = pin!(async {
+    let work = async {
         if root == Root::Make {
             backend.create_root().await?;
         }
         backend.probe().await
-    });
-    let mut findings = match select(work, clock.sleep(PROBE_SPAN_MAX)).await {
-        Either::Left((findings, _)) => findings?,
-        Either::Right(_) => {
-            let what = format!("it was not probed within {} seconds", PROBE_SPAN_MAX.as_secs());
-            return Err(StorageError::Unavailable { path: endpoint.location.clone(), what });
-        }
     };
+    let late = || {
+        let what = format!("it was not probed within {} seconds", ATTEMPT_SPAN_MAX.as_secs());
+        Err(StorageError::Unavailable { path: endpoint.location.clone(), what })
+    };
+    let mut findings = within(clock.as_ref(), ATTEMPT_SPAN_MAX, work).await.unwrap_or_else(late)?;
     for finding in &mut findings {
         let end = finding.seen.floor_char_boundary(SEEN_BYTES_MAX);
         finding.seen.truncate(end);
@@ -77,7 +76,10 @@ fn next_step(endpoint: &Endpoint, error: &StorageError) -> Option<String> {
         StorageError::Denied { .. } if endpoint.secret.is_none() => {
             "the store may want a secret: give one with --secret-file FILE"
         }
-        StorageError::Denied { .. } => "check the secret, and what the store lets it do; for s3 also the region",
+        StorageError::Denied { .. } if endpoint.kind == EndpointKind::S3 => {
+            "check the access key and its secret, what the store lets it do, and the region"
+        }
+        StorageError::Denied { .. } => "check the secret, and what the store lets it do",
         StorageError::Unavailable { .. } if remote => {
             "check the URL, and for `https://` with an authority of its own give --ca FILE; --no-probe stores an endpoint that is down"
         }
@@ -87,7 +89,14 @@ fn next_step(endpoint: &Endpoint, error: &StorageError) -> Option<String> {
             "check that the URL is that of a store of this kind, and not of a page before it"
         }
         StorageError::Full { .. } => "make room: dapple writes a few bytes to try the store",
-        StorageError::Outside { .. } => "give the absolute path of a directory",
+        StorageError::Outside { .. } => match endpoint.kind {
+            EndpointKind::S3 => "give `https://HOST/BUCKET`, or with a prefix of fewer bytes below it",
+            EndpointKind::Webdav => "give the URL of a collection that is there or can be made",
+            _ => "give the absolute path of a directory",
+        },
+        StorageError::Refused { .. } => "dapple writes a few bytes to try the store: let it take them",
+        // It says itself what to do.
+        StorageError::Misconfigured { .. } => return None,
         StorageError::NotFound { .. } | StorageError::Exists { .. } | StorageError::WrongLength { .. } => return None,
     };
     Some(step.to_owned())

@@ -3,7 +3,7 @@
 
 use crate::model::endpoint::{Addressing, Endpoint, EndpointKind, Settings};
 use crate::model::location::{S3Location, WebdavLocation};
-use crate::net::{self, Trust, Use};
+use crate::net::{self, Trust};
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::view::{NewSettings, SecretText, SettingsChange, SettingsView};
@@ -68,24 +68,12 @@ pub(super) fn check_settings(endpoint: &Endpoint) -> Result<(), ServiceError> {
         }
     }
     if settings.addressing == Addressing::VirtualHost {
-        check_virtual_host(&endpoint.location)?;
+        let host = S3Location::parse(&endpoint.location).and_then(|location| location.virtual_host());
+        host.map_err(|error| ServiceError::invalid("invalid-settings", error))?;
     }
     match &settings.ca {
         Some(ca) => check_ca(endpoint, ca),
         None => Ok(()),
-    }
-}
-
-fn check_virtual_host(location: &str) -> Result<(), ServiceError> {
-    let refuse = |detail: &str| Err(ServiceError::invalid("invalid-settings", detail));
-    match S3Location::parse(location) {
-        Ok(location) if !location.has_host_name() => {
-            refuse("a bucket cannot stand before an IP address: use the addressing `path`, or a URL with a name")
-        }
-        Ok(location) if location.is_encrypted() && location.bucket().contains('.') => {
-            refuse("no certificate fits a host name with a bucket before it that has a dot: use the addressing `path`")
-        }
-        _ => Ok(()),
     }
 }
 
@@ -103,7 +91,7 @@ fn check_ca(endpoint: &Endpoint, ca: &str) -> Result<(), ServiceError> {
         });
     }
     let trust = Trust { ca: Some(ca.to_owned()), identity: None };
-    net::client(Use::Reading, &trust).map(drop).map_err(|error| ServiceError::Invalid {
+    net::client(&trust).map(drop).map_err(|error| ServiceError::Invalid {
         code: "invalid-settings",
         detail: error.to_string(),
         hint: Some("give PEM: `-----BEGIN CERTIFICATE-----` and what follows".to_owned()),
@@ -130,7 +118,7 @@ pub(super) fn seal(ctx: &Context, endpoint: &mut Endpoint, text: &SecretText) ->
         }
         Secret::Certificate(pem) => {
             let trust = Trust { ca: None, identity: Some(pem.clone()) };
-            net::client(Use::Reading, &trust).map_err(|error| ServiceError::invalid("invalid-secret", error))?;
+            net::client(&trust).map_err(|error| ServiceError::invalid("invalid-secret", error))?;
         }
         Secret::Pair { .. } | Secret::Token(_) => {}
     }

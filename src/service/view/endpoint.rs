@@ -19,6 +19,9 @@ pub struct EndpointView {
     pub name: EndpointName,
     /// The protocol it speaks.
     pub kind: EndpointKind,
+    /// How it is doing, as the server has lately seen it.
+    #[serde(default)]
+    pub state: EndpointState,
     /// Where it is.
     pub location: String,
     /// How it is spoken to.
@@ -29,10 +32,12 @@ pub struct EndpointView {
     pub has_secret: bool,
     /// Attributes that people set; `name` and `kind` go without saying.
     pub attributes: BTreeMap<String, String>,
-    /// Replicas there.
-    pub files: u64,
+    /// Replicas there, for those who may administer the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
     /// Their bytes.
-    pub bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Bytes that can still be written, where the store can say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
@@ -44,6 +49,19 @@ pub struct EndpointView {
     pub notes: Vec<String>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// How an endpoint is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointState {
+    /// Nothing is known to ail it.
+    #[default]
+    Well,
+    /// It failed when it was last asked for something.
+    Ailing,
+    /// It failed again and again, and is left alone for a while.
+    Resting,
 }
 
 /// How an endpoint is spoken to. What its kind has no use for is absent.
@@ -192,7 +210,7 @@ pub struct SettingsChange {
 }
 
 /// A secret on its way to the server. Not shown by `Debug`, and no error repeats it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct SecretText(String);
 

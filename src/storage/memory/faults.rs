@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
@@ -22,6 +22,8 @@ struct Switches {
     denied: bool,
     full: bool,
     yielding: bool,
+    hanging: bool,
+    waiting: Vec<Waker>,
     next: VecDeque<StorageError>,
     spoils: VecDeque<Spoil>,
 }
@@ -70,9 +72,21 @@ impl Faults {
         self.lock().yielding = yielding;
     }
 
+    /// Every operation stands still where it is, until this is lifted.
+    pub fn set_hanging(&self, hanging: bool) {
+        self.lock().hanging = hanging;
+        self.wake();
+    }
+
     /// Lifts everything.
     pub fn clear(&self) {
-        *self.lock() = Switches::default();
+        let before = std::mem::take(&mut *self.lock());
+        before.waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn wake(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// The beginning of an operation.
@@ -86,6 +100,11 @@ impl Faults {
     pub(super) async fn pause(&self) {
         let mut yields = self.lock().yielding;
         poll_fn(|context| {
+            let mut switches = self.lock();
+            if switches.hanging {
+                switches.waiting.push(context.waker().clone());
+                return Poll::Pending;
+            }
             if std::mem::take(&mut yields) {
                 context.waker().wake_by_ref();
                 Poll::Pending

@@ -123,3 +123,13 @@ fn a_storage_that_goes_down_stops_what_is_under_way() {
     assert!(block_on(content.next()).expect("an item").is_err());
     assert!(block_on(content.next()).is_none());
 }
+
+#[test]
+fn who_may_only_be_read_is_well_for_readers() {
+    let memory = Memory::new();
+    let check = |what| block_on(memory.check(what)).map_err(|error| error.code());
+    memory.faults().set_denied(true);
+    assert_eq!((check(Check::Reading), check(Check::Writing)), (Ok(()), Err("storage-denied")));
+    memory.faults().set_down(true);
+    assert_eq!(check(Check::Reading), Err("storage-unavailable"));
+}

@@ -57,6 +57,13 @@ struct Walk {
     levels: Vec<Level>,
 }
 
+/// Reads the beginning of the root directory.
+pub(super) fn check(root: &Root) -> Result<(), StorageError> {
+    let directory = root.open()?.directory("").map_err(|errno| fault(&root.name(), errno))?;
+    let mut entries = Dir::new(directory).map_err(|errno| fault(&root.name(), errno))?;
+    entries.read().transpose().map(drop).map_err(|errno| fault(&root.name(), errno))
+}
+
 struct Level {
     /// The directory's path with a `/` behind, empty for the root.
     prefix: String,

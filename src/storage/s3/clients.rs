@@ -32,8 +32,9 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, Request, StatusCode};
 
 use crate::model::endpoint::Addressing;
+use crate::storage::patience::{Trouble, TroubleKind};
 use crate::storage::s3::fault::Refusal;
-use crate::storage::s3::sender::{Reply, Sender, Trouble, TroubleKind, asks_for_patience, makes_sense, span};
+use crate::storage::s3::sender::{Reply, Sender, asks_for_patience, makes_sense, span};
 use crate::storage::s3::site::Site;
 
 /// The most bytes of an answer that is read whole. A page of a list stays far below it.
@@ -71,7 +72,7 @@ pub(super) fn writer(site: &Site, sender: Arc<Sender>) -> Sdk {
 /// The client that reads and signs.
 pub(super) fn reader(site: &Site, sender: Arc<Sender>) -> Result<AmazonS3, object_store::Error> {
     let hosted = site.addressing == Addressing::VirtualHost;
-    let endpoint = if hosted { site.bucket_url() } else { site.url.clone() };
+    let endpoint = if hosted { site.bucket_url.clone() } else { site.url.clone() };
     let builder = AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_virtual_hosted_style_request(hosted)
@@ -150,17 +151,10 @@ impl ForSdk {
     }
 
     async fn attempt(&self, request: Request) -> Result<Whole, Trouble> {
-        // Answers to what writes may take minutes: the store then copies or puts parts together.
-        let client =
-            if matches!(*request.method(), Method::PUT | Method::POST) { &self.0.writing } else { &self.0.reading };
-        let trouble = |error: reqwest::Error| {
-            let timed_out = error.is_timeout();
-            Trouble::of(&error.without_url(), timed_out)
-        };
-        let mut response = client.execute(request).await.map_err(trouble)?;
+        let mut response = self.0.client.execute(request).await.map_err(Trouble::of_request)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(trouble)? {
+        while let Some(chunk) = response.chunk().await.map_err(Trouble::of_request)? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(Trouble { what: "the answer is far too long".to_owned(), kind: TroubleKind::Absurd });
             }
@@ -193,7 +187,7 @@ struct ForObjectStore(Arc<Sender>);
 impl ForObjectStore {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let attempt = || async {
-            let answer = HttpService::call(&self.0.reading, request.clone()).await;
+            let answer = HttpService::call(&self.0.client, request.clone()).await;
             answer.map_err(|error| Trouble::of(&error, error.kind() == HttpErrorKind::Timeout))
         };
         // Of this kind, object_store tries nothing again: that has been done.
@@ -215,7 +209,7 @@ impl ForObjectStore {
 
 /// Reads why the store refuses. If that breaks off, its status says enough.
 async fn refusal(answer: HttpResponse) -> Refusal {
-    let status = answer.status();
+    let (status, headers) = (answer.status(), answer.headers().clone());
     let mut chunks = answer.into_body().bytes_stream();
     let mut body = Vec::new();
     while let Some(Ok(chunk)) = chunks.next().await {
@@ -224,7 +218,7 @@ async fn refusal(answer: HttpResponse) -> Refusal {
             break;
         }
     }
-    Refusal::read(status, &String::from_utf8_lossy(&body))
+    Refusal::read(status, &headers, &String::from_utf8_lossy(&body))
 }
 
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;

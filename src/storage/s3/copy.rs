@@ -61,9 +61,9 @@ pub(super) async fn stage(
     let source = Source { bucket: Arc::downgrade(from), key: from_key, etag: etag.to_owned() };
 
     let claim = bucket.desk.claim(&key, intent);
-    let turn = bucket.desk.turn(&key).await;
+    let turn = bucket.turns.take(&key).await;
     leftover::sweep(bucket, &key, intent, claim.left.clone()).await?;
-    let id = begin(bucket, &key).await?;
+    let id = leftover::create(bucket, &key, None).await?;
     claim.owns(&id);
     drop(turn);
     let copy = Copy { bucket, key: &key, id: &id, from, source: &source };
@@ -86,15 +86,6 @@ pub(super) async fn stage(
 /// An object as the header of a copy names it.
 pub(super) fn source_name(bucket: &str, key: &str) -> String {
     format!("{bucket}/{}", utf8_percent_encode(key, PLAIN))
-}
-
-/// Begins an upload without checksums of our own: nobody here sees the bytes.
-async fn begin(bucket: &Bucket, key: &str) -> Result<String, StorageError> {
-    let request = bucket.sdk.create_multipart_upload().bucket(&bucket.site.bucket).key(key);
-    let created = request.send().await.map_err(|error| bucket.fault(key, error))?;
-    let nameless =
-        || StorageError::Faulty { path: key.to_owned(), what: "it began an upload without an id".to_owned() };
-    created.upload_id().map(ToOwned::to_owned).ok_or_else(nameless)
 }
 
 impl Copy<'_> {

@@ -1,41 +1,34 @@
 //! What this process has staged in a bucket and not yet published: objects that wait in memory, and
 //! uploads that wait in the store.
 //!
-//! Promises that no more than [`HELD_BYTES_MAX`] wait in memory, that an upload which somebody works
-//! on is known to be theirs, and that a dropped attempt gives back what it had. What waits never
+//! Promises that an upload which somebody works on is known to be theirs, and that a dropped attempt
+//! gives back what it had. What waits never
 //! keeps the desk alive: an endpoint that is opened anew leaves nothing behind in memory.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::OwnedMutexGuard;
-
 use crate::model::id::IntentId;
+use crate::storage::holding::{Holding, Place};
 use crate::storage::s3::bucket::Bucket;
 use crate::storage::s3::part::{Print, Sent};
-
-/// The most bytes that wait in memory for being published, all objects together.
-pub(super) const HELD_BYTES_MAX: u64 = 64 << 20;
-/// How long an object waits in memory before its room may be given to others: whoever staged it
-/// has forgotten it.
-const HELD_SPAN_MAX: Duration = Duration::from_mins(15);
+use bytes::Bytes;
 
 /// The desk of one bucket. Clones are the same desk.
 #[derive(Clone, Default)]
-pub(super) struct Desk(Arc<Mutex<Places>>);
+pub(super) struct Desk {
+    places: Arc<Mutex<Places>>,
+    pub(super) holding: Arc<Holding>,
+}
 
 #[derive(Default)]
 struct Places {
-    of: HashMap<String, HashMap<IntentId, Place>>,
-    turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
-    held_bytes: Arc<AtomicU64>,
+    of: HashMap<String, HashMap<IntentId, Spot>>,
     tickets: u64,
 }
 
-enum Place {
+enum Spot {
     /// Somebody is at it, with this upload if it has come so far.
     Busy { ticket: u64, upload: Option<String> },
     /// An attempt broke off and left this upload.
@@ -58,9 +51,7 @@ pub(super) enum Waiting {
 pub(super) struct Held {
     pub(super) content: Bytes,
     pub(super) print: Print,
-    /// Since when, by the clock's monotonic time.
-    pub(super) since: Duration,
-    pub(super) _room: Arc<HeldRoom>,
+    pub(super) place: Arc<Place>,
 }
 
 /// An upload whose parts are all there.
@@ -81,18 +72,6 @@ pub(super) struct Source {
     pub(super) etag: String,
 }
 
-/// Room in memory that is given back when it is dropped.
-pub(super) struct HeldRoom {
-    held_bytes: Arc<AtomicU64>,
-    bytes: u64,
-}
-
-impl Drop for HeldRoom {
-    fn drop(&mut self) {
-        self.held_bytes.fetch_sub(self.bytes, Ordering::SeqCst);
-    }
-}
-
 /// An attempt to stage something. Dropped unsettled, it gives up its place.
 pub(super) struct Claim {
     desk: Desk,
@@ -109,64 +88,51 @@ impl Desk {
         let mut places = self.lock();
         places.tickets += 1;
         let ticket = places.tickets;
-        let before = places.of.entry(key.to_owned()).or_default().insert(intent, Place::Busy { ticket, upload: None });
+        let before = places.of.entry(key.to_owned()).or_default().insert(intent, Spot::Busy { ticket, upload: None });
         drop(places);
-        let left = before.as_ref().and_then(Place::upload).map(ToOwned::to_owned);
+        let left = before.as_ref().and_then(Spot::upload).map(ToOwned::to_owned);
         Claim { desk: self.clone(), key: key.to_owned(), intent, ticket, left }
     }
 
     /// What waits for an intent.
     pub(super) fn waiting(&self, key: &str, intent: IntentId) -> Option<Waiting> {
         match self.lock().of.get(key)?.get(&intent)? {
-            Place::Done(waiting) => Some(waiting.clone()),
-            Place::Busy { .. } | Place::Left { .. } => None,
+            Spot::Done(waiting) => Some(waiting.clone()),
+            Spot::Busy { .. } | Spot::Left { .. } => None,
         }
     }
 
     /// Clears an intent's place and tells the upload that was there.
     pub(super) fn clear(&self, key: &str, intent: IntentId) -> Option<String> {
         let mut places = self.lock();
-        places.remove(key, intent).as_ref().and_then(Place::upload).map(ToOwned::to_owned)
+        places.remove(key, intent).as_ref().and_then(Spot::upload).map(ToOwned::to_owned)
     }
 
     /// Uploads on a key that other intents have or work on.
     pub(super) fn of_others(&self, key: &str, intent: IntentId) -> Vec<String> {
         let places = self.lock();
         let others = places.of.get(key).into_iter().flatten().filter(|(other, _)| **other != intent);
-        let live = others.filter(|(_, place)| !matches!(place, Place::Left { .. }));
+        let live = others.filter(|(_, place)| !matches!(place, Spot::Left { .. }));
         live.filter_map(|(_, place)| place.upload().map(ToOwned::to_owned)).collect()
     }
 
-    /// Reserves room in memory, if there is any; what has waited too long by now loses its own.
-    pub(super) fn reserve(&self, bytes: u64, now: Duration) -> Option<Arc<HeldRoom>> {
-        let mut places = self.lock();
-        places.forget(now);
-        // Room is given back at any time, but taken under the lock alone.
-        let held = places.held_bytes.load(Ordering::SeqCst) + bytes;
-        (held <= HELD_BYTES_MAX).then(|| {
-            places.held_bytes.fetch_add(bytes, Ordering::SeqCst);
-            Arc::new(HeldRoom { held_bytes: places.held_bytes.clone(), bytes })
-        })
-    }
-
-    /// Waits until nobody else of this process decides about a key.
-    pub(super) async fn turn(&self, key: &str) -> Turn {
-        let turn = self.lock().turns.entry(key.to_owned()).or_default().clone();
-        Turn { desk: self.clone(), key: key.to_owned(), guard: Some(turn.lock_owned().await) }
+    /// Room in memory for an object, if there is any.
+    pub(super) fn reserve(&self, bytes: u64, now: Duration) -> Option<Place> {
+        self.holding.reserve(bytes, now, || self.lock().forget(now))
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().expect("no holder of the lock panics")
+        self.places.lock().expect("no holder of the lock panics")
     }
 }
 
-impl Place {
+impl Spot {
     fn upload(&self) -> Option<&str> {
         match self {
-            Place::Busy { upload, .. } => upload.as_deref(),
-            Place::Left { upload } => Some(upload),
-            Place::Done(Waiting::Upload(upload)) => Some(&upload.id),
-            Place::Done(Waiting::Held(_)) => None,
+            Spot::Busy { upload, .. } => upload.as_deref(),
+            Spot::Left { upload } => Some(upload),
+            Spot::Done(Waiting::Upload(upload)) => Some(&upload.id),
+            Spot::Done(Waiting::Held(_)) => None,
         }
     }
 }
@@ -174,7 +140,7 @@ impl Place {
 impl Claim {
     /// Says that the attempt goes on with this upload.
     pub(super) fn owns(&self, id: &str) {
-        if let Some(Place::Busy { ticket, upload }) = self.desk.lock().place(&self.key, self.intent)
+        if let Some(Spot::Busy { ticket, upload }) = self.desk.lock().place(&self.key, self.intent)
             && *ticket == self.ticket
         {
             *upload = Some(id.to_owned());
@@ -183,7 +149,7 @@ impl Claim {
 
     /// Says that its upload has ended.
     pub(super) fn disowns(&self) {
-        if let Some(Place::Busy { ticket, upload }) = self.desk.lock().place(&self.key, self.intent)
+        if let Some(Spot::Busy { ticket, upload }) = self.desk.lock().place(&self.key, self.intent)
             && *ticket == self.ticket
         {
             *upload = None;
@@ -192,13 +158,13 @@ impl Claim {
 
     /// Leaves what is complete for being published, unless another attempt has taken the place.
     pub(super) fn settle(self, waiting: Waiting) {
-        self.put(|_| Some(Place::Done(waiting)));
+        self.put(|_| Some(Spot::Done(waiting)));
     }
 
     /// Puts something into the place while this attempt has it; `None` clears it.
-    fn put(&self, next: impl FnOnce(Option<String>) -> Option<Place>) {
+    fn put(&self, next: impl FnOnce(Option<String>) -> Option<Spot>) {
         let mut places = self.desk.lock();
-        let Some(Place::Busy { ticket, upload }) = places.place(&self.key, self.intent) else { return };
+        let Some(Spot::Busy { ticket, upload }) = places.place(&self.key, self.intent) else { return };
         if *ticket != self.ticket {
             return;
         }
@@ -215,12 +181,12 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.put(|upload| upload.map(|upload| Place::Left { upload }));
+        self.put(|upload| upload.map(|upload| Spot::Left { upload }));
     }
 }
 
 impl Places {
-    fn remove(&mut self, key: &str, intent: IntentId) -> Option<Place> {
+    fn remove(&mut self, key: &str, intent: IntentId) -> Option<Spot> {
         let intents = self.of.get_mut(key)?;
         let before = intents.remove(&intent);
         if intents.is_empty() {
@@ -230,9 +196,9 @@ impl Places {
     }
 
     fn forget(&mut self, now: Duration) {
-        let stays = |place: &Place| match place {
-            Place::Done(Waiting::Held(held)) => now.saturating_sub(held.since) <= HELD_SPAN_MAX,
-            Place::Busy { .. } | Place::Left { .. } | Place::Done(Waiting::Upload(_)) => true,
+        let stays = |place: &Spot| match place {
+            Spot::Done(Waiting::Held(held)) => !held.place.is_old(now),
+            Spot::Busy { .. } | Spot::Left { .. } | Spot::Done(Waiting::Upload(_)) => true,
         };
         self.of.retain(|_, intents| {
             intents.retain(|_, place| stays(place));
@@ -240,52 +206,37 @@ impl Places {
         });
     }
 
-    fn place(&mut self, key: &str, intent: IntentId) -> Option<&mut Place> {
+    fn place(&mut self, key: &str, intent: IntentId) -> Option<&mut Spot> {
         self.of.get_mut(key)?.get_mut(&intent)
-    }
-}
-
-/// The right to decide about a key.
-pub(super) struct Turn {
-    desk: Desk,
-    key: String,
-    guard: Option<OwnedMutexGuard<()>>,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.guard = None;
-        let mut places = self.desk.lock();
-        // Whoever waits has a clone of it.
-        if places.turns.get(&self.key).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            places.turns.remove(&self.key);
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     fn held(desk: &Desk, bytes: usize) -> Option<Waiting> {
-        let room = desk.reserve(bytes as u64, Duration::ZERO)?;
+        let place = desk.reserve(bytes as u64, Duration::ZERO)?;
         let content = Bytes::from(vec![0; bytes]);
         let print = Print::of(&content, false);
-        Some(Waiting::Held(Held { print, content, since: Duration::ZERO, _room: room }))
+        Some(Waiting::Held(Held { print, content, place: Arc::new(place) }))
     }
 
     #[test]
-    fn memory_is_bounded_and_given_back() {
+    fn memory_is_given_back() {
         let desk = Desk::default();
-        let most = usize::try_from(HELD_BYTES_MAX).expect("it fits");
-        desk.claim("a", IntentId(1)).settle(held(&desk, most).expect("there is room"));
-        assert!(held(&desk, 1).is_none() && held(&desk, 0).is_some());
+        let used = desk.holding.used();
+        desk.claim("a", IntentId(1)).settle(held(&desk, 5).expect("there is room"));
+        let one = used.load(Ordering::Relaxed);
         // Staging again replaces what waited.
         drop(desk.claim("a", IntentId(1)));
-        assert!(desk.waiting("a", IntentId(1)).is_none());
-        desk.claim("a", IntentId(1)).settle(held(&desk, most).expect("it was given back"));
+        assert!(desk.waiting("a", IntentId(1)).is_none() && used.load(Ordering::Relaxed) == 0);
+        desk.claim("a", IntentId(1)).settle(held(&desk, 5).expect("it was given back"));
+        assert_eq!(used.load(Ordering::Relaxed), one);
         desk.clear("a", IntentId(1));
-        assert!(held(&desk, most).is_some());
+        assert_eq!(used.load(Ordering::Relaxed), 0);
         assert!(desk.lock().of.is_empty());
     }
 
@@ -293,22 +244,24 @@ mod tests {
     fn what_waits_too_long_gives_its_room_to_others() {
         let desk = Desk::default();
         desk.claim("a", IntentId(1)).settle(held(&desk, 5).expect("there is room"));
-        assert!(desk.reserve(HELD_BYTES_MAX, HELD_SPAN_MAX).is_none());
+        let full = desk.holding.fill();
+        assert!(desk.reserve(1, Duration::from_mins(14)).is_none());
         assert!(desk.waiting("a", IntentId(1)).is_some());
-        assert!(desk.reserve(HELD_BYTES_MAX, HELD_SPAN_MAX + Duration::from_millis(1)).is_some());
+        assert!(desk.reserve(1, Duration::from_mins(15)).is_some());
         assert!(desk.waiting("a", IntentId(1)).is_none());
         assert!(desk.lock().of.is_empty());
+        drop(full);
     }
 
     #[test]
     fn what_waits_does_not_keep_its_desk_alive() {
         let desk = Desk::default();
         desk.claim("a", IntentId(1)).settle(held(&desk, 5).expect("there is room"));
-        let (places, held_bytes) = (Arc::downgrade(&desk.0), desk.lock().held_bytes.clone());
-        assert_eq!(held_bytes.load(Ordering::SeqCst), 5);
+        let (places, used) = (Arc::downgrade(&desk.places), desk.holding.used());
+        assert_ne!(used.load(Ordering::Relaxed), 0);
         drop(desk);
         assert!(places.upgrade().is_none());
-        assert_eq!(held_bytes.load(Ordering::SeqCst), 0);
+        assert_eq!(used.load(Ordering::Relaxed), 0);
     }
 
     #[test]

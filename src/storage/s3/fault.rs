@@ -4,10 +4,11 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 
 use crate::net::told;
 use crate::storage::backend::StorageError;
-use crate::storage::s3::sender::{Trouble, TroubleKind};
+use crate::storage::patience::{Trouble, TroubleKind};
 use crate::storage::s3::site::Site;
 
 /// The most of a store's own words that is passed on.
@@ -20,7 +21,12 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) code: String,
     words: String,
+    /// Where the bucket is, if the store says so.
+    region: Option<String>,
 }
+
+/// The header in which a store says where a bucket is.
+const BUCKET_REGION: &str = "x-amz-bucket-region";
 
 impl Refusal {
     /// The refusal in an error; `None` if the store gave no answer, or one that made no sense.
@@ -28,18 +34,22 @@ impl Refusal {
         let service = error.as_service_error()?;
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         let text = |text: Option<&str>| text.unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect::<String>();
-        Some(Self { status, code: text(service.code()), words: text(service.message()) })
+        let region = error.raw_response().and_then(|response| response.headers().get(BUCKET_REGION));
+        let region = region.map(|region| text(Some(region)));
+        Some(Self { status, code: text(service.code()), words: text(service.message()), region })
     }
 
     /// The refusal in an answer.
-    pub(super) fn read(status: StatusCode, body: &str) -> Self {
+    pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         let text = |element: &str| {
             let (_, rest) = body.split_once(&format!("<{element}>"))?;
             let (text, _) = rest.split_once(&format!("</{element}>"))?;
             Some(text.trim().chars().take(WORDS_CHARS_MAX).collect::<String>())
         };
         let of = |element| text(element).unwrap_or_default();
-        Self { status: status.as_u16(), code: of("Code"), words: of("Message") }
+        let region = headers.get(BUCKET_REGION).and_then(|region| region.to_str().ok());
+        let region = region.map(|region| region.chars().take(WORDS_CHARS_MAX).collect());
+        Self { status: status.as_u16(), code: of("Code"), words: of("Message"), region }
     }
 
     /// The refusal behind an error of object_store's, if it was one.
@@ -90,21 +100,28 @@ impl Refusal {
 
     fn means(self, site: &Site, path: &str) -> StorageError {
         let path = path.to_owned();
+        if let Some(why) = self.elsewhere(site) {
+            return StorageError::Misconfigured { why };
+        }
         match (&*self.code, self.status) {
             ("NoSuchBucket", _) => StorageError::NoRoot { root: site.root() },
             ("QuotaExceeded" | "InsufficientStorage" | "InsufficientCapacity" | "XMinioStorageFull", _) => {
                 StorageError::Full { path }
             }
-            ("EntityTooLarge", _) | (_, 507) => StorageError::Full { path },
+            (_, 507) => StorageError::Full { path },
+            ("EntityTooLarge", _) | (_, 413) => {
+                let why = format!("it takes no object so large ({})", self.told());
+                StorageError::Refused { path, why }
+            }
+            ("InvalidObjectState", _) => {
+                let why =
+                    format!("it is in an archive, and has to be restored before it can be read ({})", self.told());
+                StorageError::Refused { path, why }
+            }
             ("PreconditionFailed", _) | (_, 412) => StorageError::Exists { path },
             ("RequestTimeTooSkewed", _) => {
                 let todo = "the store's clock and this machine's differ: set the wrong one right";
-                StorageError::Locked { why: format!("{todo} ({})", self.sentence()) }
-            }
-            ("AuthorizationHeaderMalformed", _) => {
-                let todo = "give the store's region with `--region`";
-                let tried = format!("signed for the region `{}`", site.region);
-                StorageError::Locked { why: format!("{tried}, {}: {todo}", self.sentence()) }
+                StorageError::Misconfigured { why: format!("{todo} ({})", self.sentence()) }
             }
             ("AccessDenied" | "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "ExpiredToken", _) | (_, 401 | 403) => {
                 StorageError::Denied { path }
@@ -123,6 +140,25 @@ impl Refusal {
                 StorageError::Unavailable { path, what: self.sentence() }
             }
             _ => StorageError::Faulty { path, what: self.sentence() },
+        }
+    }
+
+    /// What is wrong if the bucket is in another region than the one that requests were made for.
+    fn elsewhere(&self, site: &Site) -> Option<String> {
+        let sends_away = matches!(&*self.code, "PermanentRedirect" | "AuthorizationHeaderMalformed");
+        let may_be = sends_away || matches!(self.status, 301 | 307 | 400);
+        let tried = format!("requests were signed for the region `{}`", site.region);
+        match &self.region {
+            Some(region) if may_be && *region != site.region => Some(format!(
+                "the bucket is in the region `{region}`, and {tried}: give `--region {region}` ({})",
+                self.sentence()
+            )),
+            Some(region) if sends_away || self.status == 301 => Some(format!(
+                "the bucket is in the region `{region}`, and this URL is that of another: give the URL of that region ({})",
+                self.sentence()
+            )),
+            _ if sends_away => Some(format!("{tried}, {}: give the store's region with `--region`", self.sentence())),
+            _ => None,
         }
     }
 
@@ -207,7 +243,7 @@ mod tests {
             id: EndpointId(1),
             name: EndpointName::parse("x").expect("valid"),
             kind: EndpointKind::S3,
-            location: "http://h/b".to_owned(),
+            location: "http://h/bkt".to_owned(),
             settings: Settings::default(),
             secret: None,
             probe: None,
@@ -226,11 +262,13 @@ mod tests {
             (404, "", "storage-not-found"),
             (403, "", "storage-denied"),
             (403, "SignatureDoesNotMatch", "storage-denied"),
-            (403, "RequestTimeTooSkewed", "storage-locked"),
-            (400, "AuthorizationHeaderMalformed", "storage-locked"),
+            (403, "RequestTimeTooSkewed", "storage-misconfigured"),
+            (400, "AuthorizationHeaderMalformed", "storage-misconfigured"),
+            (403, "InvalidObjectState", "storage-refused"),
             (403, "QuotaExceeded", "storage-full"),
             (507, "", "storage-full"),
-            (400, "EntityTooLarge", "storage-full"),
+            (400, "EntityTooLarge", "storage-refused"),
+            (413, "", "storage-refused"),
             (412, "PreconditionFailed", "storage-exists"),
             (503, "SlowDown", "storage-unavailable"),
             (500, "InternalError", "storage-unavailable"),
@@ -239,11 +277,12 @@ mod tests {
             (409, "OperationAborted", "storage-unavailable"),
             (400, "BadDigest", "storage-faulty"),
             (400, "XAmzContentSHA256Mismatch", "storage-faulty"),
-            (301, "PermanentRedirect", "storage-faulty"),
+            (301, "PermanentRedirect", "storage-misconfigured"),
+            (301, "", "storage-faulty"),
             (501, "NotImplemented", "storage-faulty"),
         ];
         for (status, code, expected) in table {
-            let refusal = Refusal { status, code: code.to_owned(), words: "words".to_owned() };
+            let refusal = Refusal { status, code: code.to_owned(), words: "words".to_owned(), region: None };
             assert_eq!(refusal.means(&site(), "a").code(), expected, "{status} {code}");
         }
     }
@@ -252,12 +291,29 @@ mod tests {
     fn a_wrong_clock_and_a_wrong_region_are_told_with_the_words_of_the_store() {
         let told = |code: &str| {
             let body = format!("<Error><Code>{code}</Code><Message>So it is.</Message></Error>");
-            Refusal::read(StatusCode::BAD_REQUEST, &body).means(&site(), "a").to_string()
+            Refusal::read(StatusCode::BAD_REQUEST, &HeaderMap::new(), &body).means(&site(), "a").to_string()
         };
         let (clock, region) = (told("RequestTimeTooSkewed"), told("AuthorizationHeaderMalformed"));
         assert!(clock.contains("clock") && clock.contains("RequestTimeTooSkewed: So it is."), "{clock}");
         assert!(region.contains("`us-east-1`") && region.contains("So it is."), "{region}");
         assert!(region.contains("--region"), "{region}");
+    }
+
+    #[test]
+    fn the_region_that_a_store_names_is_told() {
+        let told = |status: u16, region: &str| {
+            let headers = [(BUCKET_REGION.parse().expect("a name"), region.parse().expect("a value"))];
+            let headers: HeaderMap = headers.into_iter().collect();
+            let status = StatusCode::from_u16(status).expect("a status");
+            Refusal::read(status, &headers, "").means(&site(), "").to_string()
+        };
+        for status in [301, 400] {
+            let told = told(status, "eu-central-1");
+            assert!(told.contains("--region eu-central-1") && told.contains("`us-east-1`"), "{told}");
+        }
+        assert!(told(301, "us-east-1").contains("the URL of that region"));
+        assert!(told(400, "us-east-1").contains("did not do as it was asked"), "it is something else");
+        assert!(told(404, "eu-central-1").contains("is not there"), "each region tells its own absence");
     }
 
     #[test]
@@ -276,7 +332,7 @@ mod tests {
             (500, "InternalError", false),
         ];
         for (status, code, expected) in table {
-            let refusal = Refusal { status, code: code.to_owned(), words: String::new() };
+            let refusal = Refusal { status, code: code.to_owned(), words: String::new(), region: None };
             assert_eq!(refusal.is_of_this_request(), expected, "{status} {code}");
         }
     }

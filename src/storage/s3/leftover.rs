@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::model::id::IntentId;
+use crate::model::probe::Feature;
 use crate::storage::backend::StorageError;
 use crate::storage::s3::bucket::{Bucket, bare};
 use crate::storage::s3::fault::Refusal;
@@ -44,7 +45,9 @@ pub(super) async fn begin(
         None => left.map(|id| Found { id: id.to_owned(), has_crc32c: bucket.sends_crc32c() }).into_iter().collect(),
     };
     for (number, upload) in found.into_iter().enumerate() {
-        let fits = upload.has_crc32c == bucket.sends_crc32c() && number < LOOKED_INTO_MAX;
+        let fits = bucket.does(Feature::ResumableUpload)
+            && upload.has_crc32c == bucket.sends_crc32c()
+            && number < LOOKED_INTO_MAX;
         let parts = if fits { parts(bucket, key, &upload.id).await? } else { HashMap::new() };
         let begun = Begun { id: upload.id, parts };
         let beaten = match &best {
@@ -58,7 +61,10 @@ pub(super) async fn begin(
     }
     match best {
         Some(best) => Ok(best),
-        None => Ok(Begun { id: create(bucket, key).await?, parts: HashMap::new() }),
+        None => {
+            let checksum = bucket.sends_crc32c().then_some(ChecksumAlgorithm::Crc32C);
+            Ok(Begun { id: create(bucket, key, checksum).await?, parts: HashMap::new() })
+        }
     }
 }
 
@@ -105,11 +111,16 @@ pub(super) async fn abort(bucket: &Bucket, key: &str, id: &str) -> Result<(), St
     }
 }
 
-/// Begins an upload, whatever else there is.
-pub(super) async fn create(bucket: &Bucket, key: &str) -> Result<String, StorageError> {
+/// Begins an upload, whatever else there is; `None` promises no checksum of the parts, as of bytes that
+/// nobody here sees.
+pub(super) async fn create(
+    bucket: &Bucket,
+    key: &str,
+    checksum: Option<ChecksumAlgorithm>,
+) -> Result<String, StorageError> {
     let mut request = bucket.sdk.create_multipart_upload().bucket(&bucket.site.bucket).key(key);
-    if bucket.sends_crc32c() {
-        request = request.checksum_algorithm(ChecksumAlgorithm::Crc32C).checksum_type(ChecksumType::FullObject);
+    if let Some(checksum) = checksum {
+        request = request.checksum_algorithm(checksum).checksum_type(ChecksumType::FullObject);
     }
     let created = request.send().await.map_err(|error| bucket.fault(key, error))?;
     let nameless =
@@ -144,6 +155,21 @@ async fn find(bucket: &Bucket, key: &str, intent: IntentId) -> Result<Option<Vec
     let others = bucket.desk.of_others(key, intent);
     found.retain(|found| !others.contains(&found.id));
     Ok(Some(found))
+}
+
+/// The first page of the uploads on keys that begin so, with their ids; none if the store does not
+/// list any.
+pub(super) async fn page_below(bucket: &Bucket, prefix: &str) -> Result<Vec<(String, String)>, StorageError> {
+    match bucket.sdk.list_multipart_uploads().bucket(&bucket.site.bucket).prefix(prefix).send().await {
+        Ok(page) => {
+            let named = page.uploads().iter().filter_map(|upload| upload.key().zip(upload.upload_id()));
+            // Some stores give all, whatever the prefix.
+            let below = named.filter(|(key, _)| key.starts_with(prefix));
+            Ok(below.map(|(key, id)| (key.to_owned(), id.to_owned())).collect())
+        }
+        Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.is_of_this_request()) => Ok(Vec::new()),
+        Err(error) => Err(bucket.fault(prefix, error)),
+    }
 }
 
 /// The parts of an upload; none if it is not there or cannot be looked into.

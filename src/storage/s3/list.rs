@@ -24,6 +24,13 @@ pub(super) fn list(bucket: &Bucket) -> BoxStream<'_, Result<Listed, StorageError
     pages.map_ok(|page| stream::iter(page).map(Ok)).try_flatten().boxed()
 }
 
+/// The first page of the keys that begin so.
+pub(super) async fn page_below(bucket: &Bucket, prefix: &str) -> Result<Vec<String>, StorageError> {
+    let request = bucket.sdk.list_objects_v2().bucket(&bucket.site.bucket).prefix(prefix);
+    let page = request.send().await.map_err(|error| bucket.fault(&bucket.site.root(), error))?;
+    Ok(page.contents().iter().filter_map(|object| object.key().map(ToOwned::to_owned)).collect())
+}
+
 async fn page(bucket: &Bucket, token: Option<String>) -> Result<(Vec<Listed>, Next), StorageError> {
     let prefix = &bucket.site.prefix;
     let request = bucket.sdk.list_objects_v2().bucket(&bucket.site.bucket).set_continuation_token(token);

@@ -125,6 +125,11 @@ impl Cutter {
         }
     }
 
+    /// The length of the next part.
+    pub(super) fn upcoming(&self) -> u64 {
+        (self.expected - self.seen).min(self.part_bytes as u64)
+    }
+
     /// The next part; `None` after the last. An empty stream has one empty part.
     pub(super) async fn next(&mut self) -> Result<Option<Part>, StorageError> {
         if self.number > 0 && self.seen == self.expected {

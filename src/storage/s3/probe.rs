@@ -10,14 +10,17 @@ mod uploads;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
+use futures::future::join_all;
+use reqwest::StatusCode;
 
-use crate::model::id::IntentId;
+use crate::clock::within;
 use crate::model::probe::{Feature, Finding};
-use crate::storage::backend::StorageError;
-use crate::storage::layout::TEMPORARY_PREFIX;
+use crate::storage::backend::{Check, PROBE_CLEAN_SPAN_MAX, PROBE_SPAN_MAX, StorageError};
+use crate::storage::layout::{PROBE_PREFIX, is_left_by_probe, probe_name};
 use crate::storage::s3::bucket::Bucket;
 use crate::storage::s3::fault::Refusal;
-use crate::storage::s3::{leftover, object, root};
+use crate::storage::s3::sender::asks_for_patience;
+use crate::storage::s3::{leftover, list, object, root};
 
 /// What is tried in one bucket, with the keys it takes.
 struct Trial<'a> {
@@ -46,16 +49,67 @@ const OTHER: &[u8] = b"this must not be seen";
 /// Tries everything.
 pub(super) async fn probe(bucket: &Bucket) -> Result<Vec<Finding>, StorageError> {
     root::look(bucket).await?;
-    let number = bucket.clock.random();
-    let trial = Trial { bucket, base: format!("{}{TEMPORARY_PREFIX}probe-{number:016x}/", bucket.site.prefix) };
-    let tried = trial.all().await;
-    let cleaned = trial.clean().await;
-    let findings = tried?;
-    cleaned?;
-    Ok(findings)
+    sweep(bucket).await;
+    let trial = Trial::new(bucket);
+    trial.cleaned(trial.all(), &ALL).await
 }
 
-impl Trial<'_> {
+/// Looks at the bucket, and puts an object into it if it has to take some.
+pub(super) async fn check(bucket: &Bucket, what: Check) -> Result<(), StorageError> {
+    root::look(bucket).await?;
+    match what {
+        Check::Reading => Ok(()),
+        Check::Writing => {
+            let trial = Trial::new(bucket);
+            trial.cleaned(trial.put_and_read_back(), &[OBJECT]).await
+        }
+    }
+}
+
+/// Removes what probes left that did not come to their end. It is in nobody's way, so that it cannot
+/// be found or removed is no reason to fail.
+async fn sweep(bucket: &Bucket) {
+    let (prefix, now) = (format!("{}{PROBE_PREFIX}", bucket.site.prefix), bucket.clock.now());
+    let is_left = |key: &str| {
+        let name = key.strip_prefix(&bucket.site.prefix).and_then(|path| path.split('/').next());
+        name.is_some_and(|name| is_left_by_probe(name, now))
+    };
+    let swept = async {
+        for key in list::page_below(bucket, &prefix).await?.into_iter().filter(|key| is_left(key)) {
+            object::remove(bucket, &key).await?;
+        }
+        for (key, id) in leftover::page_below(bucket, &prefix).await?.into_iter().filter(|(key, _)| is_left(key)) {
+            leftover::abort(bucket, &key, &id).await?;
+        }
+        Ok::<_, StorageError>(())
+    };
+    match within(bucket.clock.as_ref(), PROBE_CLEAN_SPAN_MAX, swept).await {
+        Some(Ok(())) | None => {}
+        Some(Err(error)) => tracing::debug!(%error, "it could not be seen whether earlier probes left something"),
+    }
+}
+
+impl<'a> Trial<'a> {
+    fn new(bucket: &'a Bucket) -> Self {
+        Self { bucket, base: format!("{}{}/", bucket.site.prefix, probe_name(bucket.clock.as_ref())) }
+    }
+
+    /// Tries something for so long, and removes what may have come of it whatever the outcome.
+    async fn cleaned<T>(
+        &self,
+        trying: impl Future<Output = Result<T, StorageError>>,
+        names: &[&str],
+    ) -> Result<T, StorageError> {
+        let clock = self.bucket.clock.as_ref();
+        let late = |what: &str| StorageError::Unavailable { path: String::new(), what: what.to_owned() };
+        let tried = within(clock, PROBE_SPAN_MAX, trying).await;
+        let cleaned = within(clock, PROBE_CLEAN_SPAN_MAX, self.clean(names)).await;
+        let tried = tried
+            .unwrap_or_else(|| Err(late(&format!("it was not tried within {} seconds", PROBE_SPAN_MAX.as_secs()))))?;
+        cleaned.unwrap_or_else(|| Err(late("what was tried could not be removed in time")))?;
+        Ok(tried)
+    }
+
     /// In the order of [`Feature`].
     async fn all(&self) -> Result<Vec<Finding>, StorageError> {
         self.put_and_read_back().await?;
@@ -68,7 +122,9 @@ impl Trial<'_> {
             (Feature::ChecksMd5, self.checks_md5().await?),
             (Feature::ChecksCrc32c, self.checks_crc32c().await?),
             (Feature::TellsCrc32c, self.tells_crc32c().await?),
+            (Feature::TellsMd5, self.tells_md5().await?),
             (Feature::SignedUrl, self.signs().await?),
+            (Feature::TellsMd5OfParts, self.tells_md5_of_parts().await?),
         ];
         Ok(tried.map(|(feature, (holds, seen))| Finding { feature, holds, seen }).into())
     }
@@ -85,15 +141,16 @@ impl Trial<'_> {
         }
     }
 
-    async fn clean(&self) -> Result<(), StorageError> {
-        for name in ALL {
-            object::remove(self.bucket, &self.key(name)).await?;
-        }
+    async fn clean(&self, names: &[&str]) -> Result<(), StorageError> {
+        let keys: Vec<String> = names.iter().map(|name| self.key(name)).collect();
+        let removed = join_all(keys.iter().map(|key| object::remove(self.bucket, key))).await;
         // Uploads that a failed step left; most steps end theirs.
-        for name in [OBJECT, FREE, COPY, UPLOAD, PARTS] {
-            leftover::sweep(self.bucket, &self.key(name), IntentId(0), None).await?;
+        if names.len() > 1 {
+            for (key, id) in leftover::page_below(self.bucket, &self.base).await? {
+                leftover::abort(self.bucket, &key, &id).await?;
+            }
         }
-        Ok(())
+        removed.into_iter().collect()
     }
 
     fn key(&self, name: &str) -> String {
@@ -110,7 +167,8 @@ impl Trial<'_> {
     }
 
     /// The answer, or a refusal that says something of what the store does. One that asks for
-    /// patience says nothing.
+    /// patience says nothing, but for 500: it was asked for several times by now, and some stores say
+    /// so of what they do not know.
     fn answer<T, E>(&self, outcome: Result<T, SdkError<E, HttpResponse>>) -> Result<Result<T, Refusal>, StorageError>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -118,9 +176,29 @@ impl Trial<'_> {
         match outcome {
             Ok(answer) => Ok(Ok(answer)),
             Err(error) => match Refusal::of(&error) {
-                Some(refusal) if !matches!(refusal.status, 408 | 429 | 503) => Ok(Err(refusal)),
+                Some(refusal) if !passes(refusal.status) => Ok(Err(refusal)),
                 _ => Err(self.bucket.fault(&self.base, error)),
             },
+        }
+    }
+}
+
+/// Tells whether a refusal may be another one in a moment: that is nothing to remember of a store.
+fn passes(status: u16) -> bool {
+    status != 500 && StatusCode::from_u16(status).is_ok_and(asks_for_patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_says_of_the_moment_is_no_finding() {
+        for status in [408, 429, 502, 503, 504] {
+            assert!(passes(status), "{status}");
+        }
+        for status in [400, 403, 404, 405, 412, 500, 501] {
+            assert!(!passes(status), "{status}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Publishes what waits: one PUT of an object held in memory, or the completion of an upload.
 //!
 //! Promises that of concurrent publishes in this process one wins, on every store: a store that
-//! refuses to replace is a second belt, the catalog's intent the first.
+//! refuses to replace is a second belt, the catalog's intent the first. What the store says to have
+//! made of other bytes than were sent does not keep the final name.
 
 use std::sync::Arc;
 
@@ -30,39 +31,64 @@ pub(super) async fn publish(
     overwrite: Overwrite,
 ) -> Result<(), StorageError> {
     let key = bucket.site.key(path)?;
-    let _turn = bucket.desk.turn(&key).await;
+    let _turn = bucket.turns.take(&key).await;
     let waiting = bucket.desk.waiting(&key, intent);
     let waiting = waiting.ok_or_else(|| StorageError::NotFound { path: path.to_string() })?;
     if overwrite == Overwrite::Refuse && object::head(bucket, path.as_str(), &key).await?.is_some() {
         return Err(StorageError::Exists { path: path.to_string() });
     }
-    let uploaded = match waiting {
-        Waiting::Held(held) => {
-            put(bucket, path.as_str(), &key, held, overwrite).await?;
-            false
-        }
+    let (made, uploaded) = match waiting {
+        Waiting::Held(held) => (put(bucket, path.as_str(), &key, held, overwrite).await?, false),
         Waiting::Upload(upload) => {
             let completed = complete(bucket, path.as_str(), &key, upload, overwrite).await;
             if let Err(StorageError::NotFound { .. }) = completed {
                 bucket.desk.clear(&key, intent);
             }
-            completed?;
-            true
+            (completed?, true)
         }
     };
     bucket.desk.clear(&key, intent);
     if uploaded {
         leftover::try_sweep(bucket, &key, intent).await;
     }
-    Ok(())
+    if made.verdict.is_err() {
+        take_back(bucket, path.as_str(), &key, &made.etag).await;
+    }
+    made.verdict
 }
 
-async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Overwrite) -> Result<(), StorageError> {
+/// What the store says that it has made of what was sent, under the final name.
+struct Made {
+    etag: String,
+    /// Whether that can be true.
+    verdict: Result<(), StorageError>,
+}
+
+impl Made {
+    /// By an attempt before this one, whose answer was lost: its ETag was compared already.
+    fn before(etag: String) -> Self {
+        Self { etag, verdict: Ok(()) }
+    }
+}
+
+/// Removes what was just made of other bytes, if it is still what is there. The contradiction gets
+/// told all the same.
+async fn take_back(bucket: &Bucket, path: &str, key: &str, etag: &str) {
+    let removed = match object::etag(bucket, path, key).await {
+        Ok(Some(there)) if there == etag => object::remove(bucket, key).await,
+        there => there.map(drop),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(key, %error, "wrong bytes were published and could not be removed again");
+    }
+}
+
+async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Overwrite) -> Result<Made, StorageError> {
     let condition = condition(bucket, overwrite, Feature::PutRefusesToReplace);
     let md5 = held.print.md5_hex();
     let request = bucket.sdk.put_object().bucket(&bucket.site.bucket).key(key).set_if_none_match(condition);
     let request = request
-        .content_md5(held.print.md5_base64())
+        .set_content_md5(bucket.sends_md5().then(|| held.print.md5_base64()))
         .set_checksum_crc32_c(held.print.crc32c_base64())
         .body(SdkStream::from(held.content));
     let mut request = request.customize();
@@ -76,13 +102,15 @@ async fn put(bucket: &Bucket, path: &str, key: &str, held: Held, overwrite: Over
             // A moment ago nothing was there. If just this is there now, it was put by an attempt
             // whose answer was lost.
             if taken && object::etag(bucket, path, key).await?.is_some_and(|etag| etag == md5) {
-                return Ok(());
+                return Ok(Made::before(md5));
             }
             return Err(bucket.fault(path, error));
         }
     };
-    let is_md5 = etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
-    confirm(path, bare(answer.e_tag().unwrap_or_default()), is_md5, &held.print)
+    let etag = bare(answer.e_tag().unwrap_or_default()).to_owned();
+    let is_md5 =
+        bucket.does(Feature::TellsMd5) && etag_is_md5(answer.server_side_encryption(), answer.sse_customer_algorithm());
+    Ok(Made { verdict: confirm(path, &etag, is_md5, &held.print), etag })
 }
 
 async fn complete(
@@ -91,7 +119,7 @@ async fn complete(
     key: &str,
     upload: Arc<Upload>,
     overwrite: Overwrite,
-) -> Result<(), StorageError> {
+) -> Result<Made, StorageError> {
     let parts = upload.parts.iter().map(|part| {
         let crc32c = part.crc32c.map(base64::encode);
         CompletedPart::builder().part_number(part.number).e_tag(&part.etag).set_checksum_crc32_c(crc32c).build()
@@ -106,15 +134,17 @@ async fn complete(
         .multipart_upload(parts);
     let error = match request.send().await {
         Ok(answer) => {
-            let plain = etag_is_md5(answer.server_side_encryption(), None);
-            return confirm_parts(path, bare(answer.e_tag().unwrap_or_default()), plain, &upload.parts);
+            let etag = bare(answer.e_tag().unwrap_or_default()).to_owned();
+            let is_md5 = bucket.does(Feature::TellsMd5OfParts) && etag_is_md5(answer.server_side_encryption(), None);
+            return Ok(Made { verdict: confirm_parts(path, &etag, is_md5, &upload.parts), etag });
         }
         Err(error) => error,
     };
     let lost = Refusal::of(&error).is_some_and(|refusal| refusal.is_absence());
     // The store may have put it together and its answer was lost: then the key has just this.
-    if lost && object::etag(bucket, path, key).await?.is_some_and(|etag| etag == etag_of(&upload.parts)) {
-        return Ok(());
+    let expected = etag_of(&upload.parts);
+    if lost && object::etag(bucket, path, key).await?.is_some_and(|etag| etag == expected) {
+        return Ok(Made::before(expected));
     }
     Err(bucket.fault(path, error))
 }
@@ -136,7 +166,7 @@ fn confirm_parts(path: &str, etag: &str, is_md5: bool, parts: &[Sent]) -> Result
 }
 
 /// The ETag that stores give an object of parts: the MD5 of its parts' MD5s, and their number.
-fn etag_of(parts: &[Sent]) -> String {
+pub(super) fn etag_of(parts: &[Sent]) -> String {
     let mut md5 = Md5::new();
     for part in parts {
         let digits = part.etag.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());

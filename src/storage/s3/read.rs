@@ -18,6 +18,7 @@ use crate::storage::s3::bucket::Bucket;
 use crate::storage::s3::desk::Source;
 use crate::storage::s3::fault::{Refusal, reading};
 use crate::storage::s3::object;
+use crate::storage::silence::unless_silent;
 
 /// The longest that a signature of this kind may be good for.
 const SIGNED_SPAN_MAX: Duration = Duration::from_hours(7 * 24);
@@ -84,7 +85,6 @@ pub(super) async fn sign(
     let method = match what {
         Signed::Get => Method::GET,
         Signed::Head => Method::HEAD,
-        Signed::Put => Method::PUT,
     };
     let url = bucket.store.signed_url(method, &location(path, key)?, span).await;
     url.map(|url| Some(url.into())).map_err(|error| reading(&bucket.site, path, &error))
@@ -125,13 +125,14 @@ fn beyond(path: &StoragePath, expected: u64, found: u64) -> StorageError {
 }
 
 fn chunks(bucket: &Bucket, path: &str, result: GetResult) -> ByteStream {
-    let (root, path) = (bucket.site.root(), path.to_owned());
+    let (root, path, shown) = (bucket.site.root(), path.to_owned(), path.to_owned());
     let failed = move |error: object_store::Error| StorageError::Unavailable {
         path: path.clone(),
         what: format!("a body from {root} broke off: {}", crate::net::told(&error)),
     };
     let whole = result.into_stream().map_err(failed);
-    whole.map_ok(|chunk| stream::iter(pieces(chunk)).map(Ok)).try_flatten().boxed()
+    let whole = whole.map_ok(|chunk| stream::iter(pieces(chunk)).map(Ok)).try_flatten().boxed();
+    unless_silent(whole, bucket.clock.clone(), shown)
 }
 
 /// A chunk in pieces that are not too long.

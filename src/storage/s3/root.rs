@@ -15,19 +15,24 @@ pub(super) async fn look(bucket: &Bucket) -> Result<(), StorageError> {
             Err(StorageError::NoRoot { root: bucket.site.root() })
         }
         Err(error) => {
-            let mute = Refusal::of(&error).is_some_and(|refusal| matches!(refusal.status, 400 | 401 | 403));
-            let locked = if mute { locked(bucket).await } else { None };
-            Err(locked.unwrap_or_else(|| bucket.fault(&bucket.site.root(), error)))
+            let mute = Refusal::of(&error).is_some_and(|refusal| matches!(refusal.status, 301 | 400 | 401 | 403));
+            let fault = bucket.fault(&bucket.site.root(), error);
+            let told = if mute && !is_misconfigured(&fault) { misconfigured(bucket).await } else { None };
+            Err(told.unwrap_or(fault))
         }
     }
 }
 
 /// Whether it is the clock or the region for which looking was refused: the answer to that has no
 /// words, the one to listing has.
-async fn locked(bucket: &Bucket) -> Option<StorageError> {
+async fn misconfigured(bucket: &Bucket) -> Option<StorageError> {
     let listed = bucket.sdk.list_objects_v2().bucket(&bucket.site.bucket).max_keys(1).send().await;
     let fault = bucket.fault(&bucket.site.root(), listed.err()?);
-    matches!(fault, StorageError::Locked { .. }).then_some(fault)
+    is_misconfigured(&fault).then_some(fault)
+}
+
+fn is_misconfigured(fault: &StorageError) -> bool {
+    matches!(fault, StorageError::Misconfigured { .. })
 }
 
 /// Makes the bucket, if it is not there and ours.

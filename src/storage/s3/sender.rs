@@ -1,28 +1,20 @@
 //! Sends requests of both S3 clients, and sends them again when the store asks for patience.
 //!
 //! One mechanism for both: they differ in how they sign and read, not in when it is worth trying
-//! again. Promises at most [`ATTEMPTS_MAX`] attempts, pauses that grow and are drawn at random, and
-//! to obey `Retry-After` up to [`PATIENCE_MAX`] and never be earlier. Never changes a request, so a signature stays valid;
-//! never tries again once it may have become stale.
+//! again. Never changes a request, so a signature stays valid; never tries again once it may have
+//! become stale.
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use futures::future::{Either, select};
-use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode};
 
-use crate::clock::SharedClock;
-use crate::net::{NetError, Trust, Use, client, told};
+use crate::clock::{SharedClock, within};
+use crate::net::{NetError, Trust, client};
+use crate::storage::patience::{self, Trouble, TroubleKind};
 
-/// How often a request is sent at most.
-const ATTEMPTS_MAX: u32 = 5;
-/// The first pause at its longest; it doubles each time.
-const PAUSE_MAX: Duration = Duration::from_millis(200);
-/// The longest `Retry-After` that is waited for.
-const PATIENCE_MAX: Duration = Duration::from_secs(30);
 /// How long after its signing a request is still sent again, besides its bytes.
 const FRESH_SPAN: Duration = Duration::from_mins(2);
 /// How long after its signing one that was sent again late has to be over. Stores refuse signatures
@@ -41,47 +33,6 @@ pub(super) trait Reply {
     fn headers(&self) -> &HeaderMap;
 }
 
-/// Why there is no answer.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{what}")]
-pub(super) struct Trouble {
-    pub(super) what: String,
-    pub(super) kind: TroubleKind,
-}
-
-/// What trouble calls for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TroubleKind {
-    /// It may be gone the next moment.
-    Passing,
-    /// Trying again at once would not help: a silent store was waited for already, and certificates
-    /// do not get better.
-    Lasting,
-    /// An answer came that no S3 store gives.
-    Absurd,
-}
-
-impl Trouble {
-    /// What happened to a request.
-    pub(super) fn of(error: &dyn std::error::Error, timed_out: bool) -> Self {
-        let what = told(error);
-        let lasts = timed_out || what.contains("certificate") || what.contains("builder error");
-        Self { what, kind: if lasts { TroubleKind::Lasting } else { TroubleKind::Passing } }
-    }
-
-    /// The trouble behind another error, if it was ours.
-    pub(super) fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(trouble) = error.downcast_ref() {
-                return Some(trouble);
-            }
-            next = error.source();
-        }
-        None
-    }
-}
-
 /// How long a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
@@ -91,16 +42,15 @@ pub(super) struct Span {
     fresh: Duration,
 }
 
-/// The two HTTP clients of a bucket, and the patience with it.
+/// The HTTP client of a bucket, and the patience with it.
 pub(super) struct Sender {
-    pub(super) reading: Client,
-    pub(super) writing: Client,
+    pub(super) client: Client,
     clock: SharedClock,
 }
 
 impl Sender {
     pub(super) fn new(trust: &Trust, clock: SharedClock) -> Result<Self, NetError> {
-        Ok(Self { reading: client(Use::Reading, trust)?, writing: client(Use::Writing, trust)?, clock })
+        Ok(Self { client: client(trust)?, clock })
     }
 
     /// Sends until there is an answer that trying again would not better, or patience ends. `attempt`
@@ -115,12 +65,16 @@ impl Sender {
         loop {
             let sent = age();
             let limit = if sent > FRESH_SPAN { AGE_MAX.saturating_sub(sent) } else { span.answer };
-            let outcome = self.within(limit.min(span.answer), attempt()).await;
+            let limit = limit.min(span.answer);
+            let outcome = within(self.clock.as_ref(), limit, attempt()).await.unwrap_or_else(|| {
+                let what = format!("no answer came within {} s", limit.as_secs());
+                Err(Trouble { what, kind: TroubleKind::Lasting })
+            });
             let ended = age();
             // What took long will take as long once more.
             let late = ended > FRESH_SPAN && ended + ended.saturating_sub(sent) > AGE_MAX;
             let stale = late || ended > span.fresh;
-            let pause = if number >= ATTEMPTS_MAX || stale { None } else { self.pause(number, &outcome) };
+            let pause = if stale { None } else { self.pause(number, &outcome) };
             let Some(pause) = pause else { return outcome };
             tracing::debug!(attempt = number, pause_ms = pause.as_millis(), "the store asks for patience");
             self.clock.sleep(pause).await;
@@ -128,40 +82,16 @@ impl Sender {
         }
     }
 
-    async fn within<T>(&self, span: Duration, sending: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        match select(std::pin::pin!(sending), self.clock.sleep(span)).await {
-            Either::Left((outcome, _)) => outcome,
-            Either::Right(_) => {
-                let what = format!("no answer came within {} s", span.as_secs());
-                Err(Trouble { what, kind: TroubleKind::Lasting })
-            }
-        }
-    }
-
     /// How long to wait before the next attempt; `None` if there is no sense in one.
     fn pause<T: Reply>(&self, number: u32, outcome: &Result<T, Trouble>) -> Option<Duration> {
-        let longest = PAUSE_MAX * 2_u32.pow(number - 1);
-        let half_micros = u64::try_from(longest.as_micros()).expect("it is seconds") / 2;
-        let drawn = Duration::from_micros(half_micros + self.clock.random() % half_micros);
+        let clock = self.clock.as_ref();
         match outcome {
-            Err(trouble) => (trouble.kind == TroubleKind::Passing).then_some(drawn),
-            Ok(reply) if !asks_for_patience(reply.status()) => None,
-            Ok(reply) => match self.retry_after(reply.headers()) {
-                // Not all that were asked for the same come back at once, nor at once if it is over.
-                Some(asked) => (asked <= PATIENCE_MAX).then_some(asked + drawn),
-                None => Some(drawn),
-            },
+            Err(trouble) if trouble.kind == TroubleKind::Passing => patience::pause(number, None, clock),
+            Ok(reply) if asks_for_patience(reply.status()) => {
+                patience::pause(number, patience::retry_after(reply.headers(), clock), clock)
+            }
+            Ok(_) | Err(_) => None,
         }
-    }
-
-    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
-        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let at = DateTimeParser::new().parse_timestamp(text).ok()?.as_millisecond();
-        let at = u64::try_from(at).ok()?;
-        Some(Duration::from_millis(at.saturating_sub(self.clock.now().as_millis())))
     }
 }
 

@@ -6,6 +6,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
 
+use crate::model::location::WebdavLocation;
 use crate::storage::backend::StorageError;
 
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -32,25 +33,12 @@ pub(super) struct Address {
 impl Address {
     /// Reads an endpoint's location.
     pub(super) fn parse(location: &str) -> Result<Self, StorageError> {
-        let outside = |why: &str| StorageError::Outside {
-            // What stands before the host or behind the path may be a secret.
-            path: "the endpoint's location".to_owned(),
-            why: format!("{why}; write https://HOST/PATH"),
-        };
-        let root = Url::parse(location).map_err(|error| outside(&format!("it is no URL ({error})")))?;
-        if !matches!(root.scheme(), "http" | "https") || root.host_str().is_none() {
-            return Err(outside("it is no URL of a web server"));
-        }
-        if !root.username().is_empty() || root.password().is_some() {
-            return Err(outside("a user and a password are given as the endpoint's secret"));
-        }
-        if root.query().is_some() || root.fragment().is_some() {
-            return Err(outside("it has a query or a fragment"));
-        }
-        let decoded = |segment: &str| percent_decode_str(segment).decode_utf8().map(String::from);
-        let base: Result<Vec<_>, _> = root.path().split('/').filter(|s| !s.is_empty()).map(decoded).collect();
-        let base = base.map_err(|_| outside("it is not UTF-8"))?;
-        Ok(Self { origin: root.origin().ascii_serialization(), root, base })
+        let place = WebdavLocation::parse(location);
+        let place = place.map_err(|error| StorageError::Misconfigured { why: error.to_string() })?;
+        let root = Url::parse(&place.to_string()).expect("a location is a URL");
+        let decoded = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
+        let base = place.path().split('/').filter(|segment| !segment.is_empty()).map(decoded).collect();
+        Ok(Self { origin: place.server().to_owned(), root, base })
     }
 
     /// The root's URL, for people.
@@ -172,11 +160,10 @@ mod tests {
     #[test]
     fn locations_that_are_none_are_refused_without_being_shown() {
         for bad in ["h/x", "ftp://h/x", "http://u:secret@h/", "http://h/?secret", "http://h/#secret", "http:///x:y:z"] {
-            let error = Address::parse(bad).expect_err(bad).to_string();
-            assert!(
-                error.contains("https://HOST/PATH") && !error.contains("secret@") && !error.contains("?s"),
-                "{error}"
-            );
+            let error = Address::parse(bad).expect_err(bad);
+            assert!(matches!(error, StorageError::Misconfigured { .. }), "{error}");
+            let error = error.to_string();
+            assert!(!error.contains("secret@") && !error.contains("?s"), "{error}");
         }
     }
 }

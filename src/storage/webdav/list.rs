@@ -65,6 +65,12 @@ impl Walk<'_> {
 }
 
 impl Webdav {
+    /// Names of objects in the root itself, as far as they can be listed.
+    pub(super) async fn in_root(&self) -> Vec<String> {
+        let items = self.page(String::new()).await.items;
+        items.into_iter().filter_map(|item| item.ok().map(|listed| listed.path)).collect()
+    }
+
     async fn page(&self, path: String) -> Page {
         let mut page = Page { items: Vec::new(), below: Vec::new() };
         if let Err(error) = self.fill_page(&path, &mut page).await {

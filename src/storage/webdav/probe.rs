@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 
+use crate::clock::within;
 use crate::model::checksum::Algorithm;
 use crate::model::probe::{Feature, Finding};
-use crate::storage::backend::{ByteRange, Overwrite, Room, StorageError};
+use crate::storage::backend::{ByteRange, Check, Overwrite, PROBE_CLEAN_SPAN_MAX, PROBE_SPAN_MAX, Room, StorageError};
 use crate::storage::hash::Hasher;
-use crate::storage::layout::TEMPORARY_PREFIX;
+use crate::storage::layout;
 use crate::storage::webdav::Webdav;
 use crate::storage::webdav::feed::Feed;
 use crate::storage::webdav::look::{Seen, digests};
@@ -41,7 +43,7 @@ struct Names {
 impl Webdav {
     /// A name that nobody else has.
     pub(super) fn probe_name(&self) -> String {
-        format!("{TEMPORARY_PREFIX}probe-{:016x}", self.server.clock.random())
+        layout::probe_name(self.server.clock.as_ref())
     }
 
     pub(super) async fn try_all(&self) -> Result<Vec<Finding>, StorageError> {
@@ -53,17 +55,58 @@ impl Webdav {
             copy: format!("{name}-copy"),
             broken: format!("{name}-broken"),
         };
-        let findings = self.try_each(&names).await;
-        let mut left = None;
-        for name in [&names.one, &names.two, &names.copy, &names.broken] {
-            if let Err(error) = self.remove_patiently(name).await {
-                left = Some(error);
-            }
-        }
-        let mut findings = findings?;
-        left.map_or(Ok(()), Err)?;
+        self.sweep_probes().await;
+        let all = [&*names.one, &*names.two, &*names.copy, &*names.broken];
+        let mut findings = self.cleaned(self.try_each(&names), &all).await?;
         findings.sort_by_key(|finding| finding.feature);
         Ok(findings)
+    }
+
+    /// Looks at the root, and writes an object into it if it has to take some.
+    pub(super) async fn look_or_write(&self, what: Check) -> Result<(), StorageError> {
+        match self.server.look("").await? {
+            Seen::Collection => {}
+            Seen::Nothing | Seen::Object(_) => return self.root_is_there().await,
+        }
+        match what {
+            Check::Reading => Ok(()),
+            Check::Writing => {
+                let name = self.probe_name();
+                self.cleaned(self.write(&name, CONTENT), &[&name]).await
+            }
+        }
+    }
+
+    /// Tries something for so long, and removes what may have come of it whatever the outcome.
+    async fn cleaned<T>(
+        &self,
+        trying: impl Future<Output = Result<T, StorageError>>,
+        names: &[&str],
+    ) -> Result<T, StorageError> {
+        let clock = self.server.clock.as_ref();
+        let late = |what: &str| StorageError::Unavailable { path: String::new(), what: what.to_owned() };
+        let tried = within(clock, PROBE_SPAN_MAX, trying).await;
+        let removing = join_all(names.iter().map(|name| self.remove_patiently(name)));
+        let removed = within(clock, PROBE_CLEAN_SPAN_MAX, removing).await;
+        let tried = tried
+            .unwrap_or_else(|| Err(late(&format!("it was not tried within {} seconds", PROBE_SPAN_MAX.as_secs()))))?;
+        let removed = removed.ok_or_else(|| late("what was tried could not be removed in time"))?;
+        removed.into_iter().collect::<Result<(), _>>()?;
+        Ok(tried)
+    }
+
+    /// Removes what probes left that did not come to their end. It is in nobody's way, so that it
+    /// cannot be found or removed is no reason to fail.
+    async fn sweep_probes(&self) {
+        let now = self.server.clock.now();
+        let sweeping = async {
+            for name in self.in_root().await.into_iter().filter(|name| layout::is_left_by_probe(name, now)) {
+                if let Err(error) = self.remove(&name).await {
+                    tracing::debug!(%error, "what an earlier probe left could not be removed");
+                }
+            }
+        };
+        let _ = within(self.server.clock.as_ref(), PROBE_CLEAN_SPAN_MAX, sweeping).await;
     }
 
     /// Removes what a broken-off PUT may have left locked.

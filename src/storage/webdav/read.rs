@@ -8,6 +8,7 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 
 use crate::storage::backend::{ByteRange, ByteStream, CHUNK_BYTES_MAX, StorageError};
+use crate::storage::silence::unless_silent;
 use crate::storage::webdav::Webdav;
 use crate::storage::webdav::look::Seen;
 use crate::storage::webdav::publish::is_collection;
@@ -43,18 +44,18 @@ impl Webdav {
         match (response.status().as_u16(), range) {
             (200, None) => {
                 let expected = stated_length(&response);
-                Ok(cut(path, response, 0, expected))
+                Ok(self.cut(path, response, 0, expected))
             }
             (206, Some(range)) => {
                 fits(path, &response, range)?;
-                Ok(cut(path, response, 0, Some(range.length())))
+                Ok(self.cut(path, response, 0, Some(range.length())))
             }
             (200, Some(_)) if !self.server.address.is_home(response.url()) => {
                 Err(faulty(path, "it sends to another server, which sends the whole instead of a range".to_owned()))
             }
             (200, Some(range)) => match stated_length(&response) {
                 Some(bytes) if bytes < range.end => Err(beyond(path, range, bytes)),
-                _ => Ok(cut(path, response, range.start, Some(range.length()))),
+                _ => Ok(self.cut(path, response, range.start, Some(range.length()))),
             },
             (416, Some(range)) => match self.server.look(path).await? {
                 Seen::Object(bytes) if bytes < range.end => Err(beyond(path, range, bytes)),
@@ -64,6 +65,10 @@ impl Webdav {
             _ if sends_to_collection(&response) => Err(is_collection(path)),
             _ => Err(refusal(path, response.status())),
         }
+    }
+
+    fn cut(&self, path: &str, response: Response, skip: u64, expected: Option<u64>) -> ByteStream {
+        unless_silent(cut(path, response, skip, expected), self.server.clock.clone(), path.to_owned())
     }
 }
 

@@ -10,12 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
-use crate::clock::SharedClock;
-use crate::net::{self, NetError, Trust, Use};
+use crate::clock::{SharedClock, within};
+use crate::net::{self, NetError, Trust};
 use crate::storage::backend::StorageError;
+use crate::storage::patience::{self, Trouble, TroubleKind};
 use crate::storage::secret::Secret;
 use crate::storage::webdav::address::Address;
 use crate::storage::webdav::feed::Feed;
@@ -29,9 +30,6 @@ const SPAN_PER_MIB: Duration = Duration::from_secs(2);
 const SHORT_BODY_BYTES_MAX: u64 = 8 << 20;
 const SHORT_SPAN_PER_MIB: Duration = Duration::from_secs(10);
 const REDIRECTS_MAX: usize = 5;
-/// Pauses before what may be asked again is asked again.
-const PAUSES: [Duration; 3] = [Duration::from_millis(150), Duration::from_millis(600), Duration::from_millis(2_400)];
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// The methods of WebDAV that HTTP has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,30 +102,20 @@ impl<'a> Ask<'a> {
 pub(super) struct Server {
     pub(super) address: Address,
     pub(super) clock: SharedClock,
-    own: Clients,
+    own: Client,
     /// For other servers: without our certificate.
-    foreign: Clients,
+    foreign: Client,
     authorization: Option<HeaderValue>,
     identity: Option<String>,
 }
 
-struct Clients {
-    reading: Client,
-    writing: Client,
-}
-
-impl Clients {
-    fn new(address: &Address, trust: &Trust) -> Result<Self, StorageError> {
-        let client = |purpose| {
-            net::client(purpose, trust).map_err(|error| match error {
-                NetError::Identity(_) => StorageError::Locked { why: error.to_string() },
-                NetError::Ca(_) | NetError::Client(_) => {
-                    StorageError::Unavailable { path: address.shown().to_owned(), what: error.to_string() }
-                }
-            })
-        };
-        Ok(Self { reading: client(Use::Reading)?, writing: client(Use::Writing)? })
-    }
+fn client(address: &Address, trust: &Trust) -> Result<Client, StorageError> {
+    net::client(trust).map_err(|error| match error {
+        NetError::Identity(_) => StorageError::Locked { why: error.to_string() },
+        NetError::Ca(_) | NetError::Client(_) => {
+            StorageError::Unavailable { path: address.shown().to_owned(), what: error.to_string() }
+        }
+    })
 }
 
 impl Server {
@@ -151,8 +139,8 @@ impl Server {
         if let Some(value) = &mut authorization {
             value.set_sensitive(true);
         }
-        let foreign = Clients::new(&address, &Trust { ca: ca.clone(), identity: None })?;
-        let own = Clients::new(&address, &Trust { ca, identity: identity.clone() })?;
+        let foreign = client(&address, &Trust { ca: ca.clone(), identity: None })?;
+        let own = client(&address, &Trust { ca, identity: identity.clone() })?;
         Ok(Self { address, clock, own, foreign, authorization, identity })
     }
 
@@ -167,22 +155,33 @@ impl Server {
     /// answer came at last, refusals included.
     pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Response, StorageError> {
         let begun = self.clock.monotonic();
-        for pause in PAUSES {
+        let mut attempts = 1;
+        loop {
             let outcome = self.follow(&ask).await;
-            let again = match &outcome {
-                Ok(response) => is_passing(response.status()).then(|| retry_after(response).unwrap_or(pause)),
-                Err(StorageError::Unavailable { .. }) => Some(pause),
-                Err(_) => None,
-            };
-            // A server that hangs is not to be waited for four times over.
+            // A server that hangs is not to be waited for several times over.
             let hangs = self.clock.monotonic().saturating_sub(begun) >= SHORT_SPAN_MAX;
-            match again.filter(|_| ask.verb.is_repeatable() && !hangs) {
-                None => return outcome,
-                Some(pause) if pause > RETRY_AFTER_MAX => return outcome,
-                Some(pause) => self.clock.sleep(pause.mul_f64(self.jitter())).await,
-            }
+            let pause = if hangs { None } else { self.pause(attempts, &ask, &outcome) };
+            let Some(pause) = pause else { return outcome.map_err(|failed| failed.told(ask.about)) };
+            self.clock.sleep(pause).await;
+            attempts += 1;
         }
-        self.follow(&ask).await
+    }
+
+    /// How long to wait before asking again; `None` if there is no sense in it.
+    fn pause(&self, attempts: u32, ask: &Ask<'_>, outcome: &Result<Response, Failed>) -> Option<Duration> {
+        let clock = self.clock.as_ref();
+        match outcome {
+            // Who refuses for a while has not done it, so this holds of a PUT as well.
+            Ok(response) if is_passing(response.status()) => {
+                let may = ask.verb.is_repeatable() || (ask.verb == Verb::Put && ask.payload.is_kept());
+                let pause = patience::pause(attempts, patience::retry_after(response.headers(), clock), clock);
+                pause.filter(|_| may)
+            }
+            Err(Failed::Unanswered(trouble)) if trouble.kind == TroubleKind::Passing => {
+                patience::pause(attempts, None, clock).filter(|_| ask.verb.is_repeatable())
+            }
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// Waits a little, for what a server does soon by itself.
@@ -190,24 +189,19 @@ impl Server {
         self.clock.sleep(pause).await;
     }
 
-    fn jitter(&self) -> f64 {
-        1.0 + f64::from(u8::try_from(self.clock.random() % 256).expect("it is below 256")) / 512.0
-    }
-
-    async fn follow(&self, ask: &Ask<'_>) -> Result<Response, StorageError> {
+    async fn follow(&self, ask: &Ask<'_>) -> Result<Response, Failed> {
         let mut url = ask.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let response = self.send(ask, &url).await?;
             let Some(next) = next(ask.about, &url, &response)? else { return Ok(response) };
             url = next;
         }
-        Err(faulty(ask.about, format!("it redirects more than {REDIRECTS_MAX} times")))
+        Err(faulty(ask.about, format!("it redirects more than {REDIRECTS_MAX} times")).into())
     }
 
-    async fn send(&self, ask: &Ask<'_>, url: &Url) -> Result<Response, StorageError> {
+    async fn send(&self, ask: &Ask<'_>, url: &Url) -> Result<Response, Failed> {
         let is_home = self.address.is_home(url);
-        let clients = if is_home { &self.own } else { &self.foreign };
-        let client = if ask.span.is_none() { &clients.reading } else { &clients.writing };
+        let client = if is_home { &self.own } else { &self.foreign };
         let mut request = client.request(ask.verb.method(), url.clone()).headers(ask.headers.clone());
         if let Some(authorization) = self.authorization.as_ref().filter(|_| is_home) {
             request = request.header(AUTHORIZATION, authorization);
@@ -215,13 +209,55 @@ impl Server {
         if let Some(span) = ask.span {
             request = request.timeout(span);
         }
-        let response = load(ask, request)?.send().await;
+        // Of a stream that is read as it comes this limits the answer's head alone.
+        let sending = load(ask, request)?.send();
+        let response = match ask.span {
+            Some(_) => Some(sending.await),
+            None => within(self.clock.as_ref(), SHORT_SPAN_MAX, sending).await,
+        };
         if let Payload::Fed(feed) = &ask.payload
             && let Some(fault) = feed.fault()
         {
-            return Err(fault);
+            return Err(fault.into());
         }
-        response.map_err(|error| unavailable(ask.about, error))
+        let silent = || {
+            let what = format!("no answer came within {} s", SHORT_SPAN_MAX.as_secs());
+            Failed::Unanswered(Trouble { what, kind: TroubleKind::Lasting })
+        };
+        response.ok_or_else(silent)?.map_err(|error| Failed::Unanswered(Trouble::of_request(error)))
+    }
+}
+
+/// Why asking came to nothing.
+enum Failed {
+    /// There was no answer.
+    Unanswered(Trouble),
+    /// There was one, or there was nothing to ask with.
+    Otherwise(StorageError),
+}
+
+impl From<StorageError> for Failed {
+    fn from(error: StorageError) -> Self {
+        Self::Otherwise(error)
+    }
+}
+
+impl Failed {
+    fn told(self, about: &str) -> StorageError {
+        match self {
+            Failed::Unanswered(trouble) => StorageError::Unavailable { path: about.to_owned(), what: trouble.what },
+            Failed::Otherwise(error) => error,
+        }
+    }
+}
+
+impl Payload {
+    /// Whether it can be sent once more.
+    fn is_kept(&self) -> bool {
+        match self {
+            Payload::Nothing | Payload::Held(_) => true,
+            Payload::Fed(feed) => feed.is_kept(),
+        }
     }
 }
 
@@ -274,11 +310,6 @@ pub(super) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 502 | 503 | 504)
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
 /// How long moving so many bytes may take.
 pub(super) fn long_span(bytes: u64) -> Duration {
     let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
@@ -295,7 +326,8 @@ pub(super) fn refusal(about: &str, status: StatusCode) -> StorageError {
         401 | 403 => StorageError::Denied { path },
         404 | 410 => StorageError::NotFound { path },
         412 => StorageError::Exists { path },
-        413 | 507 => StorageError::Full { path },
+        413 => StorageError::Refused { path, why: "it takes no object so large (413)".to_owned() },
+        507 => StorageError::Full { path },
         423 => StorageError::Unavailable { path, what: "it is locked by somebody".to_owned() },
         408 | 425 | 429 | 500..=599 => StorageError::Unavailable { path, what: format!("it answered {status}") },
         _ => faulty(about, format!("it answered {status}")),

@@ -2,7 +2,6 @@
 //! refuse to replace: one request per file instead of four.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -10,21 +9,13 @@ use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 
 use crate::storage::backend::{ByteStream, StorageError};
-
-/// The longest object that waits.
-const OBJECT_BYTES_MAX: u64 = 8 << 20;
-/// How many bytes wait at once, those still coming included.
-const WAITING_BYTES_MAX: u64 = 64 << 20;
-/// What an object takes besides its bytes; it bounds how many wait, however short they are.
-const ENTRY_BYTES: u64 = 1_024;
-/// What has waited for longer may have been given up, and goes when there is no room otherwise.
-const WAIT_SPAN_MAX: Duration = Duration::from_mins(15);
+use crate::storage::holding::{Holding, Place};
 
 /// Staged bytes in memory, by their temporary names.
 #[derive(Default)]
 pub(super) struct Waiting {
     held: Mutex<BTreeMap<String, Held>>,
-    used: Arc<AtomicU64>,
+    holding: Holding,
 }
 
 /// Bytes and the room they take.
@@ -34,37 +25,10 @@ pub(super) struct Held {
     place: Arc<Place>,
 }
 
-/// Room for an object that comes. Dropping it gives the room back.
-pub(super) struct Place {
-    bytes: u64,
-    since: Duration,
-    used: Arc<AtomicU64>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes + ENTRY_BYTES, Ordering::Relaxed);
-    }
-}
-
 impl Waiting {
     /// Room for an object, if it is small enough and there is some; `now` is monotonic.
     pub(super) fn reserve(&self, bytes: u64, now: Duration) -> Option<Place> {
-        if bytes > OBJECT_BYTES_MAX {
-            return None;
-        }
-        if let Some(place) = self.place(bytes, now) {
-            return Some(place);
-        }
-        self.lock().retain(|_, held| now.saturating_sub(held.place.since) < WAIT_SPAN_MAX);
-        self.place(bytes, now)
-    }
-
-    fn place(&self, bytes: u64, since: Duration) -> Option<Place> {
-        let charged = bytes + ENTRY_BYTES;
-        let taken = self.used.fetch_add(charged, Ordering::Relaxed) + charged;
-        let place = Place { bytes, since, used: self.used.clone() };
-        (taken <= WAITING_BYTES_MAX).then_some(place)
+        self.holding.reserve(bytes, now, || self.lock().retain(|_, held| !held.place.is_old(now)))
     }
 
     /// Takes a stream of exactly the place's length.
@@ -74,7 +38,7 @@ impl Waiting {
         place: Place,
         mut content: ByteStream,
     ) -> Result<(), StorageError> {
-        let expected = place.bytes;
+        let expected = place.bytes();
         let wrong_length =
             |found: usize| StorageError::WrongLength { path: temporary.to_owned(), expected, found: found as u64 };
         let mut all = BytesMut::with_capacity(usize::try_from(expected).expect("at most a few MiB"));
@@ -114,34 +78,31 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use futures::{FutureExt, StreamExt, stream};
 
     use super::*;
+    use crate::storage::holding::OBJECT_BYTES_MAX;
 
     #[test]
-    fn what_waits_is_bounded_and_room_comes_back() {
+    fn only_a_whole_object_waits_and_it_gives_its_room_back() {
         let waiting = Waiting::default();
-        let now = Duration::ZERO;
-        assert!(waiting.reserve(OBJECT_BYTES_MAX + 1, now).is_none());
-        let places: Vec<_> = (0..7).map(|_| waiting.reserve(OBJECT_BYTES_MAX, now).expect("room")).collect();
-        assert!(waiting.reserve(OBJECT_BYTES_MAX, now).is_none());
-        drop(places);
-        let places: Vec<_> = std::iter::from_fn(|| waiting.reserve(0, now)).collect();
-        assert_eq!(places.len(), 65_536, "what is empty takes room as well");
-        drop(places);
+        let (now, used) = (Duration::ZERO, waiting.holding.used());
         for content in [&b"abc"[..], b"abcde"] {
             let place = waiting.reserve(4, now).expect("room");
             let content = stream::iter([Ok(Bytes::from_static(content))]).boxed();
             let outcome = waiting.take("t", place, content).now_or_never().expect("nothing in it waits");
             assert!(matches!(outcome, Err(StorageError::WrongLength { expected: 4, .. })));
+            assert_eq!(used.load(Ordering::Relaxed), 0);
         }
         let content = stream::iter([Ok(Bytes::from_static(b"abcd"))]).boxed();
         let place = waiting.reserve(4, now).expect("room");
         waiting.take("t", place, content).now_or_never().expect("nothing in it waits").expect("whole");
-        assert_eq!(waiting.used.load(Ordering::Relaxed), 4 + ENTRY_BYTES);
+        assert_ne!(used.load(Ordering::Relaxed), 0);
         assert_eq!(waiting.all(), [("t".to_owned(), 4)]);
         assert!(waiting.remove("t") && !waiting.remove("t"));
-        assert_eq!(waiting.used.load(Ordering::Relaxed), 0);
+        assert_eq!(used.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -155,7 +116,7 @@ mod tests {
             true
         };
         assert!(hold("old", Duration::ZERO));
-        let (soon, late) = (WAIT_SPAN_MAX / 2, WAIT_SPAN_MAX);
+        let (soon, late) = (Duration::from_mins(7), Duration::from_mins(15));
         assert!((0..6).all(|number| hold(&number.to_string(), soon)));
         assert!(!hold("new", soon) && waiting.get("old").is_some());
         assert!(hold("new", late) && waiting.get("old").is_none() && waiting.get("0").is_some());

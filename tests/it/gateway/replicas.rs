@@ -1,6 +1,8 @@
 //! Where the bytes come from when storages fail.
 
-use dapple::model::endpoint::EndpointKind;
+use dapple::model::endpoint::{EndpointKind, EndpointName};
+use dapple::service::endpoints;
+use dapple::service::view::EndpointState;
 use dapple::storage::backend::StorageError;
 
 use crate::gateway::world::{World, bytes_of, pattern, refusal};
@@ -35,6 +37,35 @@ async fn a_replica_that_is_gone_or_too_short_is_passed_over() {
     assert_eq!(status, 206);
     std::fs::remove_file(world.root("y").join("copy")).expect("it was there");
     assert_eq!(refusal(world.get(&url)).await, (503, "unreadable".to_owned()));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_is_soon_asked_last() {
+    let world = World::new().await;
+    let url = world.put("a", b"right").await;
+    world.add_endpoint("y", EndpointKind::Memory).await;
+    let store = world.lake.stores.memory("y");
+    store.insert("kept", &b"right"[..]);
+    world.register("y", "a", "kept", b"right").await;
+    let (there, away) = (world.root("x"), world.root("gone"));
+    std::fs::rename(&there, &away).expect("movable");
+    for _ in 0..5 {
+        assert_eq!(bytes_of(world.get(&url)).await, (200, b"right".to_vec()), "the other has it");
+    }
+    // It is back, but nobody has found out: its bytes tell who is asked first.
+    std::fs::rename(&away, &there).expect("movable");
+    store.insert("kept", &b"other"[..]);
+    assert_eq!(bytes_of(world.get(&url)).await, (200, b"other".to_vec()));
+    store.lose("kept");
+    assert_eq!(bytes_of(world.get(&url)).await, (200, b"right".to_vec()), "but it is asked");
+    store.insert("kept", &b"other"[..]);
+    assert_eq!(bytes_of(world.get(&url)).await, (200, b"other".to_vec()), "one that rests goes on resting");
+    let x = EndpointName::parse("x").expect("a name");
+    let state = async || endpoints::show(&world.ctx, &x).await.expect("it is there").state;
+    assert_eq!(state().await, EndpointState::Resting);
+    endpoints::probe(&world.ctx, &x).await.expect("it is well");
+    assert_eq!(state().await, EndpointState::Well);
+    assert_eq!(bytes_of(world.get(&url)).await, (200, b"right".to_vec()), "until somebody has seen it work");
 }
 
 #[tokio::test]

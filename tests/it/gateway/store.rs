@@ -85,7 +85,6 @@ impl Backend for Store {
         let method = match what {
             Signed::Get => "GET",
             Signed::Head => "HEAD",
-            Signed::Put => "PUT",
         };
         let url = format!("{}/{path}?method={method}&signature={SIGNATURE}", self.base);
         self.signed.lock().expect("no panics").push((path.to_string(), what, span.as_secs()));

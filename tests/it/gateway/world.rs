@@ -11,18 +11,19 @@ use dapple::catalog::Catalog;
 use dapple::catalog::endpoints::{by_name, put as store_endpoint};
 use dapple::catalog::engine::memory::Memory;
 use dapple::clock::{Clock, SharedClock, SystemClock};
-use dapple::model::account::AccountName;
+use dapple::model::account::Principal;
 use dapple::model::checksum::{Algorithm, Checksum};
 use dapple::model::did::Did;
 use dapple::model::endpoint::{EndpointKind, EndpointName};
 use dapple::model::scope::Scope;
 use dapple::model::time::Timestamp;
+use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
 use dapple::service::view::{
     NewEndpoint, NewReplica, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, UploadView,
 };
-use dapple::service::{Context, Lake, endpoints, replicas, scopes, uploads, urls};
+use dapple::service::{Context, Lake, accounts, endpoints, replicas, scopes, uploads, urls};
 use dapple::storage::backend::Backend;
 use dapple::storage::registry::Registry;
 use dapple::{gateway, net};
@@ -98,8 +99,12 @@ impl World {
         let clock = Arc::new(ForwardClock { clock: SystemClock::shared(), forward_ms: AtomicU64::new(0) });
         let catalog = Catalog::new(Memory::shared(), clock.clone());
         let (stores, signer) = (Arc::new(Registry::new()), SigningKey::from_seed(SEED));
+        let judge = Judge::builtin();
+        accounts::first_start(&catalog, "key").await.expect("memory does not fail");
         let lake = Arc::new(Lake {
-            uploads: Uploads::new(catalog.clone(), stores.clone()),
+            uploads: Uploads::new(catalog.clone(), stores.clone(), judge.clone()),
+            judge,
+            doorkeeper: accounts::Doorkeeper::default(),
             verifier: Verifier::new([signer.public_key()]),
             directory: None,
             public_url: format!("http://{address}"),
@@ -109,7 +114,7 @@ impl World {
         });
         let router = gateway::router(lake.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        let ctx = Context::new(lake.clone(), AccountName::root());
+        let ctx = Context::new(lake.clone(), Principal::root());
         let world = Self {
             lake,
             ctx,
@@ -119,7 +124,7 @@ impl World {
             scratch: tempfile::tempdir().expect("a scratch directory"),
             server,
         };
-        let scope = NewScope { scope: Scope::parse("s").expect("a scope") };
+        let scope = NewScope { scope: Scope::parse("s").expect("a scope"), owner: None };
         scopes::add(&world.ctx, scope).await.expect("it is new");
         world.add_endpoint("x", EndpointKind::Posix).await;
         world

@@ -13,6 +13,25 @@ async fn every_route_but_health_needs_a_key() {
     let http = reqwest::Client::new();
     let rule = lake.rule("s:d", 1, "*").await;
     let routes = [
+        (Method::GET, "whoami".to_owned()),
+        (Method::DELETE, "sessions/current".to_owned()),
+        (Method::GET, "accounts".to_owned()),
+        (Method::POST, "accounts".to_owned()),
+        (Method::GET, "accounts/root".to_owned()),
+        (Method::PATCH, "accounts/root".to_owned()),
+        (Method::GET, "accounts/root/members".to_owned()),
+        (Method::POST, "accounts/root/members".to_owned()),
+        (Method::DELETE, "accounts/root/members/ada".to_owned()),
+        (Method::GET, "accounts/root/keys".to_owned()),
+        (Method::POST, "accounts/root/keys".to_owned()),
+        (Method::DELETE, "accounts/root/keys/x".to_owned()),
+        (Method::PUT, "accounts/root/password".to_owned()),
+        (Method::DELETE, "accounts/root/password".to_owned()),
+        (Method::GET, "accounts/root/limits".to_owned()),
+        (Method::PUT, "accounts/root/limits".to_owned()),
+        (Method::DELETE, "accounts/root/limits?on=x".to_owned()),
+        (Method::GET, "accounts/root/usage".to_owned()),
+        (Method::PATCH, "scopes/s".to_owned()),
         (Method::GET, "scopes".to_owned()),
         (Method::POST, "scopes".to_owned()),
         (Method::GET, "endpoints".to_owned()),
@@ -41,12 +60,19 @@ async fn every_route_but_health_needs_a_key() {
         (Method::GET, "workers".to_owned()),
         (Method::GET, "check".to_owned()),
         (Method::GET, "changes".to_owned()),
+        (Method::GET, "policy".to_owned()),
+        (Method::POST, "policy/check".to_owned()),
+        (Method::POST, "policy/explain".to_owned()),
+        (Method::GET, "labels/s".to_owned()),
+        (Method::PATCH, "labels/s".to_owned()),
+        (Method::GET, "labels/s/d".to_owned()),
+        (Method::PATCH, "labels/s/d".to_owned()),
         (Method::POST, "workers/fold/pause".to_owned()),
         (Method::POST, "workers/fold/resume".to_owned()),
     ];
     for (method, route) in routes {
         let url = format!("{}/api/v1/{route}", lake.url());
-        for key in [None, Some("dapple_wrong")] {
+        for key in [None, Some("dapple_wrong"), Some("dapples_wrong")] {
             let mut request = http.request(method.clone(), &url).body("{}");
             if let Some(key) = key {
                 request = request.bearer_auth(key);

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dapple::app::build;
+use dapple::config::settings::Settings;
 use dapple::fault::Fault as _;
-use dapple::model::account::AccountName;
+use dapple::model::account::Principal;
 use dapple::model::endpoint::{Endpoint, EndpointKind};
 use dapple::model::id::IntentId;
 use dapple::model::probe::{Feature, Finding};
+use dapple::policy::judge::Judge;
 use dapple::service::error::ServiceError;
 use dapple::service::view::{EndpointChange, NewEndpoint, NewSettings, SecretText, SettingsChange};
 use dapple::service::{Context, check, endpoints};
@@ -134,14 +136,15 @@ fn secret(text: &str) -> Secret {
 
 /// A lake whose webdav endpoints want a password.
 async fn lake(directory: &Path, wanted: &Wanted) -> Context {
-    let opened = build::open(directory, "http://127.0.0.1:1".to_owned()).await.expect("a lake");
+    let (url, settings) = ("http://127.0.0.1:1".to_owned(), Settings::default());
+    let opened = build::open(directory, url, &settings, Judge::builtin()).await.expect("a lake");
     let (inside, wanted) = (Memory::new(), Arc::clone(wanted));
     let opener = move |_: &Endpoint, given: Option<Secret>| {
         let guarded = Guarded { inside: inside.clone(), wanted: Arc::clone(&wanted), given };
         Ok(Arc::new(guarded) as Arc<dyn Backend>)
     };
     opened.lake.stores.insert_opener(EndpointKind::Webdav, Arc::new(opener));
-    Context::new(opened.lake, AccountName::root())
+    Context::new(opened.lake, Principal::root())
 }
 
 fn new(kind: EndpointKind, location: &str, word: Option<&str>) -> NewEndpoint {

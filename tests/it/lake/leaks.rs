@@ -96,6 +96,46 @@ impl Watched {
         status
     }
 
+    /// Sends a request whose answer tells a secret; returns what a member of it is.
+    async fn ask_for(&self, path: &str, body: &str, member: &str) -> String {
+        let url = format!("http://{}/api/v1{path}", self.address);
+        let request = reqwest::Client::new().post(url).bearer_auth(self.key()).body(body.to_owned());
+        let answer = request.send().await.expect("an answer").text().await.expect("a body");
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        answer[member].as_str().unwrap_or_else(|| panic!("{member}: {answer}")).to_owned()
+    }
+
+    /// Lets accounts in, and keeps them out; what was told of that once is nowhere afterwards.
+    async fn lets_accounts_in(&mut self) {
+        use reqwest::Method;
+        let password = secret_file(self.directory.path(), &format!("{WORD} and more"));
+        assert_eq!(self.run(&["account", "add", "ada"]).await, 0);
+        assert_eq!(self.run(&["account", "password", "ada", "--password-file", &password]).await, 0);
+        let right = format!(r#"{{"account": "ada", "password": "{WORD} and more"}}"#);
+        let token = self.ask_for("/sessions", &right, "token").await;
+        let key = r#"{"name": "k", "scopes": ["read"], "expires_seconds": 60}"#;
+        let key = self.ask_for("/accounts/ada/keys", key, "key").await;
+        let wrong = format!(r#"{{"account": "ada", "password": "{WORD} and less"}}"#);
+        assert_eq!(self.ask(Method::POST, "/sessions", Some(&wrong)).await, 401);
+        let nobody = format!(r#"{{"account": "{WORD}", "password": "{WORD}"}}"#);
+        assert_eq!(self.ask(Method::POST, "/sessions", Some(&nobody)).await, 401);
+        let no_text = format!(r#"{{"account": "ada", "password": ["{WORD}"]}}"#);
+        assert_eq!(self.ask(Method::POST, "/sessions", Some(&no_text)).await, 400);
+        let short = r#"{"password": "qZx7"}"#;
+        assert_eq!(self.ask(Method::PUT, "/accounts/ada/password", Some(short)).await, 400);
+        for words in [&["account", "list"][..], &["account", "show", "ada"], &["account", "key", "list", "ada"]] {
+            assert_eq!(self.run(words).await, 0);
+        }
+        assert_eq!(self.ask(Method::GET, "/accounts/ada/keys", None).await, 200);
+        assert_eq!(self.ask(Method::GET, "/changes", None).await, 200);
+        for secret in [token, key] {
+            let url = format!("http://{}", self.address);
+            let own = Client::new(&url, Some(secret.clone()), SystemClock::shared()).expect("a URL");
+            assert_eq!(own.whoami().await.expect("let in").account.as_str(), "ada");
+            assert_eq!(self.places(secret.as_bytes()), Vec::<String>::new(), "{secret} is in the clear");
+        }
+    }
+
     /// Waits until a transfer was begun, whatever came of it.
     async fn tried_a_transfer(&mut self) {
         let url = format!("http://{}", self.address);
@@ -211,6 +251,9 @@ async fn a_secret_is_in_the_clear_nowhere() {
         store.trim_start_matches("http://")
     );
     assert_eq!(lake.ask(reqwest::Method::POST, "/endpoints", Some(&credentials)).await, 400);
+
+    // A password, given, wrong, changed; a session's token is told once, and so is a key.
+    lake.lets_accounts_in().await;
 
     // A transfer that cannot get in, and all that tells of it.
     let file = lake.directory.path().join("file");

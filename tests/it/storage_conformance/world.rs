@@ -1,5 +1,6 @@
 //! A fresh storage and short ways to use it.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use dapple::storage::layout::StoragePath;
 use dapple::storage::memory::Memory;
 use dapple::storage::posix::Posix;
 use dapple::storage::webdav::Webdav;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt as _, StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 
 use super::s3::bucket::Bucket;
@@ -23,7 +24,7 @@ use crate::peers::apache::apache;
 use crate::peers::dav::Dav;
 use crate::peers::nginx::nginx;
 use crate::peers::s3s::{self, S3s};
-use crate::peers::xrootd::xrootd;
+use crate::peers::xrootd::Xrootd;
 
 /// A storage that nobody else uses.
 pub(crate) struct World {
@@ -41,6 +42,7 @@ pub(crate) struct World {
     pub(crate) must_copy: bool,
     _dav: Option<Dav>,
     _s3s: Option<S3s>,
+    xrootd: Option<Xrootd>,
 }
 
 impl World {
@@ -61,29 +63,31 @@ impl World {
     }
 
     pub(crate) async fn webdav_on_apache() -> Self {
-        Self::of(fresh(&apache().open()).await)
+        Self::of(fresh(&apache().open(), "apache").await)
     }
 
     /// nginx lists no name that begins with a dot.
     pub(crate) async fn webdav_on_nginx() -> Self {
-        Self { hides_dots: true, ..Self::of(fresh(&nginx().url()).await) }
+        Self { hides_dots: true, ..Self::of(fresh(&nginx().url(), "nginx").await) }
     }
 
     /// XRootD takes what follows a `?` for a query, however it is encoded, and cuts the last byte of
     /// names of 255 bytes off when it lists them.
     pub(crate) async fn webdav_on_xrootd() -> Self {
         let cannot_hold = |path: &str| path.contains('?') || path.split('/').any(|name| name.len() > 254);
-        Self { cannot_hold, ..Self::of(fresh(&xrootd().url()).await) }
+        let server = Xrootd::open();
+        let store = fresh(&server.url(), "xrootd").await;
+        Self { cannot_hold, xrootd: Some(server), ..Self::of(store) }
     }
 
     pub(crate) async fn webdav_on_dav_server() -> Self {
         let dav = Dav::start().await;
-        let store = fresh(&dav.url).await;
+        let store = fresh(&dav.url, "dav-server").await;
         Self { _dav: Some(dav), ..Self::of(store) }
     }
 
     pub(crate) async fn s3_on_radosgw() -> Self {
-        let bucket = Bucket::on_radosgw().below("lake/ü here").known().await;
+        let bucket = Bucket::on_radosgw().below("lake/ü+here").known().await;
         Self { has_temporary_names: false, must_copy: true, ..Self::of(Arc::new(bucket.open())) }
     }
 
@@ -107,6 +111,7 @@ impl World {
             must_copy: false,
             _dav: None,
             _s3s: None,
+            xrootd: None,
         }
     }
 
@@ -161,21 +166,51 @@ impl World {
     }
 }
 
-/// What the probes of servers found. Each is probed once: a probe breaks off requests on purpose,
-/// and XRootD takes a while to get over that.
-static FOUND: tokio::sync::Mutex<std::collections::BTreeMap<String, Vec<Finding>>> =
+/// What can be found dead.
+pub(crate) trait Mortal {
+    /// Whether it ended by itself, through no fault of who asked it.
+    fn has_died(&self) -> bool;
+}
+
+impl Mortal for World {
+    fn has_died(&self) -> bool {
+        self.xrootd.as_ref().is_some_and(Mortal::has_died)
+    }
+}
+
+impl Mortal for Xrootd {
+    fn has_died(&self) -> bool {
+        Xrootd::has_died(self)
+    }
+}
+
+/// Asks something of a server of its own. If that died meanwhile, another is asked, at most twice.
+pub(crate) async fn ask<S: Mortal>(start: impl AsyncFn() -> S, promise: impl AsyncFn(&S)) {
+    for last in [false, false, true] {
+        let asked = start().await;
+        match AssertUnwindSafe(promise(&asked)).catch_unwind().await {
+            Ok(()) => return,
+            Err(panic) if last || !asked.has_died() => resume_unwind(panic),
+            Err(_) => println!("its server died of it; another is asked"),
+        }
+    }
+}
+
+/// What the probes of servers found, by the servers' kinds. Each kind is probed once, as probes take
+/// their time: they break off requests on purpose.
+static FOUND: tokio::sync::Mutex<std::collections::BTreeMap<&'static str, Vec<Finding>>> =
     tokio::sync::Mutex::const_new(std::collections::BTreeMap::new());
 
-/// A collection that nobody else uses, on a server that was probed.
-async fn fresh(url: &str) -> Arc<dyn Backend> {
+/// A collection that nobody else uses, on a server of a kind that was probed.
+async fn fresh(url: &str, kind: &'static str) -> Arc<dyn Backend> {
     let mut endpoint = endpoint(EndpointKind::Webdav, &format!("{url}/c{:x}", SystemClock::shared().random()));
     let unprobed = Webdav::open(&endpoint, None).expect("a URL");
     unprobed.create_root().await.expect("writable");
     let mut found = FOUND.lock().await;
-    if !found.contains_key(url) {
-        found.insert(url.to_owned(), unprobed.probe().await.expect("writable"));
+    if !found.contains_key(kind) {
+        found.insert(kind, unprobed.probe().await.expect("writable"));
     }
-    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings: found[url].clone() });
+    endpoint.probe = Some(Probe { at: Timestamp::from_millis(0), findings: found[kind].clone() });
     Arc::new(Webdav::open(&endpoint, None).expect("a URL"))
 }
 

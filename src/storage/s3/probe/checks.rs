@@ -8,8 +8,9 @@ use crate::storage::backend::StorageError;
 use crate::storage::s3::fault::Refusal;
 use crate::storage::s3::leftover;
 use crate::storage::s3::object;
-use crate::storage::s3::part::Print;
-use crate::storage::s3::probe::{CONTENT, OTHER, PARTS, RIGHT, Seen, Trial, WRONG};
+use crate::storage::s3::part::{Print, Sent};
+use crate::storage::s3::probe::{CONTENT, OBJECT, OTHER, PARTS, RIGHT, Seen, Trial, WRONG};
+use crate::storage::s3::publish::etag_of;
 
 impl Trial<'_> {
     pub(super) async fn checks_md5(&self) -> Result<Seen, StorageError> {
@@ -40,6 +41,29 @@ impl Trial<'_> {
         let told = self.told(PARTS).await?;
         let seen = if told { "" } else { "it tells none of the whole of an object of parts" };
         Ok((told, seen.to_owned()))
+    }
+
+    pub(super) async fn tells_md5(&self) -> Result<Seen, StorageError> {
+        self.named(OBJECT, Print::of(CONTENT, false).md5_hex()).await
+    }
+
+    pub(super) async fn tells_md5_of_parts(&self) -> Result<Seen, StorageError> {
+        let md5 = Print::of(CONTENT, false).md5_hex();
+        if let Err(refusal) = self.join_parts(PARTS).await? {
+            return Ok((false, refusal.told()));
+        }
+        self.named(PARTS, etag_of(&[Sent { number: 1, etag: md5, crc32c: None, crc32c_so_far: None }])).await
+    }
+
+    /// Whether the store names an object so.
+    async fn named(&self, name: &str, expected: String) -> Result<Seen, StorageError> {
+        let key = self.key(name);
+        let etag = object::etag(self.bucket, &key, &key).await?;
+        Ok(match etag {
+            Some(etag) if etag == expected => (true, String::new()),
+            Some(_) => (false, "its ETag is something else".to_owned()),
+            None => (false, "it has no ETag".to_owned()),
+        })
     }
 
     async fn put_in_parts(&self) -> Result<Result<(), Refusal>, StorageError> {

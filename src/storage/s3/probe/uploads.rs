@@ -35,6 +35,19 @@ impl Trial<'_> {
         Ok(completed.map(|_| ()))
     }
 
+    /// Puts the content there as an upload of one part, whatever is there.
+    pub(super) async fn join_parts(&self, name: &str) -> Result<Result<(), Refusal>, StorageError> {
+        let (id, etag) = match self.begin(name, CONTENT).await? {
+            Ok(begun) => begun,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let completed = self.answer(self.complete(name, &id, &etag).send().await)?;
+        if completed.is_err() {
+            leftover::abort(self.bucket, &self.key(name), &id).await?;
+        }
+        Ok(completed.map(|_| ()))
+    }
+
     pub(super) async fn copies(&self) -> Result<Seen, StorageError> {
         let (site, key) = (&self.bucket.site, self.key(COPY));
         let begun =

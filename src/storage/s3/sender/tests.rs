@@ -10,11 +10,12 @@ use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
 use crate::model::id::{EndpointId, IntentId};
+use crate::model::probe::{Feature, Finding, Probe};
 use crate::model::time::Timestamp;
 use crate::storage::backend::{ByteRange, Overwrite, StorageError};
 use crate::storage::layout::StoragePath;
+use crate::storage::patience::{ATTEMPTS_MAX, PAUSE_MAX};
 use crate::storage::s3::bucket::Bucket;
-use crate::storage::s3::desk::HELD_BYTES_MAX;
 use crate::storage::s3::site::Site;
 use crate::storage::s3::{leftover, object, publish, read, root, stage};
 use crate::storage::secret::Secret;
@@ -64,8 +65,13 @@ struct World {
 
 /// A bucket of a server that gives these answers, one after the other, and then the last again.
 async fn world(answers: &'static [&'static str]) -> World {
+    world_that(&[], answers).await
+}
+
+/// The same, of a server that was seen to do something.
+async fn world_that(does: &[Feature], answers: &'static [&'static str]) -> World {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let url = format!("http://{}/b", listener.local_addr().expect("it is bound"));
+    let url = format!("http://{}/bkt", listener.local_addr().expect("it is bound"));
     let requests = std::sync::Arc::new(Mutex::new(Vec::new()));
     let noted = requests.clone();
     tokio::spawn(async move {
@@ -99,13 +105,21 @@ async fn world(answers: &'static [&'static str]) -> World {
     };
     let secret = Secret::parse("key:not-to-be-shown").expect("a pair");
     let site = Site::of(&endpoint, Some(secret)).expect("valid");
-    let bucket = Bucket::open(site, &Trust::default(), None, clock.clone()).expect("it opens");
+    let findings = does.iter().map(|feature| Finding { feature: *feature, holds: true, seen: String::new() });
+    let probe = Probe { at: Timestamp::from_millis(0), findings: findings.collect() };
+    let bucket = Bucket::open(site, &Trust::default(), Some(probe), clock.clone()).expect("it opens");
     World { bucket, clock, requests }
 }
 
 impl World {
     fn pauses(&self) -> Vec<Duration> {
         std::mem::take(&mut self.clock.pauses.lock().expect("no panic"))
+    }
+
+    /// Methods and paths of the requests.
+    fn begins(&self) -> Vec<String> {
+        let requests = self.requests.lock().expect("no panic");
+        requests.iter().map(|all| all.split(['?', '\r']).next().unwrap_or_default().replace(" HTTP/1.1", "")).collect()
     }
 
     fn requests(&self) -> usize {
@@ -125,7 +139,7 @@ const BEGUN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 118\r\nconnection: close
 
 /// Stages one byte as an upload: no memory is left for it.
 async fn stage_upload(world: &World) {
-    let _room = world.bucket.desk.reserve(HELD_BYTES_MAX, Duration::ZERO).expect("it is free");
+    let _full = world.bucket.desk.holding.fill();
     let content = futures::StreamExt::boxed(futures::stream::iter([Ok(bytes::Bytes::from_static(b"x"))]));
     stage::stage(&world.bucket, &path(), IntentId(1), 1, content).await.expect("it has a part");
 }
@@ -248,17 +262,48 @@ async fn a_success_with_an_error_inside_is_none() {
     assert!(matches!(&error, StorageError::Unavailable { what, .. } if what.contains("InternalError")), "{error}");
 }
 
-#[tokio::test]
-async fn wrong_bytes_are_noticed_by_the_name_the_store_gives_them() {
-    const OTHER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nconnection: close\r\n\r\n";
-    let world = self::world(&[OTHER]).await;
+const OTHER: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nconnection: close\r\n\r\n";
+const GONE: &str = "HTTP/1.1 204 Gone\r\nconnection: close\r\n\r\n";
+
+/// Publishes an object of one byte that waits in memory.
+async fn publish_held(world: &World) -> Result<(), StorageError> {
     let content = futures::StreamExt::boxed(futures::stream::iter([Ok(bytes::Bytes::from_static(b"x"))]));
     stage::stage(&world.bucket, &path(), IntentId(1), 1, content).await.expect("it waits in memory");
-    let error = publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await;
+    publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_noticed_by_the_name_the_store_gives_them_and_removed() {
+    let world = world_that(&[Feature::TellsMd5, Feature::ChecksMd5], &[OTHER, OTHER, GONE]).await;
+    let error = publish_held(&world).await;
+    assert!(matches!(error, Err(StorageError::Faulty { .. })), "{error:?}");
+    let begins = world.begins();
+    assert!(begins == ["PUT /bkt/a", "HEAD /bkt/a", "DELETE /bkt/a"], "{begins:?}");
+    let said = world.requests.lock().expect("no panic")[0].to_ascii_lowercase();
+    assert!(said.contains("content-md5: ndtkysamgdt1yfzofvxnpg=="), "{said}");
+    assert!(!format!("{error:?}{:?}", world.bucket.site).contains("not-to-be-shown"));
+}
+
+#[tokio::test]
+async fn what_somebody_else_put_there_meanwhile_is_not_removed() {
+    let world = world_that(&[Feature::TellsMd5], &[OTHER, FOUND]).await;
+    let error = publish_held(&world).await;
     assert!(matches!(error, Err(StorageError::Faulty { .. })), "{error:?}");
     let said = world.requests.lock().expect("no panic")[0].to_ascii_lowercase();
-    assert!(said.starts_with("put /b/a") && said.contains("content-md5: ndtkysamgdt1yfzofvxnpg=="), "{said}");
-    assert!(!format!("{error:?}{:?}", world.bucket.site).contains("not-to-be-shown"));
+    assert!(!said.contains("content-md5"), "this store does not mind it: {said}");
+    let begins = world.begins();
+    assert!(begins == ["PUT /bkt/a", "HEAD /bkt/a"], "{begins:?}");
+}
+
+#[tokio::test]
+async fn names_that_only_look_like_hashes_contradict_nothing() {
+    publish_held(&self::world(&[OTHER]).await).await.expect("this store was not seen to tell MD5s");
+    const PART: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"9dd4e461268c8034f5c8564e155c67a6\"\r\nconnection: close\r\n\r\n";
+    let world = world_that(&[Feature::TellsMd5], &[NONE, BEGUN, PART, COMPLETED, NONE]).await;
+    stage_upload(&world).await;
+    let published = publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await;
+    published.expect("it was not seen to name objects by their parts' MD5s");
 }
 
 const COMPLETED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<CompleteMultipartUploadResult><ETag>&quot;00000000000000000000000000000000-1&quot;</ETag></CompleteMultipartUploadResult>";
@@ -273,17 +318,20 @@ async fn completing_is_given_the_time_that_putting_together_takes() {
     let (answer, work) = (ANSWER_SPAN_MAX, WORK_SPAN_MAX);
     assert_eq!(deadlines, [answer, answer, answer, work, answer]);
     let requests = world.requests.lock().expect("no panic");
-    assert!(requests[3].starts_with("POST /b/a?uploadId=u"), "{}", requests[3]);
-    assert!(requests[4].starts_with("GET /b") && requests[4].contains("uploads"), "left ones are looked for");
+    assert!(requests[3].starts_with("POST /bkt/a?uploadId=u"), "{}", requests[3]);
+    assert!(requests[4].starts_with("GET /bkt") && requests[4].contains("uploads"), "left ones are looked for");
 }
 
 #[tokio::test]
-async fn an_object_put_together_of_other_bytes_is_noticed() {
+async fn an_object_put_together_of_other_bytes_is_noticed_and_removed() {
     const PART: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"9dd4e461268c8034f5c8564e155c67a6\"\r\nconnection: close\r\n\r\n";
-    let world = self::world(&[NONE, BEGUN, PART, COMPLETED]).await;
+    const THERE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\netag: \"00000000000000000000000000000000-1\"\r\nconnection: close\r\n\r\n";
+    let does = [Feature::TellsMd5, Feature::TellsMd5OfParts];
+    let world = world_that(&does, &[NONE, BEGUN, PART, COMPLETED, NONE, THERE, GONE]).await;
     stage_upload(&world).await;
     let error = publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await;
     assert!(matches!(error, Err(StorageError::Faulty { .. })), "{error:?}");
+    assert_eq!(world.begins().last().map(String::as_str), Some("DELETE /bkt/a"));
 }
 
 #[tokio::test]
@@ -296,7 +344,7 @@ async fn the_own_upload_is_ended_whatever_becomes_of_listing() {
         let swept = leftover::sweep(&world.bucket, "a", IntentId(1), Some("u".to_owned())).await;
         assert_eq!(swept.is_ok(), fine, "{swept:?}");
         let first = world.requests.lock().expect("no panic")[0].clone();
-        assert!(first.starts_with("DELETE /b/a?") && first.contains("uploadId=u"), "{first}");
+        assert!(first.starts_with("DELETE /bkt/a?") && first.contains("uploadId=u"), "{first}");
     }
 }
 
@@ -322,7 +370,8 @@ async fn a_wrong_clock_is_told_though_looking_has_no_words() {
     let looked = root::look(&world.bucket).await.expect_err("it is refused");
     let got = read::read(&world.bucket, &path(), None).await.err().expect("it is refused");
     for error in [looked, got] {
-        let told = matches!(&error, StorageError::Locked { why } if why.contains("Too far.") && why.contains("clock"));
+        let told =
+            matches!(&error, StorageError::Misconfigured { why } if why.contains("Too far.") && why.contains("clock"));
         assert!(told, "{error}");
     }
 }
@@ -331,7 +380,7 @@ async fn a_wrong_clock_is_told_though_looking_has_no_words() {
 async fn of_a_page_too_long_only_the_beginning_is_read() {
     const LONG: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0123456789";
     let world = self::world(&[LONG]).await;
-    let url = world.bucket.site.bucket_url();
+    let url = world.bucket.site.bucket_url.clone();
     for (bytes_max, expected) in [(4, "01234"), (9, "0123456789"), (10, "0123456789")] {
         let (_, content) = world.bucket.get_plain("a", &url, bytes_max).await.expect("up");
         assert_eq!(content, expected);

@@ -1,0 +1,298 @@
+//! Labels: sets are kept once each, however many things have them, and what holds for a DID is
+//! computed when it is asked for, by walking up to everything that holds it. So a label that is
+//! tightened anywhere above binds at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::catalog::record::{
+    DidLabels, DidRecord, Dids, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, Parents, RulesByDid, ScopeLabels,
+    Scopes,
+};
+use crate::catalog::table::Value as _;
+use crate::catalog::{CatalogError, Txn, View};
+use crate::model::account::AccountName;
+use crate::model::change::Change;
+use crate::model::did::DidKind;
+use crate::model::facts::{DidFacts, DidTraits, ScopeFacts};
+use crate::model::id::{DidId, LabelSetId, RuleId};
+use crate::model::label::{Classification, LabelSet};
+use crate::model::scope::Scope;
+
+/// The most DIDs above one that are walked up to. Behind a wider hull nothing is public.
+const ABOVE_MAX: usize = 10_000;
+/// The most parents of one DID that are read together.
+const PARENTS_MAX: usize = ABOVE_MAX;
+/// The most rules on one DID that are told of a change of its labels.
+const RULES_MAX: usize = 1_000;
+
+/// How often labels have been set in this lake.
+const REVISION: &str = "labels_revision";
+/// The last set's number.
+const NEXT: &str = "next_label_set";
+/// Raised by changes after which all rules are placed anew.
+const PLACING: &str = "placing_revision";
+
+/// Grows with every change of any label.
+pub async fn revision(view: &View) -> Result<u64, CatalogError> {
+    Ok(view.get::<Facts>(&(REVISION.to_owned(),)).await?.unwrap_or(0))
+}
+
+/// Grows with every change of labels that may move the data of any rule.
+pub async fn placing_revision(view: &View) -> Result<u64, CatalogError> {
+    Ok(view.get::<Facts>(&(PLACING.to_owned(),)).await?.unwrap_or(0))
+}
+
+/// The labels that a scope has of its own.
+pub async fn of_scope(view: &View, scope: &Scope) -> Result<LabelSet, CatalogError> {
+    let id = view.get::<ScopeLabels>(&(scope.to_string(),)).await?;
+    set(view, id).await
+}
+
+/// The labels that a DID has of its own.
+pub async fn of_did(view: &View, did: DidId) -> Result<LabelSet, CatalogError> {
+    let id = view.get::<DidLabels>(&(did,)).await?;
+    set(view, id).await
+}
+
+async fn set(view: &View, id: Option<u64>) -> Result<LabelSet, CatalogError> {
+    let Some(id) = id else { return Ok(LabelSet::default()) };
+    // A set that is named and not there would make everything below it public.
+    let record = view.get::<LabelSets>(&(LabelSetId(id),)).await?;
+    Ok(record.map_or_else(strictest, LabelSet::from))
+}
+
+fn strictest() -> LabelSet {
+    LabelSet { classification: Some(Classification::Personal), residency: Some(BTreeSet::new()), ..LabelSet::default() }
+}
+
+/// Gives a scope labels in place of those it has. All rules are placed anew.
+pub async fn put_of_scope(txn: &Txn, scope: &Scope, labels: &LabelSet) -> Result<(), CatalogError> {
+    let key = (scope.to_string(),);
+    match intern(txn, labels).await? {
+        Some(id) => txn.put::<ScopeLabels>(&key, &id.0),
+        None => txn.clear::<ScopeLabels>(&key),
+    }
+    raise(txn, REVISION).await?;
+    raise(txn, PLACING).await?;
+    txn.emit(&Change::ScopeLabelled { scope: scope.to_string() });
+    Ok(())
+}
+
+/// Gives a DID labels in place of those it has. Returns the rules on it and above it, which are to be
+/// placed anew; what may concern rules below it concerns all.
+pub async fn put_of_did(
+    txn: &Txn,
+    did: DidId,
+    kind: DidKind,
+    labels: &LabelSet,
+) -> Result<Vec<(RuleId, DidId)>, CatalogError> {
+    match intern(txn, labels).await? {
+        Some(id) => txn.put::<DidLabels>(&(did,), &id.0),
+        None => txn.clear::<DidLabels>(&(did,)),
+    }
+    raise(txn, REVISION).await?;
+    txn.emit(&Change::DidLabelled { did });
+    if kind == DidKind::Container {
+        raise(txn, PLACING).await?;
+        return Ok(Vec::new());
+    }
+    let mut rules = Vec::new();
+    for above in upward(txn, did).await?.unwrap_or_default() {
+        let on = txn.scan::<RulesByDid>(&(above,), RULES_MAX).await?;
+        rules.extend(on.into_iter().map(|((_, rule), ())| (rule, above)));
+    }
+    Ok(rules)
+}
+
+async fn raise(txn: &Txn, counter: &str) -> Result<(), CatalogError> {
+    let key = (counter.to_owned(),);
+    let now = txn.get::<Facts>(&key).await?.unwrap_or(0);
+    txn.put::<Facts>(&key, &(now + 1));
+    Ok(())
+}
+
+/// The number of a set, which is stored if it is new. The empty set has none.
+async fn intern(txn: &Txn, labels: &LabelSet) -> Result<Option<LabelSetId>, CatalogError> {
+    if *labels == LabelSet::default() {
+        return Ok(None);
+    }
+    let record = LabelSetRecord::from(labels.clone());
+    let key = (blake3::hash(&record.encode()).to_hex().to_string(),);
+    if let Some(known) = txn.get::<LabelSetsByHash>(&key).await? {
+        return Ok(Some(LabelSetId(known)));
+    }
+    let next = (NEXT.to_owned(),);
+    let id = LabelSetId(txn.get::<Facts>(&next).await?.unwrap_or(0) + 1);
+    txn.put::<Facts>(&next, &id.0);
+    txn.put::<LabelSets>(&(id,), &record);
+    txn.put::<LabelSetsByHash>(&key, &id.0);
+    Ok(Some(id))
+}
+
+/// The DID and everything that holds it, nearest first. `None` if that is too much.
+async fn upward(view: &View, did: DidId) -> Result<Option<Vec<DidId>>, CatalogError> {
+    let mut seen = BTreeSet::from([did]);
+    let mut order = vec![did];
+    let mut at = 0;
+    while at < order.len() {
+        for ((_, parent), _) in view.scan::<Parents>(&(order[at],), PARENTS_MAX).await? {
+            if seen.insert(parent) {
+                order.push(parent);
+            }
+        }
+        if order.len() > ABOVE_MAX {
+            return Ok(None);
+        }
+        at += 1;
+    }
+    Ok(Some(order))
+}
+
+/// Gathers what policies are told of DIDs, from one view. What it has read once it remembers, so that
+/// a page of a dataset costs little more than a single row.
+pub struct Gatherer {
+    view: View,
+    /// Whether anything at all has labels; if not, nothing has to be looked up for them.
+    any: Option<bool>,
+    scopes: BTreeMap<Scope, Option<Arc<ScopeFacts>>>,
+    /// Labels of what holds others, with all that holds those.
+    above: BTreeMap<DidId, Arc<LabelSet>>,
+    /// Labels by the sets they were joined from, so that equal ones are one.
+    joined: BTreeMap<LabelSet, Arc<LabelSet>>,
+}
+
+impl Gatherer {
+    /// Gathers from a view.
+    pub fn new(view: &View) -> Self {
+        let (scopes, above, joined) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { view: view.clone(), any: None, scopes, above, joined }
+    }
+
+    /// The view that is gathered from.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    async fn any(&mut self) -> Result<bool, CatalogError> {
+        if self.any.is_none() {
+            self.any = Some(revision(&self.view).await? > 0);
+        }
+        Ok(self.any == Some(true))
+    }
+
+    fn one(&mut self, labels: LabelSet) -> Arc<LabelSet> {
+        let known = self.joined.entry(labels).or_insert_with_key(|labels| Arc::new(labels.clone()));
+        Arc::clone(known)
+    }
+
+    /// What is known of a scope; `None` if there is none.
+    pub async fn scope(&mut self, scope: &Scope) -> Result<Option<Arc<ScopeFacts>>, CatalogError> {
+        if let Some(known) = self.scopes.get(scope) {
+            return Ok(known.clone());
+        }
+        let facts = match self.view.get::<Scopes>(&(scope.to_string(),)).await? {
+            None => None,
+            Some(record) => {
+                let labels = if self.any().await? { of_scope(&self.view, scope).await? } else { LabelSet::default() };
+                let labels = self.one(labels);
+                Some(Arc::new(ScopeFacts { scope: scope.clone(), owner: record.account, labels }))
+            }
+        };
+        self.scopes.insert(scope.clone(), facts.clone());
+        Ok(facts)
+    }
+
+    /// The scope of a DID that is there. One without a record belongs to root, and shows nothing.
+    async fn scope_of(&mut self, record: &DidRecord) -> Result<Arc<ScopeFacts>, CatalogError> {
+        if let Some(facts) = self.scope(&record.scope).await? {
+            return Ok(facts);
+        }
+        let labels = self.one(strictest());
+        Ok(Arc::new(ScopeFacts { scope: record.scope.clone(), owner: AccountName::root(), labels }))
+    }
+
+    /// What is known of a DID.
+    pub async fn did(&mut self, id: DidId, record: &DidRecord) -> Result<DidFacts, CatalogError> {
+        let mut facts = self.dids(&[(id, record)]).await?;
+        Ok(facts.pop().expect("one answer for one DID"))
+    }
+
+    /// What is known of DIDs, in their order.
+    pub async fn dids(&mut self, dids: &[(DidId, &DidRecord)]) -> Result<Vec<DidFacts>, CatalogError> {
+        let labelled = self.any().await?;
+        let ids: Vec<_> = dids.iter().map(|(id, _)| (*id,)).collect();
+        let parents = if labelled { self.view.scan_many::<Parents>(&ids, PARENTS_MAX).await? } else { Vec::new() };
+        let own = if labelled { self.view.get_run::<DidLabels>(&ids).await? } else { Vec::new() };
+        let mut facts = Vec::with_capacity(dids.len());
+        for (at, (_, record)) in dids.iter().enumerate() {
+            let scope = self.scope_of(record).await?;
+            let mut labels = Arc::clone(&scope.labels);
+            if labelled {
+                let own = set(&self.view, own[at]).await?;
+                let parents: Vec<DidId> = parents[at].iter().map(|((_, parent), _)| *parent).collect();
+                labels = self.below(own, &parents, &scope).await?;
+            }
+            let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
+            facts.push(DidFacts { did: record.did(), traits });
+        }
+        Ok(facts)
+    }
+
+    /// The facts of a DID as they would be if `parent` held it as well.
+    pub async fn below_also(&mut self, facts: &DidFacts, parent: DidId) -> Result<DidFacts, CatalogError> {
+        let above = self.holder(parent).await?;
+        let labels = self.one(facts.traits.labels.join(&above));
+        Ok(DidFacts { did: facts.did.clone(), traits: DidTraits { labels, ..facts.traits.clone() } })
+    }
+
+    /// The facts of a DID as they would be if `parent` did not hold it.
+    pub async fn without(&mut self, id: DidId, record: &DidRecord, parent: DidId) -> Result<DidFacts, CatalogError> {
+        let scope = self.scope_of(record).await?;
+        let parents = self.view.scan::<Parents>(&(id,), PARENTS_MAX).await?;
+        let parents: Vec<_> = parents.into_iter().map(|((_, one), _)| one).filter(|one| *one != parent).collect();
+        let own = of_did(&self.view, id).await?;
+        let labels = self.below(own, &parents, &scope).await?;
+        let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
+        Ok(DidFacts { did: record.did(), traits })
+    }
+
+    /// Labels below parents, and in a scope.
+    async fn below(
+        &mut self,
+        mut labels: LabelSet,
+        parents: &[DidId],
+        scope: &ScopeFacts,
+    ) -> Result<Arc<LabelSet>, CatalogError> {
+        for parent in parents {
+            let above = self.holder(*parent).await?;
+            labels = labels.join(&above);
+        }
+        Ok(self.one(labels.join(&scope.labels)))
+    }
+
+    /// The labels of something that holds others.
+    async fn holder(&mut self, id: DidId) -> Result<Arc<LabelSet>, CatalogError> {
+        if let Some(known) = self.above.get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let mut labels = LabelSet::default();
+        match upward(&self.view, id).await? {
+            None => labels = strictest(),
+            Some(all) => {
+                let keys: Vec<_> = all.iter().map(|id| (*id,)).collect();
+                let records = self.view.get_many::<Dids>(&keys).await?;
+                let own = self.view.get_many::<DidLabels>(&keys).await?;
+                for own in own {
+                    labels = labels.join(&set(&self.view, own).await?);
+                }
+                for record in records.iter().flatten() {
+                    labels = labels.join(&self.scope_of(record).await?.labels);
+                }
+            }
+        }
+        let labels = self.one(labels);
+        self.above.insert(id, Arc::clone(&labels));
+        Ok(labels)
+    }
+}

@@ -1,0 +1,249 @@
+//! What every request passes on its way in and out: where it comes from, limits on its head and rate,
+//! patience with its body; counted and logged when its answer is known.
+//!
+//! Logs routes, and the paths of the API: never queries, and no path of a signed URL, as both can hold
+//! signatures.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures::future::{Either, select};
+use futures::stream::unfold;
+use futures::{Stream, StreamExt as _};
+
+use crate::clock::SharedClock;
+use crate::http::body::JsonBytesMax;
+use crate::http::peer::{Connected, PeerAddress, peer};
+use crate::http::problem::Problem;
+use crate::http::rates::{Asker, Rates};
+use crate::http::request::current_id;
+use crate::model::network::Network;
+use crate::telemetry::meters::Meters;
+
+/// What requests are held to.
+pub struct Entry {
+    /// For times.
+    pub clock: SharedClock,
+    /// Counts what comes in.
+    pub meters: Arc<Meters>,
+    /// Proxies that are believed.
+    pub trusted: Vec<Network>,
+    /// How many bytes the headers may have together.
+    pub header_bytes: usize,
+    /// How many bytes path and query may have together.
+    pub uri_bytes: usize,
+    /// How many bytes a JSON body may have.
+    pub json_bytes: usize,
+    /// How long a body may stand still.
+    pub stall_time: Duration,
+    /// How many requests everybody may make.
+    pub rates: Rates,
+    /// Whether requests are logged where operators look, or only where developers do.
+    pub log_requests: bool,
+}
+
+/// How long a body may stand still.
+#[derive(Debug, Clone, Copy)]
+pub struct StallTime(pub Duration);
+
+/// Who turned out to ask, for the log.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<OnceLock<String>>);
+
+/// A request as the log and the meters have it.
+struct About {
+    method: Method,
+    route: String,
+    path: Option<String>,
+    peer: Option<PeerAddress>,
+    known: Known,
+}
+
+/// Lets a request in, and its answer out.
+pub async fn enter(entry: Arc<Entry>, mut request: Request, next: Next) -> Response {
+    let began = entry.clock.monotonic();
+    let connected = request.extensions().get::<Connected>().copied();
+    let peer = connected.map(|connected| peer(connected, request.headers(), &entry.trusted));
+    let about = About::of(&request, peer);
+    let extensions = request.extensions_mut();
+    if let Some(peer) = peer {
+        extensions.insert(peer);
+    }
+    extensions.insert(JsonBytesMax(entry.json_bytes));
+    extensions.insert(StallTime(entry.stall_time));
+    extensions.insert(about.known.clone());
+    extensions.insert(Arc::clone(&entry));
+    let response = match entry.judge(&request, &about) {
+        // The gateway has patience of its own, and tells of it in its own words.
+        Ok(()) if about.is_signed() => next.run(request).await,
+        Ok(()) => next.run(request.map(|body| patient(body, entry.clock.clone(), entry.stall_time))).await,
+        Err(problem) => problem.into_response(),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Some(peer) = peer
+    {
+        // The wait that it says is told to the next request.
+        let _ = entry.rates.take(Asker::Guesser(peer.into()));
+    }
+    entry.tell(&about, &response, began);
+    response
+}
+
+/// Counts a request for the account that turned out to ask, and refuses it if there were too many.
+pub fn admit(extensions: &Extensions, account: &str) -> Result<(), Problem> {
+    if let Some(known) = extensions.get::<Known>() {
+        // Another part of the same request may have found out before.
+        let _ = known.0.set(account.to_owned());
+    }
+    let Some(entry) = extensions.get::<Arc<Entry>>() else { return Ok(()) };
+    entry.rates.take(Asker::Account(account.to_owned())).map_err(|wait| entry.too_many(wait))
+}
+
+impl About {
+    fn of(request: &Request, peer: Option<PeerAddress>) -> Self {
+        let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+        let path = route.starts_with("/api/").then(|| request.uri().path().to_owned());
+        Self { method: request.method().clone(), route, path, peer, known: Known::default() }
+    }
+
+    /// Signed URLs are bounded by what was signed.
+    fn is_signed(&self) -> bool {
+        self.route.starts_with("/d/") || self.route.starts_with("/s/")
+    }
+
+    /// Tells whether what answers finds out who asks.
+    fn asks_for_key(&self) -> bool {
+        self.route.starts_with("/api/") || self.route == "/metrics"
+    }
+
+    /// One of few words, whatever was sent.
+    fn method(&self) -> &str {
+        match self.method {
+            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+                self.method.as_str()
+            }
+            Method::OPTIONS => "OPTIONS",
+            _ => "other",
+        }
+    }
+}
+
+impl Entry {
+    /// Refuses what is too large or too much.
+    fn judge(&self, request: &Request, about: &About) -> Result<(), Problem> {
+        let uri = request.uri().path_and_query().map_or(0, |both| both.as_str().len());
+        if uri > self.uri_bytes {
+            let detail = format!("the path and query have {uri} bytes, more than {}", self.uri_bytes);
+            return Err(self.refuse(StatusCode::URI_TOO_LONG, "uri-too-long", detail, "ask for less at once"));
+        }
+        let headers = size_of(request.headers());
+        if headers > self.header_bytes {
+            let (status, limit) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, self.header_bytes);
+            let detail = format!("the headers have {headers} bytes, more than {limit}");
+            return Err(self.refuse(status, "headers-too-large", detail, "send fewer or shorter headers"));
+        }
+        let Some(peer) = about.peer.filter(|_| !about.is_signed()) else { return Ok(()) };
+        // Where no key is asked for, showing one changes nothing.
+        let asked = if about.asks_for_key() && request.headers().contains_key(header::AUTHORIZATION) {
+            self.rates.look(Asker::Guesser(peer.into()))
+        } else {
+            self.rates.take(Asker::Address(peer.into()))
+        };
+        asked.map_err(|wait| self.too_many(wait))
+    }
+
+    fn refuse(&self, status: StatusCode, code: &'static str, detail: String, hint: &str) -> Problem {
+        self.meters.refused(code);
+        Problem::new(status, code, detail).hint(hint)
+    }
+
+    fn too_many(&self, wait: Duration) -> Problem {
+        let seconds = wait.as_secs() + 1;
+        let (status, hint) = (StatusCode::TOO_MANY_REQUESTS, format!("wait {seconds}s, and then ask more slowly"));
+        self.refuse(status, "rate-limited", "there were too many requests".to_owned(), &hint).retry_after(seconds)
+    }
+
+    /// Counts and logs a request whose answer is known.
+    fn tell(&self, about: &About, response: &Response, began: Duration) {
+        let (took, status) = (self.clock.monotonic().saturating_sub(began), response.status().as_u16());
+        self.meters.request(&about.route, about.method(), status, took);
+        let (id, method, took_ms) = (current_id(), about.method(), took.as_secs_f64() * 1e3);
+        let route = about.path.as_deref().unwrap_or(&about.route);
+        let account = about.known.0.get().map(String::as_str);
+        let peer = about.peer.map(|peer| peer.0.to_string());
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    request.id = id,
+                    request.method = method,
+                    request.route = about.route,
+                    request.path = about.path,
+                    response.status = status,
+                    duration_ms = took_ms,
+                    account = account,
+                    peer = peer,
+                    "answered {method} {route} with {status}"
+                )
+            };
+        }
+        if self.log_requests { log!(info) } else { log!(debug) }
+    }
+}
+
+/// How many bytes headers have with their names.
+fn size_of(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// The same body, until it stands still for too long.
+fn patient(body: Body, clock: SharedClock, span: Duration) -> Body {
+    if http_body_is_empty(&body) {
+        return body;
+    }
+    Body::from_stream(impatient(body, clock, span))
+}
+
+fn http_body_is_empty(body: &Body) -> bool {
+    use axum::body::HttpBody as _;
+    body.is_end_stream()
+}
+
+fn impatient(body: Body, clock: SharedClock, span: Duration) -> impl Stream<Item = Result<Bytes, axum::Error>> {
+    unfold(Some((body.into_data_stream(), clock)), move |state| async move {
+        let (mut content, clock) = state?;
+        let waited = clock.sleep(span);
+        let next = match select(content.next(), waited).await {
+            Either::Left((next, _)) => Some(next),
+            Either::Right(_) => None,
+        };
+        match next {
+            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((content, clock)))),
+            Some(Some(Err(error))) => Some((Err(error), None)),
+            Some(None) => None,
+            None => {
+                let words = format!("nothing was sent for {} seconds", span.as_secs());
+                Some((Err(axum::Error::new(std::io::Error::new(std::io::ErrorKind::TimedOut, words))), None))
+            }
+        }
+    })
+}
+
+/// Answers within a time, or says that it could not.
+pub async fn in_time(clock: SharedClock, span: Duration, request: Request, next: Next) -> Response {
+    let entry = request.extensions().get::<Arc<Entry>>().cloned();
+    let answer = std::pin::pin!(next.run(request));
+    match select(answer, clock.sleep(span)).await {
+        Either::Left((response, _)) => response,
+        Either::Right(_) => {
+            let code = "request-timed-out";
+            entry.inspect(|entry| entry.meters.refused(code));
+            let detail = format!("the request was not answered within {} seconds, and was given up", span.as_secs());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).into_response()
+        }
+    }
+}

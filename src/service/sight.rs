@@ -1,0 +1,318 @@
+//! What somebody may see and do: gathers the facts of what is asked about, and asks the judge. What
+//! somebody may not see is not there: it gets the answers of what does not exist.
+
+use std::sync::Arc;
+
+use crate::catalog::labels::Gatherer;
+use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidRecord, Dids, RuleRecord, Rules};
+use crate::catalog::{View, subjects};
+use crate::model::account::AccountName;
+use crate::model::api_key::KeyReach;
+use crate::model::did::Did;
+use crate::model::endpoint::Endpoint;
+use crate::model::facts::{DidFacts, EndpointFacts, Resource, ScopeFacts, Subject};
+use crate::model::id::{DidId, RuleId};
+use crate::model::scope::Scope;
+use crate::model::time::Timestamp;
+use crate::policy::decision::{Action, Decision, Effect, KEY_SCOPE, Question};
+use crate::policy::judge::Judge;
+use crate::service::dids::find;
+use crate::service::error::ServiceError;
+use crate::service::{Context, Lake, Permit};
+
+/// How many rows are looked at together to fill a page.
+const ROWS: usize = 1_000;
+
+/// A DID that somebody may see.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) id: DidId,
+    pub(crate) record: DidRecord,
+    pub(crate) facts: DidFacts,
+}
+
+impl Seen {
+    pub(crate) fn resource(&self) -> Resource {
+        Resource::Did(self.facts.clone())
+    }
+}
+
+/// A member of a dataset or container: its place, and what it is.
+pub(crate) type SeenMember = (u64, Seen);
+
+/// The eyes of one account on one state of the catalog.
+pub(crate) struct Sight {
+    judge: Arc<Judge>,
+    account: AccountName,
+    subject: Arc<Subject>,
+    key: KeyReach,
+    now: Timestamp,
+    gatherer: Gatherer,
+}
+
+impl Sight {
+    /// The eyes of whoever asks.
+    pub(crate) fn new(ctx: &Context, view: &View) -> Self {
+        Self {
+            judge: Arc::clone(&ctx.lake.judge),
+            account: ctx.account().clone(),
+            subject: Arc::new(Subject::from(&ctx.principal)),
+            key: ctx.principal.key.clone(),
+            now: ctx.lake.catalog.clock().now(),
+            gatherer: Gatherer::new(view),
+        }
+    }
+
+    /// The eyes of the account behind a signed URL, as it is now; `None` if it is let in no more.
+    pub(crate) async fn of_grant(lake: &Lake, view: &View, name: &AccountName) -> Result<Option<Self>, ServiceError> {
+        let known = subjects::subject(view, name).await?;
+        let subject = known.and_then(|(subject, suspended)| (!suspended).then_some(subject));
+        Ok(subject.map(|subject| Self {
+            judge: Arc::clone(&lake.judge),
+            account: name.clone(),
+            subject: Arc::new(subject),
+            key: KeyReach::whole(),
+            now: lake.catalog.clock().now(),
+            gatherer: Gatherer::new(view),
+        }))
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        self.gatherer.view()
+    }
+
+    pub(crate) fn subject(&self) -> &Arc<Subject> {
+        &self.subject
+    }
+
+    pub(crate) fn gatherer(&mut self) -> &mut Gatherer {
+        &mut self.gatherer
+    }
+
+    /// Asks the policies, and nothing else.
+    fn ask(&self, action: Action, resource: &Resource, at: Option<&Arc<EndpointFacts>>) -> Decision {
+        let question = Question { subject: &self.subject, action, resource, at, now: self.now };
+        self.judge.decide(&question)
+    }
+
+    /// Tells whether the key reaches the data at all.
+    fn reaches(&self, resource: &Resource) -> bool {
+        match resource {
+            Resource::Did(facts) => self.key.covers(&facts.did.scope),
+            Resource::Scope(facts) => self.key.covers(&facts.scope),
+            Resource::Lake | Resource::Endpoint(_) => true,
+        }
+    }
+
+    /// Tells whether something is there for whoever asks. Which acts the key lets through has no say:
+    /// one that may only write is told so, and not that there is nothing.
+    pub(crate) fn sees(&self, resource: &Resource) -> bool {
+        self.reaches(resource) && self.ask(Action::Discover, resource, None).allows()
+    }
+
+    /// Decides, with what the key takes away.
+    pub(crate) fn decide(&self, action: Action, resource: &Resource, at: Option<&Arc<EndpointFacts>>) -> Decision {
+        let decision = self.ask(action, resource, at);
+        if !decision.allows() || (self.key.lets(action.key_scope()) && self.reaches(resource)) {
+            return decision;
+        }
+        Decision { effect: Effect::Deny, policies: [KEY_SCOPE.to_owned()].into(), ..decision }
+    }
+
+    /// Permits an act on something that is seen, or says why not.
+    pub(crate) fn permit(
+        &self,
+        action: Action,
+        resource: &Resource,
+        at: Option<&Arc<EndpointFacts>>,
+    ) -> Result<Permit, ServiceError> {
+        if !self.key.lets(action.key_scope()) {
+            return Err(ServiceError::KeyScope { action: action.name(), scope: action.key_scope() });
+        }
+        let decision = self.decide(action, resource, at);
+        if !decision.allows() {
+            return Err(denied(action, resource, at));
+        }
+        Ok(Permit { record: self.record(action, resource, at, &decision) })
+    }
+
+    fn record(
+        &self,
+        action: Action,
+        resource: &Resource,
+        at: Option<&Arc<EndpointFacts>>,
+        decision: &Decision,
+    ) -> DecisionRecord {
+        DecisionRecord {
+            principal: self.account.clone(),
+            action: action.name().to_owned(),
+            resource: resource.to_string(),
+            endpoint: at.map(|at| at.name.clone()),
+            allowed: decision.allows(),
+            policies: decision.policies.to_vec(),
+            at: self.now,
+            revision: decision.revision.to_string(),
+            labels: labels_of(resource),
+        }
+    }
+
+    /// A scope that is there for whoever asks.
+    pub(crate) async fn scope(&mut self, scope: &Scope) -> Result<Arc<ScopeFacts>, ServiceError> {
+        let facts = self.gatherer.scope(scope).await?;
+        let seen = facts.filter(|facts| self.sees(&Resource::Scope(Arc::clone(facts))));
+        seen.ok_or_else(|| ServiceError::not_found("scope", scope))
+    }
+
+    /// A DID that is there for whoever asks. A file that was only announced is not there yet.
+    pub(crate) async fn did(&mut self, did: &Did) -> Result<Seen, ServiceError> {
+        let found = find(self.view(), did).await?;
+        let found = found.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced));
+        let absent = || ServiceError::no_did(did);
+        let (id, record) = found.ok_or_else(absent)?;
+        let facts = self.gatherer.did(id, &record).await?;
+        let seen = Seen { id, record, facts };
+        if self.sees(&seen.resource()) { Ok(seen) } else { Err(absent()) }
+    }
+
+    /// A DID on which an act is permitted.
+    pub(crate) async fn did_for(&mut self, action: Action, did: &Did) -> Result<(Seen, Permit), ServiceError> {
+        let seen = self.did(did).await?;
+        let permit = self.permit(action, &seen.resource(), None)?;
+        Ok((seen, permit))
+    }
+
+    /// Those of some DIDs that are there for whoever asks, with where each stood.
+    pub(crate) async fn of_these(&mut self, dids: Vec<(DidId, DidRecord)>) -> Result<Vec<(usize, Seen)>, ServiceError> {
+        let asked: Vec<_> = dids.iter().map(|(id, record)| (*id, record)).collect();
+        let facts = self.gatherer.dids(&asked).await?;
+        let all = dids.into_iter().zip(facts).map(|((id, record), facts)| Seen { id, record, facts }).enumerate();
+        Ok(all.filter(|(_, seen)| self.sees(&seen.resource())).collect())
+    }
+
+    /// A DID by its number, if it is there for whoever asks.
+    pub(crate) async fn by_id(&mut self, id: DidId) -> Result<Option<Seen>, ServiceError> {
+        let Some(record) = self.view().get::<Dids>(&(id,)).await? else {
+            return Ok(None);
+        };
+        Ok(self.of_these(vec![(id, record)]).await?.pop().map(|(_, seen)| seen))
+    }
+
+    /// A rule on something that is there for whoever asks.
+    pub(crate) async fn rule(&mut self, id: RuleId) -> Result<(RuleRecord, Seen), ServiceError> {
+        let absent = || ServiceError::not_found("rule", id);
+        let rule = self.view().get::<Rules>(&(id,)).await?.ok_or_else(absent)?;
+        let seen = self.by_id(rule.did).await?.ok_or_else(absent)?;
+        Ok((rule, seen))
+    }
+
+    /// A rule that may be changed: one's own or one's group's, or of data from which one may remove.
+    pub(crate) async fn rule_to_change(&mut self, id: RuleId) -> Result<RuleRecord, ServiceError> {
+        let (rule, seen) = self.rule(id).await?;
+        self.permit(Action::AddRule, &seen.resource(), None)?;
+        if !self.subject.is_or_is_in(&rule.account) && !self.ask(Action::Delete, &seen.resource(), None).allows() {
+            return Err(ServiceError::Denied { action: "change", resource: format!("rule {id}") });
+        }
+        Ok(rule)
+    }
+
+    /// Members of a parent behind a place that are there for whoever asks, as many as fill a page,
+    /// and the cursor that leads on.
+    pub(crate) async fn members(
+        &mut self,
+        parent: DidId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<(Vec<SeenMember>, Option<String>), ServiceError> {
+        let (mut found, mut after) = (Vec::with_capacity(limit.min(ROWS)), after);
+        loop {
+            let view = self.view().clone();
+            let rows = match after {
+                None => view.scan::<Contents>(&(parent,), limit).await?,
+                Some(seq) => view.scan_after::<Contents>(&(parent,), &(parent, seq), limit).await?,
+            };
+            let Some(((_, last), _)) = rows.last() else { return Ok((found, None)) };
+            let (last, is_end) = (*last, rows.len() < limit);
+            let members = rows.into_iter().filter_map(|((_, seq), content)| match content {
+                ContentRecord::Member(child) => Some((seq, child)),
+                ContentRecord::Detached(_) => None,
+            });
+            let members: Vec<(u64, DidId)> = members.collect();
+            let ids: Vec<_> = members.iter().map(|(_, id)| (*id,)).collect();
+            let records = view.get_run::<Dids>(&ids).await?;
+            let (places, there): (Vec<u64>, Vec<_>) =
+                members.into_iter().zip(records).filter_map(|((seq, id), record)| Some((seq, (id, record?)))).unzip();
+            for (at, seen) in self.of_these(there).await? {
+                found.push((places[at], seen));
+                if found.len() == limit {
+                    let next = places[at].to_string();
+                    return Ok((found, Some(next)));
+                }
+            }
+            if is_end {
+                return Ok((found, None));
+            }
+            after = Some(last);
+        }
+    }
+}
+
+/// The labels of what was decided about, as decisions keep them.
+pub(crate) fn labels_of(resource: &Resource) -> String {
+    match resource {
+        Resource::Did(facts) => facts.traits.labels.to_string(),
+        Resource::Scope(facts) => facts.labels.to_string(),
+        Resource::Lake | Resource::Endpoint(_) => String::new(),
+    }
+}
+
+fn denied(action: Action, resource: &Resource, at: Option<&Arc<EndpointFacts>>) -> ServiceError {
+    let place = at.map_or_else(String::new, |at| format!(" at {}", at.name));
+    ServiceError::Denied { action: action.name(), resource: format!("{resource}{place}") }
+}
+
+impl Context {
+    /// The eyes of whoever asks on a state of the catalog.
+    pub(crate) fn sight(&self, view: &View) -> Sight {
+        Sight::new(self, view)
+    }
+
+    /// Asks policy whether the account may do something with the lake as a whole; `what` says with
+    /// which part of it, for records and refusals.
+    pub fn permit(&self, action: Action, what: impl ToString) -> Result<Permit, ServiceError> {
+        let what = what.to_string();
+        self.permit_of(action, &Resource::Lake, what)
+    }
+
+    /// Asks policy whether the account may do something with an endpoint.
+    pub fn permit_endpoint(&self, action: Action, endpoint: &Endpoint) -> Result<Permit, ServiceError> {
+        let facts = Arc::new(EndpointFacts::from(endpoint));
+        self.permit_of(action, &Resource::Endpoint(facts), format!("endpoint {}", endpoint.name))
+    }
+
+    fn permit_of(&self, action: Action, resource: &Resource, what: String) -> Result<Permit, ServiceError> {
+        if !self.principal.key.lets(action.key_scope()) {
+            return Err(ServiceError::KeyScope { action: action.name(), scope: action.key_scope() });
+        }
+        let subject = Arc::new(Subject::from(&self.principal));
+        let now = self.lake.catalog.clock().now();
+        let decision = self.lake.judge.decide(&Question { subject: &subject, action, resource, at: None, now });
+        if !decision.allows() {
+            return Err(ServiceError::Denied { action: action.name(), resource: what });
+        }
+        let record = DecisionRecord {
+            principal: self.account().clone(),
+            action: action.name().to_owned(),
+            resource: what,
+            endpoint: None,
+            allowed: true,
+            policies: decision.policies.to_vec(),
+            at: now,
+            revision: decision.revision.to_string(),
+            labels: String::new(),
+        };
+        Ok(Permit { record })
+    }
+}
+
+#[cfg(test)]
+mod tests;

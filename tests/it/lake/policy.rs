@@ -1,0 +1,307 @@
+//! Policy over a running lake: a second account sees, reads and is refused exactly what the policies
+//! say, and what is hidden is answered as what is not there.
+
+use dapple::app::serve::{ServeArgs, start};
+use dapple::client::{Client, ClientError};
+use dapple::clock::SystemClock;
+use dapple::model::account::AccountKind;
+use dapple::model::api_key::KeyScope;
+use dapple::model::did::DidKind;
+use dapple::model::rule::{Grouping, RuleState};
+use dapple::model::scope::Scope;
+use dapple::policy::decision::{Action, Effect};
+use dapple::service::view::{
+    EndpointChange, LabelsChange, Members, NewDid, NewMember, NewRule, NewScope, NewUpload, NewUploads, NewUrl,
+    PoliciesView, PolicyQuestion, ScopeChange,
+};
+use reqwest::Method;
+
+use super::accounts::{account, new_account};
+use super::{TestLake, blake3_of, did, name};
+
+const ALL: [KeyScope; 3] = [KeyScope::Read, KeyScope::Write, KeyScope::Rules];
+
+fn labels(words: &[&str]) -> LabelsChange {
+    LabelsChange { labels: words.iter().map(|word| (*word).to_owned()).collect() }
+}
+
+#[track_caller]
+fn code<T>(outcome: Result<T, ClientError>) -> String {
+    outcome.err().expect("it is refused").problem().code
+}
+
+fn url(of: &str) -> NewUrl {
+    NewUrl { did: did(of), expires_seconds: 600, from: None, redirect: false }
+}
+
+fn rule(on: &str, expression: &str) -> NewRule {
+    let (expression, grouping) = (expression.to_owned(), Grouping::Dataset);
+    NewRule { did: did(on), copies: 1, expression, grouping, lifetime_seconds: None }
+}
+
+async fn names(client: &Client) -> Vec<String> {
+    let scope = Scope::parse("s").expect("a scope");
+    let page = client.dids(&scope, None).page(100, None).await.expect("listed");
+    page.items.into_iter().map(|item| item.did.to_string()).collect()
+}
+
+/// What the server answers, but for what differs from request to request.
+async fn answer(lake: &TestLake, token: &str, method: &Method, path: &str, body: &str) -> (u16, String) {
+    let request = reqwest::Client::new().request(method.clone(), format!("{}/api/v1/{path}", lake.url()));
+    let request = request.bearer_auth(token).header("content-type", "application/json").body(body.to_owned());
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let mut text: serde_json::Value = answer.json().await.expect("JSON");
+    if let Some(object) = text.as_object_mut() {
+        object.remove("request_id");
+    }
+    (status, text.to_string())
+}
+
+#[tokio::test]
+async fn a_second_account_sees_reads_and_is_refused_as_policy_says() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    for dataset in ["s:open", "s:secret", "s:later"] {
+        lake.put_numbered(dataset, "x", 0..2).await;
+    }
+    let bob = lake.as_account("bob", &ALL).await;
+    let before = bob.mint(&url("s:secret/0")).await.expect("it is internal yet");
+    let whole = bob.mint(&url("s:secret")).await.expect("it is internal yet");
+    bob.download(&before.url, 0, None).await.expect("readable");
+    lake.client
+        .label_did(&did("s:secret"), &labels(&["classification=restricted", "project=eo"]))
+        .await
+        .expect("root may");
+    lake.client.label_did(&did("s:later"), &labels(&["embargo=2999-01-01"])).await.expect("root may");
+    lake.client.create_rule(&rule("s:secret", "x")).await.expect("root may");
+
+    // Lists, and everything by name.
+    assert_eq!(names(&bob).await, ["s:open", "s:open/0", "s:open/1"]);
+    assert_eq!(names(&lake.client).await.len(), 9);
+    for hidden in ["s:secret", "s:secret/0", "s:later"] {
+        let hidden = did(hidden);
+        assert_eq!(code(bob.did(&hidden).await), "not-found");
+        assert_eq!(code(bob.mint(&url(&hidden.to_string())).await), "not-found");
+        assert_eq!(code(bob.create_rule(&rule(&hidden.to_string(), "x")).await), "not-found");
+        assert_eq!(code(bob.label_did(&hidden, &labels(&["a=b"])).await), "not-found");
+    }
+    assert!(bob.rules(None).page(10, None).await.expect("listed").items.is_empty());
+    assert!(bob.transfers(None, None).page(10, None).await.expect("listed").items.is_empty());
+    // What a URL opened once it opens no more: the label binds at once.
+    let refused = bob.download(&before.url, 0, None).await.err().expect("withdrawn").problem();
+    assert_eq!((refused.status, refused.code.as_str()), (403, "grant-withdrawn"));
+    let listing = reqwest::get(&whole.url).await.expect("an answer").status();
+    assert_eq!(listing, 403);
+
+    // What is seen may be read, and have copies made; it is not written, nor labelled.
+    bob.mint(&url("s:open/0")).await.expect("readable");
+    let own = bob.create_rule(&rule("s:open", "x")).await.expect("of what one may read");
+    assert_eq!(code(bob.create_did(&NewDid { did: did("s:new"), kind: DidKind::Dataset }).await), "denied");
+    let members = Members { dids: vec![did("s:open/0")] };
+    assert_eq!(code(bob.detach(&did("s:open"), &members).await), "denied");
+    assert_eq!(code(bob.label_did(&did("s:open"), &labels(&["classification=restricted"])).await), "denied");
+    let roots = lake.client.create_rule(&rule("s:open", "x")).await.expect("root may");
+    assert_eq!(code(bob.remove_rule(roots.id).await), "denied", "rules of others are not one's own");
+    bob.remove_rule(own.id).await.expect("one's own are");
+    let endpoint = bob.endpoint(&name("x")).await.expect("everybody sees endpoints");
+    assert_eq!((endpoint.files, endpoint.bytes), (None, None), "but not how much lies there in all");
+
+    // Members of the project see it; the group that owns the scope does as it likes.
+    let eo = new_account("eo", AccountKind::Group);
+    lake.client.add_account(&eo).await.expect("added");
+    lake.client.add_member(&eo.name, &NewMember { account: account("bob") }).await.expect("added");
+    bob.mint(&url("s:secret/0")).await.expect("a member of the project");
+    bob.download(&before.url, 0, None).await.expect("and the old URL is good again");
+    assert_eq!(code(bob.label_did(&did("s:secret"), &labels(&["project="])).await), "denied");
+    let s = Scope::parse("s").expect("a scope");
+    lake.client.change_scope(&s, &ScopeChange { owner: eo.name.clone() }).await.expect("root may");
+    bob.label_did(&did("s:secret"), &labels(&["classification="])).await.expect("an owner");
+    bob.create_did(&NewDid { did: did("s:new"), kind: DidKind::Dataset }).await.expect("an owner");
+    // A suspended account's URLs open nothing.
+    let suspend = dapple::service::view::AccountChange { suspended: Some(true), ..Default::default() };
+    lake.client.change_account(&account("bob"), &suspend).await.expect("root may");
+    assert_eq!(bob.download(&before.url, 0, None).await.err().expect("refused").problem().code, "grant-withdrawn");
+}
+
+#[tokio::test]
+async fn hidden_is_answered_as_absent() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    lake.put_numbered("s:d", "x", 0..1).await;
+    lake.put_numbered("s:open", "x", 0..1).await;
+    let hidden_rule = lake.rule("s:d", 1, "x").await;
+    let t = Scope::parse("t").expect("a scope");
+    lake.client.add_scope(&NewScope { scope: t.clone(), owner: None }).await.expect("added");
+    lake.client.add_account(&new_account("bob", AccountKind::User)).await.expect("added");
+    let new = dapple::service::view::NewKey {
+        name: "test".to_owned(),
+        scopes: ALL.to_vec(),
+        only_scopes: None,
+        addresses: Vec::new(),
+        expires_seconds: 3_600,
+    };
+    let key = lake.client.add_key(&account("bob"), &new).await.expect("a key").key;
+    lake.client.label_did(&did("s:d"), &labels(&["classification=personal"])).await.expect("root may");
+    lake.client.label_scope(&t, &labels(&["classification=restricted"])).await.expect("root may");
+    let absent_rule = dapple::model::id::RuleId(hidden_rule.0 + 1);
+    let routes = [
+        (Method::GET, "dids/NAME", ""),
+        (Method::GET, "contents/NAME", ""),
+        (Method::GET, "replicas/NAME", ""),
+        (Method::GET, "labels/NAME", ""),
+        (Method::PATCH, "labels/NAME", r#"{"labels":["a=b"]}"#),
+        (Method::POST, "contents/NAME", r#"{"dids":["s:open"]}"#),
+        (Method::DELETE, "contents/NAME", r#"{"dids":["s:open"]}"#),
+        (Method::POST, "contents/s/open", r#"{"dids":["DID"]}"#),
+        (Method::POST, "urls", r#"{"did":"DID","expires_seconds":60}"#),
+        (Method::POST, "rules", r#"{"did":"DID","copies":1,"expression":"x","grouping":"dataset"}"#),
+        (Method::GET, "rules?did=DID", ""),
+        (Method::POST, "bad-replicas", r#"{"did":"DID","endpoint":"x"}"#),
+        (Method::POST, "policy/explain", r#"{"action":"read","did":"DID"}"#),
+        (Method::GET, "rules/RULE", ""),
+        (Method::GET, "rules/RULE/explanation", ""),
+        (Method::POST, "rules/RULE/retry", ""),
+        (Method::DELETE, "rules/RULE", ""),
+        (Method::PATCH, "rules/RULE", r#"{"copies":2}"#),
+        (Method::GET, "transfers?rule=RULE", ""),
+        (Method::GET, "dids/SCOPE", ""),
+        (Method::GET, "labels/SCOPE", ""),
+        (Method::POST, "dids", r#"{"did":"SCOPE:x","kind":"dataset"}"#),
+    ];
+    for (method, path, body) in routes {
+        let mut answers = Vec::new();
+        for (scope, item, rule) in [("t", "d", hidden_rule), ("u", "e", absent_rule)] {
+            let fill = |text: &str| {
+                let text = text.replace("NAME", &format!("s/{item}")).replace("DID", &format!("s:{item}"));
+                text.replace("SCOPE", scope).replace("RULE", &rule.to_string())
+            };
+            let (status, text) = answer(&lake, key.reveal(), &method, &fill(path), &fill(body)).await;
+            // The names themselves are what was sent.
+            let text = text.replace(&format!("s:{item}"), "s:").replace(&format!("`{scope}`"), "``");
+            answers.push((status, text.replace(&rule.to_string(), "").replace(&format!("add {scope}"), "add ")));
+        }
+        assert_eq!(answers[0], answers[1], "{method} {path}");
+        let other = path.starts_with("transfers") || path == "contents/s/open";
+        assert!(answers[0].0 == 404 || other, "{method} {path}: {:?}", answers[0]);
+    }
+}
+
+#[tokio::test]
+async fn labels_of_members_and_holders_bind_both_ways() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    lake.put_numbered("s:d", "x", 0..2).await;
+    let bob = lake.as_account("bob", &ALL).await;
+    let mine = Scope::parse("mine").expect("a scope");
+    lake.client.add_scope(&NewScope { scope: mine, owner: Some(account("bob")) }).await.expect("added");
+    let all = did("mine:all");
+    bob.create_did(&NewDid { did: all.clone(), kind: DidKind::Container }).await.expect("bob's own");
+    // To collect what others have is everybody's; to hide it that way is nobody's.
+    bob.attach(&all, &Members { dids: vec![did("s:d")] }).await.expect("no label changes");
+    let problem = bob.label_did(&all, &labels(&["classification=personal"])).await.expect_err("refused").problem();
+    assert_eq!((problem.status, problem.code.as_str()), (403, "denied"));
+    let strict = did("mine:strict");
+    bob.create_did(&NewDid { did: strict.clone(), kind: DidKind::Container }).await.expect("bob's own");
+    bob.label_did(&strict, &labels(&["classification=restricted"])).await.expect("it holds nothing");
+    assert_eq!(code(bob.attach(&strict, &Members { dids: vec![did("s:d")] }).await), "denied");
+    // Root may, and then the label holds for files below, for as long as they are there.
+    lake.client.attach(&strict, &Members { dids: vec![did("s:d")] }).await.expect("root may");
+    assert_eq!(lake.client.did(&did("s:d/0")).await.expect("seen").labels["classification"], "restricted");
+    let view = lake.client.did_labels(&did("s:d")).await.expect("seen");
+    assert!(view.own.is_empty() && view.effective["classification"] == "restricted");
+    assert_eq!(code(bob.did(&did("s:d/0")).await), "not-found");
+    lake.client.detach(&strict, &Members { dids: vec![did("s:d")] }).await.expect("root may");
+    bob.did(&did("s:d/0")).await.expect("seen again");
+}
+
+#[tokio::test]
+async fn data_lies_only_where_policy_lets_it() {
+    let lake = TestLake::with_endpoints(&["x", "y"]).await;
+    lake.put_numbered("s:d", "x", 0..3).await;
+    lake.client.label_did(&did("s:d"), &labels(&["residency=DE"])).await.expect("root may");
+    let id = lake.client.create_rule(&rule("s:d", "y")).await.expect("made").id;
+    let stuck = lake.until(id, RuleState::Stuck).await;
+    assert_eq!(stuck.units_unplaced, 1);
+    let told = lake.client.explain_rule(id).await.expect("explained");
+    assert_eq!(told.problems[0].code, "denied-by-policy");
+    assert_eq!(told.problems[0].reason, "policy does not let the data be at y: residency");
+    let question = PolicyQuestion {
+        account: Some(account("root")),
+        action: Action::Place,
+        did: Some(did("s:d")),
+        scope: None,
+        at: Some(name("y")),
+        when: None,
+    };
+    let why = lake.client.explain_policy(&question).await.expect("root may ask");
+    assert_eq!((why.effect, why.policies), (Effect::Deny, vec!["residency".to_owned()]));
+    assert!(why.determined[0].text.contains("forbid"));
+    // What would help helps.
+    let attributes = [("country".to_owned(), Some("DE".to_owned()))].into();
+    let change = EndpointChange { attributes, ..EndpointChange::default() };
+    lake.client.change_endpoint(&name("y"), &change).await.expect("changed");
+    lake.until(id, RuleState::Ok).await;
+    // A label that tightens takes the rule's hold away; one that loosens gives it back.
+    lake.client.label_did(&did("s:d"), &labels(&["residency=FR"])).await.expect("root may");
+    lake.until(id, RuleState::Stuck).await;
+    let s = Scope::parse("s").expect("a scope");
+    lake.client.label_did(&did("s:d"), &labels(&["residency="])).await.expect("root may");
+    lake.until(id, RuleState::Ok).await;
+    lake.client.label_scope(&s, &labels(&["classification=personal"])).await.expect("root may");
+    lake.until(id, RuleState::Stuck).await;
+    // Uploads are held to it as well.
+    let file = NewUpload { name: "f".to_owned(), bytes: 1, checksum: blake3_of(b"f") };
+    let upload = NewUploads { to: did("s:more"), endpoint: name("y"), files: vec![file] };
+    assert_eq!(code(lake.client.announce(&upload).await), "denied", "personal, and y is not trusted");
+    assert!(lake.client.check().await.expect("checked").findings.is_empty());
+}
+
+/// Waits until the server says of its policies what is wanted.
+async fn until_policies(client: &Client, wanted: impl Fn(&PoliciesView) -> bool) -> PoliciesView {
+    for _ in 0..1_000 {
+        let shown = client.policies().await.expect("shown");
+        if wanted(&shown) {
+            return shown;
+        }
+        super::pause().await;
+    }
+    panic!("the policies never became what they should");
+}
+
+#[tokio::test]
+async fn policies_of_a_directory_are_in_force_as_soon_as_they_hold_together() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (lake, policies) = (directory.path().join("lake"), directory.path().join("policies"));
+    std::fs::create_dir(&policies).expect("made");
+    let write = |text: &str| std::fs::write(policies.join("all.cedar"), text).expect("written");
+    let permit = "// Admins.\n@id(\"admins\")\npermit (principal is Dapple::Account, action, resource) when { principal.admin };\n";
+    let args = || ServeArgs {
+        dir: lake.clone(),
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        public_url: None,
+        policies: Some(policies.clone()),
+    };
+    write(
+        "// Misspelt.\n@id(\"x\")\npermit (principal is Dapple::Account, action, resource) when { principal.amdin };\n",
+    );
+    let refused = start(args()).await.err().expect("a server does not start with such").to_string();
+    assert!(refused.contains("all.cedar:3") && refused.contains("amdin"), "{refused}");
+    write(permit);
+    let server = start(args()).await.expect("it starts");
+    let root = Client::new(&server.url, Some(server.admin_key.clone()), SystemClock::shared()).expect("a URL");
+    let first = until_policies(&root, |shown| shown.items.len() == 1).await;
+    assert_eq!((first.items[0].id.as_str(), first.items[0].line), ("admins", 2));
+    assert!(root.health().await.expect("up").notes.is_empty());
+    let s = Scope::parse("s").expect("a scope");
+    root.add_scope(&NewScope { scope: s.clone(), owner: None }).await.expect("admins may");
+
+    write("permit (principal, action, resource);");
+    let told = until_policies(&root, |shown| shown.refused.is_some()).await;
+    assert_eq!(told.revision, first.revision, "those in force stay");
+    assert_eq!(root.health().await.expect("up").notes.len(), 1);
+    let frozen = "// Nothing is labelled.\n@id(\"frozen\")\nforbid (principal, action in [Dapple::Action::\"Relabel\"], resource);\n";
+    write(&format!("{permit}{frozen}"));
+    let second = until_policies(&root, |shown| shown.items.len() == 2).await;
+    assert!(second.refused.is_none() && second.revision != first.revision);
+    assert_eq!(code(root.label_scope(&s, &labels(&["a=b"])).await), "denied");
+    assert!(root.health().await.expect("up").notes.is_empty());
+    server.stop().await.expect("a clean stop");
+}
