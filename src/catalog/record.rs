@@ -30,8 +30,11 @@ use crate::model::transfer::TransferState;
 
 mod access;
 pub mod accounts;
+mod answers;
 
 pub use access::{DecisionRecord, LabelSetRecord};
+pub use answers::AnswerRecord;
+use answers::answer_indexes;
 
 tables! {
     /// Few facts about the catalog itself: counters of ids, revisions.
@@ -559,26 +562,6 @@ pub struct LeaseRecord {
     pub until: Timestamp,
 }
 
-/// The answer to a request that carried an `Idempotency-Key`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnswerRecord {
-    /// BLAKE3 of what was asked: method, path, query and body.
-    pub request: [u8; 32],
-    /// The status it was answered with.
-    pub status: u16,
-    /// What names the state that it shows, if that has a name.
-    pub tag: Option<String>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// When it was given.
-    pub at: Timestamp,
-}
-
-fn answer_indexes(key: &(String, String), answer: &AnswerRecord) -> Vec<IndexRow> {
-    vec![(AnswersByTime::TABLE, (answer.at.as_millis(), key.0.clone(), key.1.clone()).encode())]
-}
-
-stored_v1!(AnswerRecord);
 stored_v1!(ScopeRecord);
 stored_v1!(NameRecord);
 stored_v1!(DidRecord);

@@ -40,6 +40,8 @@ pub(crate) enum ScopeCommand {
         /// KEY=VALUE to set, KEY= to take away; none shows what there is
         #[arg(value_name = "LABEL")]
         labels: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Give a scope to another owner
     Change {
@@ -49,6 +51,8 @@ pub(crate) enum ScopeCommand {
         /// Its new owner
         #[arg(long, value_name = "ACCOUNT")]
         owner: AccountName,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -85,6 +89,8 @@ pub(crate) enum DidCommand {
         /// KEY=VALUE to set, KEY= to take away; none shows what there is
         #[arg(value_name = "LABEL")]
         labels: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Attach members to a dataset or container
     Attach {
@@ -160,11 +166,15 @@ pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> R
             let view = session.client.add_scope(&NewScope { scope, owner }).await?;
             session.screen.one(&view)
         }
-        ScopeCommand::Change { scope, owner } => {
+        ScopeCommand::Change { scope, owner, dry } => {
+            dry.begin(session);
             let view = session.client.change_scope(&scope, &ScopeChange { owner }).await?;
             session.screen.one(&view)
         }
-        ScopeCommand::Label { scope, labels } => policy::label_scope(session, scope, labels).await,
+        ScopeCommand::Label { scope, labels, dry } => {
+            dry.begin(session);
+            policy::label_scope(session, scope, labels).await
+        }
         ScopeCommand::List => session.screen.list(session.client.scopes().stream()).await,
     }
 }
@@ -184,7 +194,10 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             let list = session.client.dids(&scope, prefix.as_deref());
             return session.screen.list(list.stream()).await;
         }
-        DidCommand::Label { did, labels } => return policy::label_did(session, did, labels).await,
+        DidCommand::Label { did, labels, dry } => {
+            dry.begin(session);
+            return policy::label_did(session, did, labels).await;
+        }
         DidCommand::Attach { parent, children, dry } => {
             dry.begin(session);
             attach(session, &parent, &children).await?

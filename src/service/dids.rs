@@ -240,7 +240,7 @@ async fn change_members(
                     membership::attach(&txn, parent, &children).await?;
                 }
                 let head = txn.get::<Heads>(&(above.id,)).await?;
-                let tag = tag(&above.record, head.clone());
+                let tag = tag(&above.record, head);
                 Ok(Tagged { tag, view: to_view(above.record, &above.facts, head.map(Held::from)) })
             }
         })
