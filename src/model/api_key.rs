@@ -13,7 +13,7 @@ use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
 /// One kind of act that a key lets through. Stored, so variants are only ever added, at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyScope {
     /// See what there is, and read it.

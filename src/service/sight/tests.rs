@@ -96,7 +96,7 @@ struct World {
 
 impl World {
     fn context(&self, who: &Principal) -> Context {
-        Context { lake: Arc::clone(&self.lake), principal: who.clone() }
+        Context::new(Arc::clone(&self.lake), who.clone())
     }
 
     /// The labels that hold, by the definition: one's own, those of what holds it, those of its scope.
@@ -231,7 +231,7 @@ async fn rules_and_transfers(world: &mut World, dice: &mut Dice, all: &[(Did, Di
             grouping: crate::model::rule::Grouping::Dataset,
             lifetime_seconds: None,
         };
-        let rule = rules::create(root, new).await.expect("root may");
+        let rule = rules::create(root, new).await.expect("root may").view;
         world.rules.insert(rule.id, did.clone());
         let (file, _) =
             dids::find(&catalog.view().await.expect("memory"), &did).await.expect("memory").expect("it is there");
