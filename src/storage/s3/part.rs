@@ -14,7 +14,7 @@ use crate::storage::backend::{ByteStream, StorageError};
 /// The length of parts, and the most bytes of an object that is sent in one request.
 pub(super) const PART_BYTES: u64 = 8 << 20;
 /// How much room a part begins with.
-const FIRST_BYTES: usize = PART_BYTES as usize;
+const FIRST_BYTES: usize = 8 << 20;
 /// The most parts that S3 allows.
 pub(super) const PARTS_MAX: u64 = 10_000;
 
