@@ -205,8 +205,6 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use futures::FutureExt as _;
-
     use super::*;
     use crate::clock::SystemClock;
     use crate::model::endpoint::{EndpointKind, Settings};
@@ -260,19 +258,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_source_that_denies_one_file_is_blamed_only_if_its_root_fails_too() {
+    #[tokio::test]
+    async fn a_source_that_denies_one_file_is_blamed_only_if_its_root_fails_too() {
         let (stores, guard) = (Arc::new(Registry::new()), Arc::new(Willing));
         let tools = Tools { stores, clock: SystemClock::shared(), guard };
         let (source, denied) = (source(), StorageError::Denied { path: "a".to_owned() });
-        let weigh = |error: &StorageError| {
-            let weighing = weighed(at_source(&source, error), &source, &tools);
-            trouble(weighing.now_or_never().expect("nothing in it waits")).ailing.is_some()
+        let weigh = async |error: &StorageError| {
+            trouble(weighed(at_source(&source, error), &source, &tools).await).ailing.is_some()
         };
-        assert!(!weigh(&denied));
+        assert!(!weigh(&denied).await);
         let down = StorageError::Unavailable { path: "a".to_owned(), what: "down".to_owned() };
-        assert!(weigh(&down), "that is no trouble of one file");
+        assert!(weigh(&down).await, "that is no trouble of one file");
         tools.stores.memory("m").faults().set_down(true);
-        assert!(weigh(&denied));
+        assert!(weigh(&denied).await);
     }
 }

@@ -9,8 +9,8 @@ use futures::FutureExt as _;
 use super::*;
 use crate::catalog::engine::memory::Memory as MemoryEngine;
 use crate::catalog::ledger::replicas::put_did;
-use crate::catalog::record::Accounts;
 use crate::catalog::record::accounts::AccountRecord;
+use crate::catalog::record::{Accounts, ScopeRecord, Scopes};
 use crate::catalog::record::{DidContent, HeadRecord, Heads};
 use crate::clock::Clock;
 use crate::model::account::{AccountKind, AccountName};
@@ -91,6 +91,7 @@ async fn fill(txn: &Txn) -> Result<(), CatalogError> {
     let (kind, suspended_at, email, description) = (AccountKind::User, None, None, None);
     let root = AccountRecord { admin: true, created_at, kind, suspended_at, email, description };
     txn.put::<Accounts>(&(AccountName::root().to_string(),), &root);
+    txn.put::<Scopes>(&("s".to_owned(),), &ScopeRecord { account: AccountName::root(), created_at });
     Ok(())
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn probe(bucket: &Bucket) -> Result<Vec<Finding>, StorageError>
     root::look(bucket).await?;
     sweep(bucket).await;
     let trial = Trial::new(bucket);
-    trial.cleaned(trial.all(), &ALL).await
+    Box::pin(trial.cleaned(trial.all(), &ALL)).await
 }
 
 /// Looks at the bucket, and puts an object into it if it has to take some.
@@ -61,7 +61,7 @@ pub(super) async fn check(bucket: &Bucket, what: Check) -> Result<(), StorageErr
         Check::Reading => Ok(()),
         Check::Writing => {
             let trial = Trial::new(bucket);
-            trial.cleaned(trial.put_and_read_back(), &[OBJECT]).await
+            Box::pin(trial.cleaned(trial.put_and_read_back(), &[OBJECT])).await
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::catalog::ledger::locks::hold;
 use crate::catalog::ledger::replicas::{Found, put_did, register};
 use crate::catalog::ledger::transfers::plan;
 use crate::catalog::record::accounts::AccountRecord;
-use crate::catalog::record::{Accounts, RuleRecord, Rules};
+use crate::catalog::record::{Accounts, RuleRecord, Rules, ScopeRecord, Scopes};
 use crate::catalog::record::{DidContent, DidRecord, FileFacts, HeadRecord, Heads, Replicas, Running};
 use crate::clock::SystemClock;
 use crate::model::account::{AccountKind, AccountName};
@@ -129,6 +129,8 @@ impl World {
                 description: None,
             };
             txn.put::<Accounts>(&(AccountName::root().to_string(),), &root);
+            let scope = ScopeRecord { account: AccountName::root(), created_at: Timestamp::default() };
+            txn.put::<Scopes>(&("s".to_owned(),), &scope);
             txn.put::<Rules>(&(RuleId(1),), &rule());
             hold(&txn, RuleId(1), DATASET, SLOW, DECISION).await?;
             hold(&txn, RuleId(1), DATASET, QUICK, DECISION).await

@@ -264,6 +264,9 @@ async fn a_success_with_an_error_inside_is_none() {
 
 const OTHER: &str =
     "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nconnection: close\r\n\r\n";
+/// A part of one byte, `x`, by its MD5.
+const MD5_PART: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"9dd4e461268c8034f5c8564e155c67a6\"\r\nconnection: close\r\n\r\n";
 const GONE: &str = "HTTP/1.1 204 Gone\r\nconnection: close\r\n\r\n";
 
 /// Publishes an object of one byte that waits in memory.
@@ -299,8 +302,7 @@ async fn what_somebody_else_put_there_meanwhile_is_not_removed() {
 #[tokio::test]
 async fn names_that_only_look_like_hashes_contradict_nothing() {
     publish_held(&self::world(&[OTHER]).await).await.expect("this store was not seen to tell MD5s");
-    const PART: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"9dd4e461268c8034f5c8564e155c67a6\"\r\nconnection: close\r\n\r\n";
-    let world = world_that(&[Feature::TellsMd5], &[NONE, BEGUN, PART, COMPLETED, NONE]).await;
+    let world = world_that(&[Feature::TellsMd5], &[NONE, BEGUN, MD5_PART, COMPLETED, NONE]).await;
     stage_upload(&world).await;
     let published = publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await;
     published.expect("it was not seen to name objects by their parts' MD5s");
@@ -324,10 +326,9 @@ async fn completing_is_given_the_time_that_putting_together_takes() {
 
 #[tokio::test]
 async fn an_object_put_together_of_other_bytes_is_noticed_and_removed() {
-    const PART: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"9dd4e461268c8034f5c8564e155c67a6\"\r\nconnection: close\r\n\r\n";
     const THERE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\netag: \"00000000000000000000000000000000-1\"\r\nconnection: close\r\n\r\n";
     let does = [Feature::TellsMd5, Feature::TellsMd5OfParts];
-    let world = world_that(&does, &[NONE, BEGUN, PART, COMPLETED, NONE, THERE, GONE]).await;
+    let world = world_that(&does, &[NONE, BEGUN, MD5_PART, COMPLETED, NONE, THERE, GONE]).await;
     stage_upload(&world).await;
     let error = publish::publish(&world.bucket, &path(), IntentId(1), Overwrite::Replace).await;
     assert!(matches!(error, Err(StorageError::Faulty { .. })), "{error:?}");
