@@ -8,11 +8,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::http::{HeaderMap, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
+use crate::http::problem::Problem;
 use crate::service::Lake;
 use crate::web::desk::Desk;
+use crate::web::frame::Frame;
+use crate::web::oops::Oops;
 use crate::workers::board::Board;
 
 mod accounts;
@@ -51,6 +56,17 @@ impl FromRef<Pages> for Board {
     fn from_ref(pages: &Pages) -> Self {
         pages.board.clone()
     }
+}
+
+/// What is told of a path where nothing is: a page to browsers, a problem document to programs.
+pub fn nothing_here(problem: Problem, headers: &HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if !accepted.is_some_and(|kinds| kinds.contains("text/html")) {
+        return problem.into_response();
+    }
+    let mut response = Oops::from(problem).draw(Frame::default());
+    manners::dress(response.headers_mut());
+    response
 }
 
 /// All pages of a lake, and what they are made of.

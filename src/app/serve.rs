@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware::from_fn;
-use axum::{Router, http::StatusCode};
+use axum::response::Response;
+use axum::{Router, http::HeaderMap, http::StatusCode};
 use futures::future::{Either, select};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -207,8 +208,9 @@ fn within_limits(doors: Router, lake: &Arc<Lake>, settings: &Settings) -> Router
 }
 
 /// Nothing is served under the path that was asked for.
-async fn nothing_here() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no-such-route", "nothing is served under this path")
+async fn nothing_here(headers: HeaderMap) -> Response {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "no-such-route", "nothing is served under this path");
+    web::nothing_here(problem, &headers)
 }
 
 impl Server {

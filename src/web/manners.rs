@@ -37,14 +37,18 @@ pub(super) async fn keep(State(pages): State<Pages>, request: Request, next: Nex
         }
         None => answer,
     };
-    let headers = response.headers_mut();
+    dress(response.headers_mut());
+    response
+}
+
+/// Tells the browser what a page may do, and that it is not kept.
+pub(super) fn dress(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Other sites are told nothing; forms of this one say where they come from.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
-    response
 }
 
 /// Tells whether a form comes from a page of this lake: browsers say so in `Sec-Fetch-Site`, or, where

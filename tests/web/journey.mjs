@@ -2,13 +2,13 @@
 // do it, watch it become OK. Then every page is looked at by axe, in light and in dark colours.
 //
 // Told by variables: LAKE (address), KEY (an API key), STUCK and BORED (names of two stuck datasets, the
-// second for a browser without scripts), PLACE (the endpoint to choose), CHROMIUM (the browser), SHOT
-// (where to keep a picture, if wanted). Prints what it did; fails with what was not as it should be.
+// second for a browser without scripts), PLACE (the endpoint to choose), CHROMIUM (the browser). Prints
+// what it did; fails with what was not as it should be.
 import { chromium } from "playwright-core";
 import axe from "axe-core";
 import assert from "node:assert/strict";
 
-const { LAKE, KEY, STUCK, BORED, PLACE, CHROMIUM, SHOT } = process.env;
+const { LAKE, KEY, STUCK, BORED, PLACE, CHROMIUM } = process.env;
 const PATIENCE_MS = 20_000;
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 
@@ -30,7 +30,7 @@ async function open(options) {
 
 async function signIn(page) {
   await page.goto(LAKE);
-  await page.getByLabel("API key").fill(KEY);
+  await page.getByRole("textbox", { name: "API key" }).fill(KEY);
   await page.getByRole("button", { name: "Sign in by key" }).click();
   await page.getByRole("heading", { level: 1, name: "Today" }).waitFor();
 }
@@ -43,8 +43,7 @@ async function help(page, dataset) {
   assert.match(summary, /^stuck: no endpoint matches the expression/);
   const trouble = page.getByRole("region", { name: "What is in the way, and what would help" });
   assert.match(await trouble.textContent(), /dapple endpoint set NAME --attr /);
-  await trouble.getByLabel("Endpoint").selectOption(PLACE);
-  if (SHOT && dataset === STUCK) await page.screenshot({ path: SHOT });
+  await trouble.getByRole("combobox", { name: "Endpoint" }).selectOption(PLACE);
   await trouble.getByRole("button", { name: "Set it" }).click();
   await page.getByText("The attribute was changed.").waitFor();
 }

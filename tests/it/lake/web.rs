@@ -39,14 +39,14 @@ impl Browser {
     }
 
     async fn ask(&self, method: Method, path: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Response {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
         }
-        if !fields.is_empty() {
+        if method == Method::POST {
             let pairs = fields.iter().map(|(key, value)| format!("{key}={}", encoded(value)));
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
             request = request.body(pairs.collect::<Vec<_>>().join("&"));
@@ -209,6 +209,12 @@ async fn every_page_is_there_and_loads_nothing_from_elsewhere() {
         let loads = ["@import", "url(http", "importScripts(", "fetch(\"http"];
         assert!(loads.iter().all(|load| !text.contains(load)), "{asset} loads from elsewhere");
     }
+    let strange = browser.ask(Method::GET, "/strange", &[], &[("accept", "text/html,*/*;q=0.8")]).await;
+    assert!(strange.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+    assert_eq!(strange.status(), StatusCode::NOT_FOUND);
+    assert!(strange.text().await.expect("text").contains("no-such-route</p>"));
+    let strange = browser.get("/strange").await;
+    assert_eq!(strange.headers()[header::CONTENT_TYPE], "application/problem+json");
     for (path, status, code) in [
         ("/rules/abc", 404, "not-found"),
         ("/rules?state=odd", 400, "invalid-state"),
