@@ -46,6 +46,11 @@ struct Trouble {
 }
 
 impl RulePage {
+    /// The summary without the state, which stands before it.
+    fn why(&self) -> &str {
+        self.summary.split_once(": ").map_or(self.summary.as_str(), |(_, why)| why)
+    }
+
     fn percent(&self) -> u64 {
         percent(self.rule.files_done, self.rule.files_wanted)
     }

@@ -42,13 +42,21 @@ pub(super) fn number(number: impl Borrow<u64>) -> String {
     shown
 }
 
-/// `one file`, `3 files`.
+/// `1 file`, `3 files`.
 pub(super) fn count(how_many: impl Borrow<u64>, what: &str) -> String {
     let how_many = *how_many.borrow();
     format!("{} {what}{}", number(how_many), if how_many == 1 { "" } else { "s" })
 }
 
-/// `one copy`, `2 copies`.
+/// What a problem keeps back: it counts files, or datasets that found no place.
+pub(super) fn held(how_many: impl Borrow<u64>) -> String {
+    match *how_many.borrow() {
+        1 => "1 file or dataset".to_owned(),
+        many => format!("{} files or datasets", number(many)),
+    }
+}
+
+/// `1 copy`, `2 copies`.
 pub(super) fn copies(how_many: impl Borrow<u16>) -> String {
     match *how_many.borrow() {
         1 => "1 copy".to_owned(),

@@ -5,7 +5,7 @@ import { chromium } from "playwright-core";
 const [address, file] = process.argv.slice(2);
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-const page = await browser.newPage({ viewport: { width: 1100, height: 860 }, colorScheme: "light" });
+const page = await browser.newPage({ viewport: { width: 1100, height: 900 }, colorScheme: "light" });
 await page.goto(address);
 await page.getByRole("region", { name: "What is in the way" }).getByRole("link").first().click();
 await page.getByRole("heading", { level: 1, name: "climate:era5" }).waitFor();
