@@ -58,7 +58,7 @@ impl RulePage {
 
 /// How much of something is done. It is never said to be all before it is.
 fn percent(done: u64, wanted: u64) -> u64 {
-    if wanted == 0 { 0 } else { done.min(wanted).saturating_mul(100) / wanted }
+    done.min(wanted).saturating_mul(100).checked_div(wanted).unwrap_or(0)
 }
 
 /// What cannot be an id names nothing.

@@ -4,6 +4,7 @@ use dapple::model::account::AccountKind;
 use dapple::model::did::DidKind;
 use dapple::model::rule::RuleState;
 use dapple::service::view::{LabelsChange, NewPassword, SecretText};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode, header};
 
@@ -71,7 +72,7 @@ impl Browser {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 fn goes_to(answer: &Response) -> &str {
