@@ -4,9 +4,17 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::FromRef;
-use axum::routing::{delete, get, patch, post, put};
+use axum::http::header;
+use axum::middleware::from_fn;
+use axum::routing::get;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::http::panic::caught;
+use crate::http::terms::{UnderWay, once_by_key};
 use crate::service::Lake;
 use crate::workers::board::Board;
 
@@ -17,6 +25,7 @@ mod dids;
 mod endpoints;
 pub mod health;
 pub mod metrics;
+mod openapi;
 mod policy;
 mod replicas;
 mod rules;
@@ -45,58 +54,106 @@ impl FromRef<Doors> for Board {
     }
 }
 
-/// All routes of the API, and `/health`.
-pub fn router(lake: Arc<Lake>, board: Board) -> Router {
-    let v1 = Router::new()
-        .merge(account_routes())
-        .route("/scopes", get(scopes::list).post(scopes::add))
-        .route("/scopes/{scope}", patch(scopes::change))
-        .route("/endpoints", get(endpoints::list).post(endpoints::add))
-        .route("/endpoints/{name}", get(endpoints::show).patch(endpoints::change))
-        .route("/endpoints/{name}/probe", post(endpoints::probe))
-        .route("/dids", post(dids::create))
-        .route("/dids/{scope}", get(dids::list))
-        .route("/dids/{scope}/{*name}", get(dids::show))
-        .route("/contents/{scope}/{*name}", get(dids::contents).post(dids::attach).delete(dids::detach))
-        .route("/replicas", post(replicas::register))
-        .route("/replicas/{scope}/{*name}", get(replicas::list))
-        .route("/bad-replicas", post(replicas::declare_bad))
-        .route("/uploads", post(uploads::announce))
-        .route("/rules", get(rules::list).post(rules::create))
-        .route("/rules/{id}", get(rules::show).patch(rules::change).delete(rules::remove))
-        .route("/rules/{id}/explanation", get(rules::explain))
-        .route("/rules/{id}/retry", post(rules::retry))
-        .route("/transfers", get(transfers::list))
-        .route("/urls", post(urls::mint))
-        .route("/policy", get(policy::show))
-        .route("/policy/check", post(policy::check))
-        .route("/policy/explain", post(policy::explain))
-        .route("/labels/{scope}", get(policy::labels_of_scope).patch(policy::label_scope))
-        .route("/labels/{scope}/{*name}", get(policy::labels_of_did).patch(policy::label_did))
-        .route("/changes", get(changes::list))
-        .route("/check", get(check::check))
-        .route("/workers", get(workers::list))
-        .route("/workers/{name}/pause", post(workers::pause))
-        .route("/workers/{name}/resume", post(workers::resume))
-        .fallback(health::no_such_route)
-        .method_not_allowed_fallback(health::no_such_method);
-    let health = health::router(Arc::clone(&lake));
-    Router::new().nest("/api/v1", v1).with_state(Doors { lake, board }).merge(health)
+/// Routes whose changes are carried out once by `Idempotency-Key`, and those that only read.
+fn plain() -> OpenApiRouter<Doors> {
+    OpenApiRouter::default()
+        .routes(routes!(scopes::list, scopes::add))
+        .routes(routes!(scopes::show, scopes::change))
+        .routes(routes!(endpoints::list, endpoints::add))
+        .routes(routes!(endpoints::show, endpoints::change))
+        .routes(routes!(endpoints::probe))
+        .routes(routes!(dids::create))
+        .routes(routes!(dids::list))
+        .routes(routes!(dids::show))
+        .routes(routes!(dids::contents, dids::attach, dids::detach))
+        .routes(routes!(replicas::list))
+        .routes(routes!(replicas::declare_bad))
+        .routes(routes!(rules::list, rules::create))
+        .routes(routes!(rules::show, rules::change, rules::remove))
+        .routes(routes!(rules::explain))
+        .routes(routes!(rules::retry))
+        .routes(routes!(transfers::list))
+        .routes(routes!(changes::list))
+        .routes(routes!(check::check))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::pause))
+        .routes(routes!(workers::resume))
+        .routes(routes!(policy::show))
+        .routes(routes!(policy::labels_of_scope, policy::label_scope))
+        .routes(routes!(policy::labels_of_did, policy::label_did))
+        .merge(of_accounts())
 }
 
 /// Who is let in.
-fn account_routes() -> Router<Doors> {
+fn of_accounts() -> OpenApiRouter<Doors> {
+    OpenApiRouter::default()
+        .routes(routes!(accounts::list, accounts::add))
+        .routes(routes!(accounts::show, accounts::change))
+        .routes(routes!(accounts::members, accounts::add_member))
+        .routes(routes!(accounts::remove_member))
+        .routes(routes!(accounts::revoke_key))
+        .routes(routes!(accounts::remove_password))
+        .routes(routes!(accounts::limits, accounts::set_limit, accounts::remove_limit))
+        .routes(routes!(accounts::usage))
+        .routes(routes!(accounts::whoami))
+}
+
+/// Routes of streams, of announcements, of URLs and of questions, which need no key: sent again, they
+/// do again what they did. And those of secrets, whose answers are kept nowhere.
+fn repeatable() -> OpenApiRouter<Doors> {
+    OpenApiRouter::default()
+        .routes(routes!(replicas::register))
+        .routes(routes!(uploads::announce))
+        .routes(routes!(urls::mint))
+        .routes(routes!(policy::check))
+        .routes(routes!(policy::explain))
+        .routes(routes!(accounts::keys, accounts::add_key))
+        .routes(routes!(accounts::set_password))
+        .routes(routes!(accounts::sign_in))
+        .routes(routes!(accounts::sign_out))
+}
+
+/// The routes below `/api/v1` and what describes them.
+fn described() -> (Router<Doors>, Router<Doors>, OpenApi) {
+    let (plain, keyed) = plain().split_for_parts();
+    let (repeatable, rest) = repeatable().split_for_parts();
+    let mut api = openapi::beginning();
+    api.merge(openapi::with_key(keyed));
+    api.merge(rest);
+    let below = OpenApiRouter::<Doors>::with_openapi(openapi::complete(api));
+    let api = OpenApiRouter::<Doors>::with_openapi(openapi::beginning()).nest("/api/v1", below).into_openapi();
+    (plain, repeatable, api)
+}
+
+/// What `/api/v1/openapi.json` answers.
+pub fn description() -> OpenApi {
+    described().2
+}
+
+/// All routes of the API, and `/health`.
+pub fn router(lake: Arc<Lake>, board: Board) -> Router {
+    let (plain, repeatable, api) = described();
+    let (keyed, under_way) = (Arc::clone(&lake), UnderWay::default());
+    let plain = plain
+        .route_layer(from_fn(move |request, next| once_by_key(Arc::clone(&keyed), under_way.clone(), request, next)));
+    let text = Bytes::from(api.to_pretty_json().expect("the description has text keys only"));
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let v1 = plain
+        .merge(repeatable)
+        .route("/openapi.json", get(async move || (json, text.clone())))
+        .fallback(health::no_such_route)
+        .method_not_allowed_fallback(health::no_such_method);
     Router::new()
-        .route("/accounts", get(accounts::list).post(accounts::add))
-        .route("/accounts/{name}", get(accounts::show).patch(accounts::change))
-        .route("/accounts/{name}/members", get(accounts::members).post(accounts::add_member))
-        .route("/accounts/{name}/members/{member}", delete(accounts::remove_member))
-        .route("/accounts/{name}/keys", get(accounts::keys).post(accounts::add_key))
-        .route("/accounts/{name}/keys/{id}", delete(accounts::revoke_key))
-        .route("/accounts/{name}/password", put(accounts::set_password).delete(accounts::remove_password))
-        .route("/accounts/{name}/limits", get(accounts::limits).put(accounts::set_limit).delete(accounts::remove_limit))
-        .route("/accounts/{name}/usage", get(accounts::usage))
-        .route("/sessions", post(accounts::sign_in))
-        .route("/sessions/current", delete(accounts::sign_out))
-        .route("/whoami", get(accounts::whoami))
+        .nest("/api/v1", v1)
+        .with_state(Doors { lake: Arc::clone(&lake), board })
+        .merge(health::router(lake))
+        .layer(from_fn(caught))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_description_is_what_it_was() {
+        insta::assert_snapshot!(super::description().to_pretty_json().expect("JSON"));
+    }
 }

@@ -116,6 +116,13 @@ impl Catalog {
         Self { lease: Some(lease), ..self.clone() }
     }
 
+    /// The same catalog as a rehearsal: what is written is read again by whoever holds this, and
+    /// comes to nothing. Nobody is woken by it.
+    pub async fn rehearsing(&self) -> Result<Self, CatalogError> {
+        let engine = engine::rehearsal::Rehearsal::over(&*self.engine).await?;
+        Ok(Self { engine, ids: Arc::default(), wakes: Arc::default(), lease: None, ..self.clone() })
+    }
+
     /// The clock that everything above takes its time from.
     pub fn clock(&self) -> &SharedClock {
         &self.clock

@@ -9,6 +9,7 @@ mod context;
 mod demo;
 mod did;
 mod doctor;
+mod dry;
 mod endpoint;
 mod failure;
 mod get;

@@ -59,6 +59,7 @@ pub struct Client {
     token: Option<String>,
     clock: SharedClock,
     pauses: Vec<Duration>,
+    rehearses: bool,
     notice: Option<Notice>,
 }
 
@@ -84,7 +85,7 @@ impl Client {
             .connect_timeout(CONNECT_DEADLINE)
             .build()
             .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;
-        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), notice: None })
+        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), rehearses: false, notice: None })
     }
 
     /// Waits these spans before further attempts instead; none of them means a single attempt.
@@ -92,6 +93,18 @@ impl Client {
     pub fn with_pauses(mut self, pauses: Vec<Duration>) -> Self {
         self.pauses = pauses;
         self
+    }
+
+    /// From here on makes only dry runs: changes are checked and shown, and nothing comes of them.
+    #[must_use]
+    pub fn rehearsing(mut self) -> Self {
+        self.rehearses = true;
+        self
+    }
+
+    /// Whether it makes only dry runs.
+    pub fn is_rehearsing(&self) -> bool {
+        self.rehearses
     }
 
     /// Tells of each failure after which a call is sent again, which nobody would hear of otherwise.
@@ -204,10 +217,10 @@ impl Client {
     }
 
     /// Detaches members.
-    pub async fn detach(&self, parent: &Did, members: &Members) -> Result<(), ClientError> {
+    pub async fn detach(&self, parent: &Did, members: &Members) -> Result<DidView, ClientError> {
         let url = self.api(&did_path("/contents", parent)?);
         let call = Call::new(Method::DELETE, url, Again::Always).json(members);
-        self.call_for_nothing(&call).await
+        self.call(&call).await
     }
 
     /// Lists the replicas of a file, or of all files of a dataset.

@@ -18,6 +18,7 @@ pub mod network;
 pub mod probe;
 pub mod replica;
 pub mod rule;
+mod schema;
 pub mod scope;
 pub mod size;
 pub mod stuck;

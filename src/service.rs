@@ -12,6 +12,7 @@ use crate::model::id::DecisionId;
 use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
+use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
@@ -25,11 +26,13 @@ pub mod error;
 pub mod explain;
 pub mod labels;
 pub mod paging;
+mod plan;
 pub mod policy;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;
 mod sight;
+pub mod terms;
 pub mod transfers;
 pub mod uploads;
 pub mod urls;
@@ -64,6 +67,8 @@ pub struct Context {
     pub lake: Arc<Lake>,
     /// Who asks.
     pub principal: Principal,
+    /// On which terms.
+    pub terms: Terms,
 }
 
 /// An act that policy allowed, to be recorded in the transaction that carries it out.
@@ -80,12 +85,18 @@ impl Permit {
 }
 
 impl Context {
+    /// A request on no special terms.
+    pub fn new(lake: Arc<Lake>, principal: Principal) -> Self {
+        Self { lake, principal, terms: Terms::default() }
+    }
+
     /// The account that asks.
     pub fn account(&self) -> &AccountName {
         &self.principal.account
     }
 
+    /// What the request reads and changes: the lake's catalog, or a rehearsal of it.
     fn catalog(&self) -> &Catalog {
-        &self.lake.catalog
+        self.terms.rehearsal.as_ref().unwrap_or(&self.lake.catalog)
     }
 }

@@ -1,74 +1,115 @@
 //! `/dids` and `/contents`.
 
-use axum::Json;
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
+use crate::http::answer::{WantedList, done, shown};
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
-use crate::http::request::{Asking, Wanted, WantedPage};
+use crate::http::request::{Asking, PageQuery, Wanted};
+use crate::http::terms::{Changing, ChangingSeen};
 use crate::model::did::{Did, DidName};
 use crate::model::scope::Scope;
 use crate::service::dids;
 use crate::service::error::ServiceError;
+use crate::service::terms::Made;
 use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
+
+/// A DID as the last two parts of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what `read_did` reads")]
+pub(super) struct DidPath {
+    /// Its scope.
+    scope: Scope,
+    /// Its name, percent-encoded; slashes may stand as they are.
+    name: DidName,
+}
 
 /// A DID as the last two parts of a path.
 pub(super) fn read_did((scope, name): (String, String)) -> Result<Did, ServiceError> {
     Ok(Did { scope: read_scope(&scope)?, name: DidName::parse(&name)? })
 }
 
+/// A scope as a part of a path.
 pub(super) fn read_scope(scope: &str) -> Result<Scope, ServiceError> {
     Scope::parse(scope).map_err(|error| ServiceError::invalid("invalid-scope", error))
 }
 
-#[derive(Debug, Deserialize)]
+/// Which DIDs of a scope.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Prefix {
+    /// Only names that begin so.
     prefix: Option<String>,
 }
 
-pub(super) async fn create(
-    Asking(ctx): Asking,
-    JsonBody(new): JsonBody<NewDid>,
-) -> Result<(StatusCode, Json<DidView>), Problem> {
-    Ok((StatusCode::CREATED, Json(dids::create(&ctx, new).await?)))
+/// Makes a dataset or container.
+#[utoipa::path(post, path = "/dids", request_body = NewDid, responses((status = 201, body = DidView)), tag = "dids", operation_id = "create_did")]
+pub(super) async fn create(Changing(ctx): Changing, JsonBody(new): JsonBody<NewDid>) -> Result<Response, Problem> {
+    Ok(done(&ctx, Made::New, &dids::create(&ctx, new).await?))
 }
 
+/// Lists the DIDs of a scope by name.
+#[utoipa::path(get, path = "/dids/{scope}", params(("scope" = Scope, Path, description = "Its name"), Prefix, PageQuery), responses((status = 200, body = Page<DidView>)), tag = "dids", operation_id = "list_dids")]
 pub(super) async fn list(
     Asking(ctx): Asking,
     Path(scope): Path<String>,
     Wanted(wanted): Wanted<Prefix>,
-    WantedPage(page): WantedPage,
-) -> Result<Json<Page<DidView>>, Problem> {
-    let prefix = wanted.prefix.unwrap_or_default();
-    Ok(Json(dids::list(&ctx, &read_scope(&scope)?, &prefix, page).await?))
+    want: WantedList,
+) -> Result<Response, Problem> {
+    let (scope, prefix) = (read_scope(&scope)?, wanted.prefix.unwrap_or_default());
+    want.answer(move |page| {
+        let (ctx, scope, prefix) = (ctx.clone(), scope.clone(), prefix.clone());
+        async move { dids::list(&ctx, &scope, &prefix, page).await }
+    })
+    .await
 }
 
-pub(super) async fn show(Asking(ctx): Asking, Path(path): Path<(String, String)>) -> Result<Json<DidView>, Problem> {
-    Ok(Json(dids::show(&ctx, &read_did(path)?).await?))
+/// Shows a file, dataset or container.
+#[utoipa::path(get, path = "/dids/{scope}/{*name}", params(DidPath), responses((status = 200, body = DidView), (status = 304)), tag = "dids", operation_id = "show_did")]
+pub(super) async fn show(
+    Asking(ctx): Asking,
+    Path(path): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(shown(&headers, &dids::show(&ctx, &read_did(path)?).await?))
 }
 
+/// Lists what a dataset or container holds, in the order in which it came.
+#[utoipa::path(get, path = "/contents/{scope}/{*name}", params(DidPath, PageQuery), responses((status = 200, body = Page<ContentView>)), tag = "dids", operation_id = "list_contents")]
 pub(super) async fn contents(
     Asking(ctx): Asking,
     Path(path): Path<(String, String)>,
-    WantedPage(page): WantedPage,
-) -> Result<Json<Page<ContentView>>, Problem> {
-    Ok(Json(dids::contents(&ctx, &read_did(path)?, page).await?))
+    want: WantedList,
+) -> Result<Response, Problem> {
+    let did = read_did(path)?;
+    want.answer(move |page| {
+        let (ctx, did) = (ctx.clone(), did.clone());
+        async move { dids::contents(&ctx, &did, page).await }
+    })
+    .await
 }
 
+/// Attaches members; those that are attached already stay so.
+#[utoipa::path(post, path = "/contents/{scope}/{*name}", params(DidPath), request_body = Members, responses((status = 200, body = DidView), (status = 412)), tag = "dids", operation_id = "attach")]
 pub(super) async fn attach(
-    Asking(ctx): Asking,
+    ChangingSeen(ctx): ChangingSeen,
     Path(path): Path<(String, String)>,
     JsonBody(members): JsonBody<Members>,
-) -> Result<Json<DidView>, Problem> {
-    Ok(Json(dids::attach(&ctx, read_did(path)?, members).await?))
+) -> Result<Response, Problem> {
+    Ok(done(&ctx, Made::Changed, &dids::attach(&ctx, read_did(path)?, members).await?))
 }
 
+/// Detaches members; those that are not attached change nothing.
+#[utoipa::path(delete, path = "/contents/{scope}/{*name}", params(DidPath), request_body = Members, responses((status = 200, body = DidView), (status = 412)), tag = "dids", operation_id = "detach")]
 pub(super) async fn detach(
-    Asking(ctx): Asking,
+    ChangingSeen(ctx): ChangingSeen,
     Path(path): Path<(String, String)>,
     JsonBody(members): JsonBody<Members>,
-) -> Result<Json<DidView>, Problem> {
-    Ok(Json(dids::detach(&ctx, read_did(path)?, members).await?))
+) -> Result<Response, Problem> {
+    Ok(done(&ctx, Made::Changed, &dids::detach(&ctx, read_did(path)?, members).await?))
 }

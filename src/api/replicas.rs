@@ -1,65 +1,78 @@
 //! `/replicas`: list, register in bulk, declare bad.
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use crate::api::dids::read_did;
+use crate::api::dids::{DidPath, read_did};
+use crate::http::answer::{NDJSON, WantedList, done, lines as to_lines, rehearsed};
 use crate::http::body::{JsonBody, line_groups};
 use crate::http::problem::Problem;
-use crate::http::request::{Asking, Wanted, WantedPage};
+use crate::http::request::{Asking, PageQuery, Wanted};
+use crate::http::terms::{Changing, Unkept};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::service::replicas::{self, CHUNK, Registration};
-use crate::service::view::{BadReplica, Page, RegisteredChunk, ReplicaView};
+use crate::service::terms::Made;
+use crate::service::view::{BadReplica, Page, ReplicaView};
 
-#[derive(Debug, Deserialize)]
+/// Where files are registered.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Target {
+    /// The dataset they join.
     to: Did,
+    /// The endpoint where they lie.
     endpoint: EndpointName,
 }
 
+/// Lists the replicas of a file, or of the files of a dataset. A page holds whole files, so it may
+/// have more entries than the limit.
+#[utoipa::path(get, path = "/replicas/{scope}/{*name}", params(DidPath, PageQuery), responses((status = 200, body = Page<ReplicaView>)), tag = "replicas", operation_id = "list_replicas")]
 pub(super) async fn list(
     Asking(ctx): Asking,
     Path(path): Path<(String, String)>,
-    WantedPage(page): WantedPage,
-) -> Result<Json<Page<ReplicaView>>, Problem> {
-    Ok(Json(replicas::list(&ctx, &read_did(path)?, page).await?))
+    want: WantedList,
+) -> Result<Response, Problem> {
+    let did = read_did(path)?;
+    want.answer(move |page| {
+        let (ctx, did) = (ctx.clone(), did.clone());
+        async move { replicas::list(&ctx, &did, page).await }
+    })
+    .await
 }
 
 /// Reads lines and answers chunk by chunk, so that neither side holds more than one. A fault in the
 /// middle breaks the answer off; what was answered until then is on disk.
+#[utoipa::path(post, path = "/replicas", params(Target), request_body(content = String, content_type = "application/x-ndjson", description = "A `NewReplica` on each line, of at most 16 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `RegisteredChunk` on each line, one for up to 1,000 lines")), tag = "replicas", operation_id = "register_replicas")]
 pub(super) async fn register(
-    Asking(ctx): Asking,
+    Unkept(ctx): Unkept,
     Wanted(target): Wanted<Target>,
     body: Body,
 ) -> Result<Response, Problem> {
     let registration = replicas::begin_registration(&ctx, &target.to, &target.endpoint).await?;
     let answers = answers(registration, body).map_err(|problem| std::io::Error::other(format!("{problem:?}")));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answers)).into_response())
+    let response = ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response();
+    Ok(if ctx.is_dry_run() { rehearsed(response) } else { response })
 }
 
 fn answers(registration: Registration, body: Body) -> impl Stream<Item = Result<Bytes, Problem>> {
     let registration = std::sync::Arc::new(registration);
     line_groups(body, CHUNK).boxed().and_then(move |(line, lines)| {
         let registration = std::sync::Arc::clone(&registration);
-        async move { Ok(to_line(&registration.chunk(line, &lines).await?)) }
+        async move { Ok(to_lines(&[registration.chunk(line, &lines).await?])) }
     })
 }
 
-fn to_line(chunk: &RegisteredChunk) -> Bytes {
-    let mut line = serde_json::to_vec(chunk).expect("a view is plain text");
-    line.push(b'\n');
-    line.into()
-}
-
+/// Declares a replica bad: it is read no more, and rules replace it.
+#[utoipa::path(post, path = "/bad-replicas", request_body = BadReplica, responses((status = 200, body = ReplicaView)), tag = "replicas", operation_id = "declare_bad_replica")]
 pub(super) async fn declare_bad(
-    Asking(ctx): Asking,
+    Changing(ctx): Changing,
     JsonBody(bad): JsonBody<BadReplica>,
-) -> Result<(StatusCode, Json<ReplicaView>), Problem> {
-    Ok((StatusCode::OK, Json(replicas::declare_bad(&ctx, bad.did, bad.endpoint).await?)))
+) -> Result<Response, Problem> {
+    Ok(done(&ctx, Made::Changed, &replicas::declare_bad(&ctx, bad.did, bad.endpoint).await?))
 }

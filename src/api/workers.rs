@@ -2,41 +2,58 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 
+use crate::http::answer::done_untagged;
 use crate::http::problem::Problem;
 use crate::http::request::Asking;
+use crate::http::terms::Changing;
 use crate::policy::decision::Action;
+use crate::service::Context;
 use crate::service::error::ServiceError;
+use crate::service::terms::Made;
 use crate::service::view::{Page, WorkerView};
 use crate::workers::board::{Activity, Board, Status};
 
+/// Lists background workers.
+#[utoipa::path(get, path = "/workers", responses((status = 200, body = Page<WorkerView>)), tag = "workers", operation_id = "list_workers")]
 pub(super) async fn list(Asking(ctx): Asking, State(board): State<Board>) -> Result<Json<Page<WorkerView>>, Problem> {
     ctx.permit(Action::Discover, "workers")?;
     let items = board.list().into_iter().map(|(name, status)| to_view(name, status)).collect();
     Ok(Json(Page { items, next: None }))
 }
 
+/// Pauses a worker.
+#[utoipa::path(post, path = "/workers/{name}/pause", params(("name" = String, Path, description = "Its name")), responses((status = 200, body = WorkerView)), tag = "workers", operation_id = "pause_worker")]
 pub(super) async fn pause(
-    Asking(ctx): Asking,
+    Changing(ctx): Changing,
     State(board): State<Board>,
     Path(name): Path<String>,
-) -> Result<Json<WorkerView>, Problem> {
+) -> Result<Response, Problem> {
     ctx.permit(Action::Administer, format!("worker {name}"))?;
-    set(&board, &name, true)
+    set(&ctx, &board, &name, true)
 }
 
+/// Lets a paused worker go on.
+#[utoipa::path(post, path = "/workers/{name}/resume", params(("name" = String, Path, description = "Its name")), responses((status = 200, body = WorkerView)), tag = "workers", operation_id = "resume_worker")]
 pub(super) async fn resume(
-    Asking(ctx): Asking,
+    Changing(ctx): Changing,
     State(board): State<Board>,
     Path(name): Path<String>,
-) -> Result<Json<WorkerView>, Problem> {
+) -> Result<Response, Problem> {
     ctx.permit(Action::Administer, format!("worker {name}"))?;
-    set(&board, &name, false)
+    set(&ctx, &board, &name, false)
 }
 
-fn set(board: &Board, name: &str, pause: bool) -> Result<Json<WorkerView>, Problem> {
-    let status = board.pause(name, pause).ok_or_else(|| ServiceError::not_found("worker", name))?;
-    Ok(Json(to_view(name, status)))
+fn set(ctx: &Context, board: &Board, name: &str, pause: bool) -> Result<Response, Problem> {
+    let status = if ctx.is_dry_run() {
+        let known = board.list().into_iter().find(|(known, _)| *known == name);
+        known.map(|(_, status)| Status { paused: pause, ..status })
+    } else {
+        board.pause(name, pause)
+    };
+    let status = status.ok_or_else(|| ServiceError::not_found("worker", name))?;
+    Ok(done_untagged(ctx, Made::Changed, &to_view(name, status)))
 }
 
 fn to_view(name: &str, status: Status) -> WorkerView {

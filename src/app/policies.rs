@@ -65,6 +65,7 @@ fn files(directory: &Path, end: &str) -> Result<Vec<PolicyFile>, AppError> {
 pub async fn follow(directory: PathBuf, judge: Arc<Judge>, clock: SharedClock, mut stopped: watch::Receiver<bool>) {
     let mut hangup = signal(SignalKind::hangup()).expect("the process may set signal handlers");
     let mut seen = texts(&directory).ok();
+    let mut before = seen.clone();
     loop {
         let told = tokio::select! {
             _ = hangup.recv() => true,
@@ -72,8 +73,12 @@ pub async fn follow(directory: PathBuf, judge: Arc<Judge>, clock: SharedClock, m
             _ = stopped.changed() => return,
         };
         let found = texts(&directory);
+        // Files that are being replaced are let alone until two looks find the same: half a set of
+        // policies may hold together and allow what the whole forbids.
+        let settled = found.as_ref().ok() == before.as_ref();
+        before = found.as_ref().ok().cloned();
         // What could not be read is told once, and when somebody asks.
-        if told || found.as_ref().ok() != seen.as_ref() {
+        if told || (settled && found.as_ref().ok() != seen.as_ref()) {
             renew(&judge, &directory, &found);
             seen = found.ok();
         }

@@ -35,16 +35,7 @@ pub async fn by_id(view: &View, id: EndpointId) -> Result<Option<Endpoint>, Cata
 
 /// Writes an endpoint that is new or changed. Placements that found no place are tried again.
 pub async fn put(txn: &Txn, endpoint: &Endpoint) -> Result<(), CatalogError> {
-    let record = EndpointRecord {
-        name: endpoint.name.clone(),
-        kind: endpoint.kind,
-        location: endpoint.location.clone(),
-        attributes: endpoint.attributes.clone(),
-        created_at: endpoint.created_at,
-        settings: endpoint.settings.clone(),
-        secret: endpoint.secret.clone(),
-        probe: endpoint.probe.clone(),
-    };
+    let record = to_record(endpoint);
     txn.put::<EndpointNames>(&(endpoint.name.to_string(),), &u64::from(endpoint.id.0));
     txn.put::<Endpoints>(&(endpoint.id,), &record);
     txn.put::<Facts>(&(REVISION.to_owned(),), &(revision(txn).await? + 1));
@@ -55,6 +46,20 @@ pub async fn put(txn: &Txn, endpoint: &Endpoint) -> Result<(), CatalogError> {
 /// Grows with every change of any endpoint.
 pub async fn revision(view: &View) -> Result<u64, CatalogError> {
     Ok(view.get::<Facts>(&(REVISION.to_owned(),)).await?.unwrap_or(0))
+}
+
+/// An endpoint as it is stored.
+pub fn to_record(endpoint: &Endpoint) -> EndpointRecord {
+    EndpointRecord {
+        name: endpoint.name.clone(),
+        kind: endpoint.kind,
+        location: endpoint.location.clone(),
+        attributes: endpoint.attributes.clone(),
+        created_at: endpoint.created_at,
+        settings: endpoint.settings.clone(),
+        secret: endpoint.secret.clone(),
+        probe: endpoint.probe.clone(),
+    }
 }
 
 fn to_model(id: EndpointId, record: EndpointRecord) -> Endpoint {

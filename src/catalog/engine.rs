@@ -19,6 +19,7 @@ pub mod embedded;
 mod group;
 pub mod memory;
 mod overlay;
+pub mod rehearsal;
 mod watermark;
 mod writer;
 

@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::model::change::Change;
 
 /// A change with its number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct NumberedChange {
     /// Counts from 1 without gaps.
     pub seq: u64,

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::record::{
-    DidLabels, DidRecord, Dids, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, Parents, RulesByDid, ScopeLabels,
-    Scopes,
+    DidLabels, DidRecord, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, Parents, RulesByDid, ScopeLabels, Scopes,
 };
 use crate::catalog::table::Value as _;
 use crate::catalog::{CatalogError, Txn, View};
@@ -271,8 +270,10 @@ impl Gatherer {
         Ok(self.one(labels.join(&scope.labels)))
     }
 
-    /// The labels of something that holds others.
-    async fn holder(&mut self, id: DidId) -> Result<Arc<LabelSet>, CatalogError> {
+    /// The labels that something hands on to what it holds: its own, and those of all that holds it. A
+    /// scope's labels are for what is named in it, and are not handed on: who owns a scope has no say in
+    /// what others named elsewhere.
+    pub async fn holder(&mut self, id: DidId) -> Result<Arc<LabelSet>, CatalogError> {
         if let Some(known) = self.above.get(&id) {
             return Ok(Arc::clone(known));
         }
@@ -281,13 +282,9 @@ impl Gatherer {
             None => labels = strictest(),
             Some(all) => {
                 let keys: Vec<_> = all.iter().map(|id| (*id,)).collect();
-                let records = self.view.get_many::<Dids>(&keys).await?;
                 let own = self.view.get_many::<DidLabels>(&keys).await?;
                 for own in own {
                     labels = labels.join(&set(&self.view, own).await?);
-                }
-                for record in records.iter().flatten() {
-                    labels = labels.join(&self.scope_of(record).await?.labels);
                 }
             }
         }

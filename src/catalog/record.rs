@@ -30,8 +30,11 @@ use crate::model::transfer::TransferState;
 
 mod access;
 pub mod accounts;
+mod answers;
 
 pub use access::{DecisionRecord, LabelSetRecord};
+pub use answers::AnswerRecord;
+use answers::answer_indexes;
 
 tables! {
     /// Few facts about the catalog itself: counters of ids, revisions.
@@ -142,6 +145,10 @@ tables! {
     62 "scope_labels" ScopeLabels: (String,) => u64;
     /// Labels that DIDs have of their own.
     63 "did_labels" DidLabels: (DidId,) => u64;
+    /// Answers to requests that carried an `Idempotency-Key`, by account and key.
+    70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
+    /// Answers by when they were given.
+    71 "answers_by_time" AnswersByTime: (u64, String, String) => ();
 }
 
 impl crate::catalog::table::Value for u64 {

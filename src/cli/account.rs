@@ -7,6 +7,7 @@ mod password;
 use clap::{Subcommand, ValueEnum};
 
 use crate::cli::Session;
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Style;
 use crate::model::account::{AccountKind, AccountName};
@@ -30,6 +31,8 @@ pub(crate) enum AccountCommand {
         /// What it is for
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// List accounts
     List,
@@ -54,6 +57,8 @@ pub(crate) enum AccountCommand {
         /// What it is for; empty for nothing to say
         #[arg(long, group = "change", value_name = "TEXT")]
         description: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Show what an account's rules hold, and may hold
     Usage { name: AccountName },
@@ -88,6 +93,8 @@ pub(crate) enum MemberCommand {
         /// Users, services or groups
         #[arg(required = true)]
         accounts: Vec<AccountName>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Take members out of a group
     Remove {
@@ -95,6 +102,8 @@ pub(crate) enum MemberCommand {
         /// Who shall no longer be in it
         #[arg(required = true)]
         accounts: Vec<AccountName>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// List the members of a group
     List { group: AccountName },
@@ -103,19 +112,21 @@ pub(crate) enum MemberCommand {
 pub(crate) async fn run(session: &mut Session, command: AccountCommand) -> Result<(), Failure> {
     let client = session.client.clone();
     let view = match command {
-        AccountCommand::Add { name, kind, admin, email, description } => {
+        AccountCommand::Add { name, kind, admin, email, description, dry } => {
+            dry.begin(session);
             let kind = match kind {
                 KindWord::User => AccountKind::User,
                 KindWord::Group => AccountKind::Group,
                 KindWord::Service => AccountKind::Service,
             };
-            client.add_account(&NewAccount { name, kind, admin, email, description }).await?
+            session.client.add_account(&NewAccount { name, kind, admin, email, description }).await?
         }
         AccountCommand::List => return session.screen.list(client.accounts().stream()).await,
         AccountCommand::Show { name } => client.account(&name).await?,
-        AccountCommand::Change { name, suspend, resume, admin, email, description } => {
+        AccountCommand::Change { name, suspend, resume, admin, email, description, dry } => {
+            dry.begin(session);
             let suspended = (suspend || resume).then_some(suspend);
-            client.change_account(&name, &AccountChange { admin, suspended, email, description }).await?
+            session.client.change_account(&name, &AccountChange { admin, suspended, email, description }).await?
         }
         AccountCommand::Usage { name } => {
             let usage = client.usage(&name).await?;
@@ -130,23 +141,24 @@ pub(crate) async fn run(session: &mut Session, command: AccountCommand) -> Resul
 }
 
 async fn run_member(session: &mut Session, command: MemberCommand) -> Result<(), Failure> {
-    let client = session.client.clone();
     let group = match command {
-        MemberCommand::Add { group, accounts } => {
+        MemberCommand::Add { group, accounts, dry } => {
+            dry.begin(session);
             for account in accounts {
-                client.add_member(&group, &NewMember { account }).await?;
+                session.client.add_member(&group, &NewMember { account }).await?;
             }
             group
         }
-        MemberCommand::Remove { group, accounts } => {
+        MemberCommand::Remove { group, accounts, dry } => {
+            dry.begin(session);
             for account in accounts {
-                client.remove_member(&group, &account).await?;
+                session.client.remove_member(&group, &account).await?;
             }
             group
         }
         MemberCommand::List { group } => group,
     };
-    session.screen.list(client.members(&group).stream()).await
+    session.screen.list(session.client.members(&group).stream()).await
 }
 
 pub(crate) async fn whoami(session: &mut Session) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse, policy};
 use crate::model::account::AccountName;
@@ -26,6 +27,8 @@ pub(crate) enum ScopeCommand {
         /// Its owner [default: your own account]
         #[arg(long, value_name = "ACCOUNT")]
         owner: Option<AccountName>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// List scopes
     List,
@@ -37,6 +40,8 @@ pub(crate) enum ScopeCommand {
         /// KEY=VALUE to set, KEY= to take away; none shows what there is
         #[arg(value_name = "LABEL")]
         labels: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Give a scope to another owner
     Change {
@@ -46,6 +51,8 @@ pub(crate) enum ScopeCommand {
         /// Its new owner
         #[arg(long, value_name = "ACCOUNT")]
         owner: AccountName,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -58,6 +65,8 @@ pub(crate) enum DidCommand {
         /// What it shall be: a dataset holds files, a container holds datasets and containers
         #[arg(long, value_enum)]
         kind: KindWord,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Show a file, dataset or container
     Show {
@@ -80,6 +89,8 @@ pub(crate) enum DidCommand {
         /// KEY=VALUE to set, KEY= to take away; none shows what there is
         #[arg(value_name = "LABEL")]
         labels: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Attach members to a dataset or container
     Attach {
@@ -88,6 +99,8 @@ pub(crate) enum DidCommand {
         /// What shall be in it
         #[arg(required = true)]
         children: Vec<Did>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Detach members from a dataset or container
     Detach {
@@ -96,6 +109,8 @@ pub(crate) enum DidCommand {
         /// What shall no longer be in it
         #[arg(required = true)]
         children: Vec<Did>,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -146,22 +161,28 @@ pub(crate) struct UrlArgs {
 
 pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> Result<(), Failure> {
     match command {
-        ScopeCommand::Add { scope, owner } => {
+        ScopeCommand::Add { scope, owner, dry } => {
+            dry.begin(session);
             let view = session.client.add_scope(&NewScope { scope, owner }).await?;
             session.screen.one(&view)
         }
-        ScopeCommand::Change { scope, owner } => {
+        ScopeCommand::Change { scope, owner, dry } => {
+            dry.begin(session);
             let view = session.client.change_scope(&scope, &ScopeChange { owner }).await?;
             session.screen.one(&view)
         }
-        ScopeCommand::Label { scope, labels } => policy::label_scope(session, scope, labels).await,
+        ScopeCommand::Label { scope, labels, dry } => {
+            dry.begin(session);
+            policy::label_scope(session, scope, labels).await
+        }
         ScopeCommand::List => session.screen.list(session.client.scopes().stream()).await,
     }
 }
 
 pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<(), Failure> {
     let view = match command {
-        DidCommand::Create { did, kind } => {
+        DidCommand::Create { did, kind, dry } => {
+            dry.begin(session);
             let kind = match kind {
                 KindWord::Dataset => DidKind::Dataset,
                 KindWord::Container => DidKind::Container,
@@ -173,13 +194,17 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             let list = session.client.dids(&scope, prefix.as_deref());
             return session.screen.list(list.stream()).await;
         }
-        DidCommand::Label { did, labels } => return policy::label_did(session, did, labels).await,
-        DidCommand::Attach { parent, children } => attach(session, &parent, &children).await?,
-        DidCommand::Detach { parent, children } => {
-            for dids in children.chunks(MEMBERS_MAX) {
-                session.client.detach(&parent, &Members { dids: dids.to_vec() }).await?;
-            }
-            session.client.did(&parent).await?
+        DidCommand::Label { did, labels, dry } => {
+            dry.begin(session);
+            return policy::label_did(session, did, labels).await;
+        }
+        DidCommand::Attach { parent, children, dry } => {
+            dry.begin(session);
+            attach(session, &parent, &children).await?
+        }
+        DidCommand::Detach { parent, children, dry } => {
+            dry.begin(session);
+            detach(session, &parent, &children).await?
         }
     };
     session.screen.one(&view)
@@ -189,6 +214,14 @@ async fn attach(session: &Session, parent: &Did, children: &[Did]) -> Result<Did
     let mut view = None;
     for dids in children.chunks(MEMBERS_MAX) {
         view = Some(session.client.attach(parent, &Members { dids: dids.to_vec() }).await?);
+    }
+    Ok(view.expect("clap asks for one child at least"))
+}
+
+async fn detach(session: &Session, parent: &Did, children: &[Did]) -> Result<DidView, Failure> {
+    let mut view = None;
+    for dids in children.chunks(MEMBERS_MAX) {
+        view = Some(session.client.detach(parent, &Members { dids: dids.to_vec() }).await?);
     }
     Ok(view.expect("clap asks for one child at least"))
 }

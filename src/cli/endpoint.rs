@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse};
 use crate::model::endpoint::{Addressing, EndpointKind, EndpointName};
@@ -36,6 +37,8 @@ pub(crate) enum EndpointCommand {
         /// Its name
         #[arg(value_parser = parse::endpoint)]
         name: EndpointName,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -72,6 +75,8 @@ pub(crate) struct AddArgs {
     /// Add it without trying it, as a store that is down now
     #[arg(long, conflicts_with = "create")]
     no_probe: bool,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +121,8 @@ pub(crate) struct SetArgs {
     /// Store changed settings or a changed secret without trying them, as for a store that is down
     #[arg(long)]
     no_probe: bool,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -161,7 +168,8 @@ pub(crate) async fn run(session: &mut Session, command: EndpointCommand) -> Resu
             let view = session.client.endpoint(&name).await?;
             return session.screen.page(&view, |style| sheet::sheet(&view, style));
         }
-        EndpointCommand::Probe { name } => {
+        EndpointCommand::Probe { name, dry } => {
+            dry.begin(session);
             let view = session.client.probe_endpoint(&name).await?;
             let findings = view.probe.as_ref().map(|probe| &probe.findings[..]).unwrap_or_default();
             return session.screen.rows(&view, findings);
@@ -176,6 +184,7 @@ pub(crate) async fn run(session: &mut Session, command: EndpointCommand) -> Resu
 }
 
 async fn add(session: &mut Session, args: AddArgs) -> Result<EndpointView, Failure> {
+    args.dry.begin(session);
     let settings = Given {
         region: args.region.is_some(),
         addressing: args.addressing.is_some(),
@@ -203,6 +212,7 @@ async fn add(session: &mut Session, args: AddArgs) -> Result<EndpointView, Failu
 }
 
 async fn set(session: &mut Session, args: SetArgs) -> Result<EndpointView, Failure> {
+    args.dry.begin(session);
     if let Some((key, _)) = args.attributes.iter().find(|(key, _)| args.unset.contains(key)) {
         return Err(Failure::Usage {
             detail: format!("`{key}` cannot be set and unset at once"),

@@ -19,6 +19,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::screen::{Row, Style, Talk};
 use crate::cli::table::FailedFile;
@@ -52,6 +53,8 @@ pub(crate) struct PutArgs {
     /// How many uploads at once
     #[arg(long, value_name = "N", default_value = "16", value_parser = parse::parallel)]
     parallel: usize,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 /// Where files go.
@@ -96,6 +99,7 @@ impl Row for PutReport {
 }
 
 pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Failure> {
+    args.dry.begin(session);
     let bar = session.screen.bytes_bar();
     let mut report = PutReport::new(&args);
     let run = Run {
@@ -163,6 +167,9 @@ async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Fai
                 report.already_there += 1;
                 report.bytes += bytes;
                 run.bar.inc(bytes);
+            }
+            Ready::Upload(upload) if run.client.is_rehearsing() => {
+                report.count(Sent::Uploaded(upload.file.stamp.bytes));
             }
             Ready::Upload(upload) => {
                 if uploads.len() >= args.parallel

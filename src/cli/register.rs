@@ -12,6 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::screen::{Format, Row, Style};
 use crate::cli::{Session, parse};
@@ -40,6 +41,8 @@ pub(crate) enum ReplicaCommand {
         /// Where its replica is bad
         #[arg(long, value_parser = parse::endpoint, value_name = "ENDPOINT")]
         at: EndpointName,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -54,6 +57,8 @@ pub(crate) struct RegisterArgs {
     /// A file of JSON lines with `name`, `bytes`, `checksum` and, if it differs, `path`; `-` for stdin
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 /// What a registration did, in all.
@@ -77,7 +82,8 @@ pub(crate) async fn run(session: &mut Session, command: ReplicaCommand) -> Resul
     match command {
         ReplicaCommand::List { did } => session.screen.list(session.client.replicas(&did)?.stream()).await,
         ReplicaCommand::Register(args) => register(session, args).await,
-        ReplicaCommand::DeclareBad { did, at } => {
+        ReplicaCommand::DeclareBad { did, at, dry } => {
+            dry.begin(session);
             let bad = BadReplica { did, endpoint: at };
             let declared = session.client.declare_bad(&bad).await?;
             session.screen.one(&declared)
@@ -86,6 +92,7 @@ pub(crate) async fn run(session: &mut Session, command: ReplicaCommand) -> Resul
 }
 
 async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), Failure> {
+    args.dry.begin(session);
     let lines = lines(&args.from).await?;
     let answers = session.client.register(&args.to, &args.endpoint, lines).await?;
     let mut answers = pin!(answers);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
+use crate::cli::dry::{self, DryRun};
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse, report, wait};
 use crate::model::did::Did;
@@ -29,6 +30,8 @@ pub(crate) enum RuleCommand {
         /// After how long the rule ends by itself, such as 30d [default: never]
         #[arg(long, value_name = "SPAN", value_parser = parse::lifetime)]
         lifetime: Option<Duration>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// List rules
     List {
@@ -53,13 +56,23 @@ pub(crate) enum RuleCommand {
         /// After how long from now it ends by itself; 0s for never
         #[arg(long, value_name = "SPAN", value_parser = parse::span, group = "change")]
         lifetime: Option<Duration>,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Wait until a rule is satisfied
     Wait(wait::WaitArgs),
     /// Try everything that a rule waits for afresh
-    Retry { id: RuleId },
+    Retry {
+        id: RuleId,
+        #[command(flatten)]
+        dry: DryRun,
+    },
     /// Remove a rule; what nothing else holds may then be deleted
-    Remove { id: RuleId },
+    Remove {
+        id: RuleId,
+        #[command(flatten)]
+        dry: DryRun,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,9 +86,16 @@ pub(crate) enum GroupingWord {
 }
 
 pub(crate) async fn run(session: &mut Session, command: RuleCommand) -> Result<(), Failure> {
+    if let RuleCommand::Add { dry, .. }
+    | RuleCommand::Update { dry, .. }
+    | RuleCommand::Retry { dry, .. }
+    | RuleCommand::Remove { dry, .. } = &command
+    {
+        dry.begin(session);
+    }
     let client = session.client.clone();
     let view = match command {
-        RuleCommand::Add { did, copies, on, grouping, lifetime } => {
+        RuleCommand::Add { did, copies, on, grouping, lifetime, .. } => {
             let new = NewRule {
                 did,
                 copies,
@@ -95,17 +115,21 @@ pub(crate) async fn run(session: &mut Session, command: RuleCommand) -> Result<(
             let explanation = client.explain_rule(id).await?;
             return session.screen.page(&explanation, |style| report::explanation(&explanation, style));
         }
-        RuleCommand::Update { id, copies, on, lifetime } => {
+        RuleCommand::Update { id, copies, on, lifetime, .. } => {
             let change = RuleChange { copies, expression: on, lifetime_seconds: lifetime.map(|span| span.as_secs()) };
             client.change_rule(id, &change).await?
         }
         RuleCommand::Wait(args) => return wait::run(session, args).await,
-        RuleCommand::Retry { id } => client.retry_rule(id).await?,
-        RuleCommand::Remove { id } => {
+        RuleCommand::Retry { id, .. } => client.retry_rule(id).await?,
+        RuleCommand::Remove { id, .. } => {
             client.remove_rule(id).await?;
             session.screen.talk().say(&format!("rule {id} lets go of its replicas"));
             return Ok(());
         }
     };
-    session.screen.one(&view)
+    session.screen.one(&view)?;
+    if let Some(plan) = &view.plan {
+        dry::tell(session, plan);
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use clap::{Subcommand, ValueEnum};
 
 use crate::cli::Session;
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::model::id::RuleId;
 
@@ -34,11 +35,15 @@ pub(crate) enum WorkerCommand {
     Pause {
         /// Its name
         name: String,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Let a paused worker go on
     Resume {
         /// Its name
         name: String,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -55,8 +60,14 @@ pub(crate) async fn run_transfer(session: &mut Session, command: TransferCommand
 pub(crate) async fn run(session: &mut Session, command: WorkerCommand) -> Result<(), Failure> {
     let view = match command {
         WorkerCommand::List => return session.screen.list(session.client.workers().stream()).await,
-        WorkerCommand::Pause { name } => session.client.pause_worker(&name).await?,
-        WorkerCommand::Resume { name } => session.client.resume_worker(&name).await?,
+        WorkerCommand::Pause { name, dry } => {
+            dry.begin(session);
+            session.client.pause_worker(&name).await?
+        }
+        WorkerCommand::Resume { name, dry } => {
+            dry.begin(session);
+            session.client.resume_worker(&name).await?
+        }
     };
     session.screen.one(&view)
 }

@@ -30,7 +30,8 @@ impl Client {
         lines: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<impl Stream<Item = Result<RegisteredChunk, ClientError>> + use<>, ClientError> {
         let did = to.to_string();
-        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str()))];
+        let dry_run = self.rehearses.then_some("true");
+        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str())), ("dry_run", dry_run)];
         let url = self.api(&format!("/replicas{}", query(&wanted)));
         let mut request = self
             .http

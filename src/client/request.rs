@@ -116,6 +116,9 @@ impl Client {
 
     fn request(&self, call: &Call) -> reqwest::RequestBuilder {
         let mut request = self.http.request(call.method.clone(), &call.url);
+        if self.rehearses && call.method != Method::GET {
+            request = request.query(&[("dry_run", "true")]);
+        }
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use bytes::BytesMut;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
@@ -22,19 +22,36 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let limit = request.extensions().get::<JsonBytesMax>().map_or(JSON_BYTES_MAX, |max| max.0);
-        let bytes = whole(request.into_body(), limit).await?;
+        require_json(request.headers())?;
+        let limit = json_bytes_max(request.extensions());
+        let bytes = read_whole(request.into_body(), limit).await?;
         let value = serde_json::from_slice(&bytes);
         Ok(Self(value.map_err(|error| Problem::from(ServiceError::invalid("invalid-body", error)))?))
     }
+}
+
+/// Refuses a body that says of itself that it is something else than JSON.
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = format!("this takes `application/json`, not `{kind}`");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail))
 }
 
 /// How many bytes a JSON body may have, where that is set.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonBytesMax(pub usize);
 
+/// How many bytes a JSON body of this request may have.
+pub(super) fn json_bytes_max(of: &Extensions) -> usize {
+    of.get::<JsonBytesMax>().map_or(JSON_BYTES_MAX, |max| max.0)
+}
+
 /// All of a body, if it has no more than so many bytes.
-async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+pub(super) async fn read_whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
     let mut read = BytesMut::new();
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {

@@ -47,12 +47,13 @@ pub fn peer(connected: Connected, headers: &HeaderMap, trusted: &[Network]) -> P
     let mut address = connected.0.ip().to_canonical();
     // Several headers are one list, in their order.
     let said: Vec<_> = headers.get_all(FORWARDED).iter().collect();
-    let hops = said.iter().rev().flat_map(|value| value.to_str().unwrap_or("").rsplit(','));
+    // What strangers wrote need not be text: each hop is read by itself.
+    let hops = said.iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     for hop in hops {
         if !is_trusted(address) {
             break;
         }
-        match hop_address(hop.trim()) {
+        match std::str::from_utf8(hop).ok().and_then(|hop| hop_address(hop.trim())) {
             Some(before) => address = before,
             // What is no address ends the chain: the proxy that wrote it is the last one known.
             None => break,
@@ -97,6 +98,10 @@ mod tests {
             let found = peer(Connected(from.parse().expect("an address")), &headers, &trusted);
             assert_eq!(found.0.to_string(), wanted, "{from} {said:?}");
         }
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED, axum::http::HeaderValue::from_bytes(b"\xff, 203.0.113.5").expect("a header"));
+        let from = Connected("10.0.0.1:1".parse().expect("an address"));
+        assert_eq!(peer(from, &headers, &trusted).0.to_string(), "203.0.113.5", "what is no text is no hop");
         let mut headers = HeaderMap::new();
         headers.append(FORWARDED, "203.0.113.5".parse().expect("a header"));
         let from = Connected("10.0.0.1:1".parse().expect("an address"));

@@ -87,7 +87,10 @@ pub fn status_of(kind: Kind) -> StatusCode {
 
 impl<F: Fault + 'static> From<F> for Problem {
     fn from(fault: F) -> Self {
-        let status = status_of(fault.kind());
+        let status = match fault.code() {
+            "changed-meanwhile" => StatusCode::PRECONDITION_FAILED,
+            _ => status_of(fault.kind()),
+        };
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             // A person should look: logged once, here, and named to the caller by its request id.
             let id = current_id();

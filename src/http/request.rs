@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::clock::SharedClock;
 use crate::http::entry::admit;
@@ -43,6 +44,11 @@ pub async fn with_id(clock: SharedClock, request: Request, next: Next) -> Respon
     response
 }
 
+/// Lets a task answer for the request that starts it.
+pub fn under_current_id<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    REQUEST_ID.scope(current_id(), work)
+}
+
 /// The account that asks, proved by `Authorization: Bearer KEY`.
 pub struct Asking(pub Context);
 
@@ -54,6 +60,9 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Context>() {
+            return Ok(Self(known.clone()));
+        }
         let lake = Arc::<Lake>::from_ref(state);
         let header = parts.headers.get(header::AUTHORIZATION);
         match header.map(bearer) {
@@ -75,9 +84,14 @@ pub fn bearer(header: &HeaderValue) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
-#[derive(Debug, Deserialize)]
-struct PageQuery {
+/// The page that a list request wants.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The most entries of a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
+    /// The `next` of the page before. It has no meaning but that.
     after: Option<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
 /// One kind of act that a key lets through. Stored, so variants are only ever added, at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyScope {
     /// See what there is, and read it.
@@ -98,9 +98,15 @@ impl KeyReach {
         self.ranges.is_empty() || address.is_some_and(inside)
     }
 
-    /// Tells whether it holds nothing back of what the account may do.
+    /// Tells whether it holds no act and no data back from what the account may do.
     pub fn is_whole(&self) -> bool {
         self.scopes.len() == KeyScope::ALL.len() && self.only.is_none()
+    }
+
+    /// Tells whether it is as good as the account itself: it holds nothing back, opens from everywhere and
+    /// has no end of its own.
+    pub fn is_boundless(&self) -> bool {
+        self.includes(&Self::whole())
     }
 
     /// Tells whether everything that `other` lets through comes through here as well.

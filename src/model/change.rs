@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::id::{DidId, EndpointId, RuleId};
 
 /// What changed. Stored in the feed, so variants are only ever added, at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// A scope was added.

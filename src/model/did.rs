@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Did {
 }
 
 /// What a DID is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DidKind {
     /// Bytes that never change once registered.

@@ -67,7 +67,7 @@ impl From<EndpointName> for String {
 }
 
 /// Which protocol an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointKind {
     /// A directory of a file system that this machine has mounted.
@@ -93,7 +93,7 @@ impl EndpointKind {
 }
 
 /// Where an S3 store expects the bucket's name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Addressing {
     /// As the first segment of the path: what most stores but Amazon's want.

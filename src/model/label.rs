@@ -175,7 +175,9 @@ impl LabelSet {
             (Some(_), None) => false,
             (Some(before), Some(after)) => after.is_subset(before),
         };
-        self.classification() >= before.classification()
+        // A label of its own that says `internal` holds against a scope that says `public`.
+        let kept = self.classification.is_some() || before.classification.is_none();
+        kept && self.classification() >= before.classification()
             && self.embargo >= before.embargo
             && countries
             && (&self.project, &self.licence, &self.tags) == (&before.project, &before.licence, &before.tags)

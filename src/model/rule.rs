@@ -11,7 +11,7 @@ use crate::model::time::Timestamp;
 pub const COPIES_MAX: u16 = 100;
 
 /// How the units of a container share endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
     /// All datasets go to the same endpoints.
@@ -50,7 +50,7 @@ pub struct Rule {
 }
 
 /// How far a rule is satisfied. Never stored: [`state`] derives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleState {
     /// Every copy of every file is there.

@@ -217,6 +217,16 @@ impl Uploads {
         announce(&self.catalog, target, files, Arc::clone(&self.under_way)).await
     }
 
+    /// The same announcement in a rehearsal of the catalog.
+    pub async fn rehearse(
+        &self,
+        rehearsal: &Catalog,
+        target: Target,
+        files: Vec<Announced>,
+    ) -> Result<Vec<Answer>, MembershipError> {
+        announce(rehearsal, target, files, Arc::clone(&self.under_way)).await
+    }
+
     fn begin(&self, intent: IntentId) -> Option<UnderWay> {
         let fresh = self.under_way.lock().expect("nothing panics while holding it").insert(intent);
         fresh.then(|| UnderWay { intent, all: Arc::clone(&self.under_way) })

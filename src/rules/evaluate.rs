@@ -49,6 +49,14 @@ pub async fn step(catalog: &Catalog, judge: &Arc<Judge>) -> Result<Progress, Cat
     failed.map_or(Ok(progress), Err)
 }
 
+/// Does a page of work on one rule.
+pub async fn step_of(catalog: &Catalog, judge: &Arc<Judge>, rule: RuleId) -> Result<Progress, CatalogError> {
+    match catalog.view().await?.get::<RuleWork>(&(rule,)).await? {
+        Some(work) => work_on(catalog, judge, rule, &work).await.map(|()| Progress::Made),
+        None => Ok(Progress::Nothing),
+    }
+}
+
 async fn work_on(
     catalog: &Catalog,
     judge: &Arc<Judge>,

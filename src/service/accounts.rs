@@ -23,6 +23,9 @@ pub mod sessions;
 pub use authenticate::{Peer, authenticate};
 pub use doorkeeper::Doorkeeper;
 
+/// What a dry run tells in the place of a secret.
+const NO_SECRET: &str = "none: this was a dry run";
+
 /// How API keys begin, so that people and scanners know one when they see it.
 const KEY_PREFIX: &str = "dapple_";
 

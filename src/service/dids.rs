@@ -15,12 +15,15 @@ use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::{DecisionId, DidId};
+use crate::model::label::LabelSet;
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
+use crate::service::labels;
 use crate::service::paging::{Paging, page};
 use crate::service::sight::{Seen, Sight};
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
 
 /// The most members that one request attaches or detaches.
@@ -34,7 +37,7 @@ const COUNTED_IN_LISTS_MAX: u64 = 100;
 const COUNTED_TOGETHER: usize = 1_000;
 
 /// Makes a dataset or container.
-pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError> {
+pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, ServiceError> {
     if new.kind == DidKind::File {
         return Err(ServiceError::Invalid {
             code: "invalid-kind",
@@ -44,23 +47,23 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<DidView, ServiceError>
     }
     let id = ctx.catalog().did_ids(1).await?;
     let asking = ctx.clone();
-    ctx.catalog()
-        .transact(move |txn| {
-            let (new, ctx) = (new.clone(), asking.clone());
-            async move {
-                let mut sight = ctx.sight(&txn);
-                let scope = sight.scope(&new.did.scope).await?;
-                sight.permit(Action::Write, &Resource::Scope(scope), None)?;
-                // Whoever may write in a scope learns which of its names are taken.
-                if find(&txn, &new.did).await?.is_some() {
-                    return Err(ServiceError::Exists { what: "DID", name: new.did.to_string() });
-                }
-                let record = put_holder(&txn, id, &new.did, new.kind, ctx.account().clone());
-                let facts = sight.gatherer().did(id, &record).await?;
-                Ok(to_view(record, &facts, Some(Held::default())))
+    ctx.transact(Made::New, move |txn| {
+        let (new, ctx) = (new.clone(), asking.clone());
+        async move {
+            let mut sight = ctx.sight(&txn);
+            let scope = sight.scope(&new.did.scope).await?;
+            sight.permit(Action::Write, &Resource::Scope(scope), None)?;
+            // Whoever may write in a scope learns which of its names are taken.
+            if find(&txn, &new.did).await?.is_some() {
+                return Err(ServiceError::Exists { what: "DID", name: new.did.to_string() });
             }
-        })
-        .await
+            let record = put_holder(&txn, id, &new.did, new.kind, ctx.account().clone());
+            let facts = sight.gatherer().did(id, &record).await?;
+            let tag = tag(&record, Some(HeadRecord::default()));
+            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default())) })
+        }
+    })
+    .await
 }
 
 /// The dataset of a name, made if it is missing, and what lets its files lie at an endpoint. Files
@@ -115,12 +118,13 @@ pub(super) async fn find(view: &View, did: &Did) -> Result<Option<(DidId, DidRec
 }
 
 /// Shows a DID.
-pub async fn show(ctx: &Context, did: &Did) -> Result<DidView, ServiceError> {
+pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceError> {
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
+    let tag = tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?);
     let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
-    Ok(to_view(seen.record, &seen.facts, held))
+    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held) })
 }
 
 /// Lists the DIDs of a scope by name.
@@ -197,28 +201,34 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
 }
 
 /// Attaches members to a dataset or container; those it holds already change nothing.
-pub async fn attach(ctx: &Context, did: Did, members: Members) -> Result<DidView, ServiceError> {
+pub async fn attach(ctx: &Context, did: Did, members: Members) -> Result<Tagged<DidView>, ServiceError> {
     change_members(ctx, did, members, false).await
 }
 
 /// Detaches members from a dataset or container; those it does not hold change nothing.
-pub async fn detach(ctx: &Context, did: Did, members: Members) -> Result<DidView, ServiceError> {
+pub async fn detach(ctx: &Context, did: Did, members: Members) -> Result<Tagged<DidView>, ServiceError> {
     change_members(ctx, did, members, true).await
 }
 
-async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) -> Result<DidView, ServiceError> {
+async fn change_members(
+    ctx: &Context,
+    did: Did,
+    members: Members,
+    leave: bool,
+) -> Result<Tagged<DidView>, ServiceError> {
     if members.dids.len() > MEMBERS_MAX {
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
     }
+    permit_what_moves_along(ctx, &did, &members, leave).await?;
     let asking = ctx.clone();
-    let view = ctx
-        .catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::Changed, move |txn| {
             let (ctx, did, members) = (asking.clone(), did.clone(), members.clone());
             async move {
                 let mut sight = ctx.sight(&txn);
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
+                ctx.expect(&tag(&above.record, txn.get::<Heads>(&(above.id,)).await?))?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
                 let mut children = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
@@ -233,13 +243,19 @@ async fn change_members(ctx: &Context, did: Did, members: Members, leave: bool) 
                     membership::attach(&txn, parent, &children).await?;
                 }
                 let head = txn.get::<Heads>(&(above.id,)).await?;
-                Ok::<_, ServiceError>(to_view(above.record, &above.facts, head.map(Held::from)))
+                let tag = tag(&above.record, head);
+                Ok(Tagged { tag, view: to_view(above.record, &above.facts, head.map(Held::from)) })
             }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Folds);
-    Ok(view)
+    Ok(done)
+}
+
+/// Names what is stored of a DID: a dataset or container changes with its members.
+fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
+    Tag::of_two(record, &head.unwrap_or_default())
 }
 
 /// A member takes on the labels of what holds it. Where that changes its own, whoever moves it needs
@@ -254,6 +270,28 @@ async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool
     if old != new {
         let action = if new.only_tightens(old) { Action::Write } else { Action::Relabel };
         sight.permit(action, &child.resource(), None)?;
+    }
+    Ok(())
+}
+
+/// What a dataset or container holds takes on labels with it: whoever moves it needs a say in that, too.
+async fn permit_what_moves_along(ctx: &Context, did: &Did, members: &Members, leave: bool) -> Result<(), ServiceError> {
+    let view = ctx.catalog().view().await?;
+    let mut sight = ctx.sight(&view);
+    let (above, _) = sight.did_for(Action::Write, did).await?;
+    for child in &members.dids {
+        let seen = sight.did(child).await?;
+        if seen.record.kind() == DidKind::File || ctx.permit(Action::Administer, "the lake").is_ok() {
+            continue;
+        }
+        let (before, above) = (sight.gatherer().holder(seen.id).await?, sight.gatherer().holder(above.id).await?);
+        let after = before.join(&above);
+        if leave && *above != LabelSet::default() {
+            labels::permit_below(ctx, &seen, Action::Relabel).await?;
+        } else if !leave && after != *before {
+            let action = if after.only_tightens(&before) { Action::Write } else { Action::Relabel };
+            labels::permit_below(ctx, &seen, action).await?;
+        }
     }
     Ok(())
 }

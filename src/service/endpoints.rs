@@ -15,11 +15,13 @@ use crate::catalog::wake::Topic;
 use crate::catalog::{Txn, View, endpoints};
 use crate::clock::within;
 use crate::model::endpoint::{Endpoint, EndpointName, parse_attribute};
+use crate::model::id::EndpointId;
 use crate::model::probe::Probe;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{EndpointChange, EndpointState, EndpointView, NewEndpoint, Page, ProbeView, SettingsChange};
 
 use attempt::{Root, attempt};
@@ -30,7 +32,7 @@ const ROOM_SPAN_MAX: Duration = Duration::from_secs(2);
 const ROOMS_AT_ONCE: usize = 32;
 
 /// Adds an endpoint whose root is there and can be written.
-pub async fn add(ctx: &Context, mut new: NewEndpoint) -> Result<EndpointView, ServiceError> {
+pub async fn add(ctx: &Context, mut new: NewEndpoint) -> Result<Tagged<EndpointView>, ServiceError> {
     ctx.permit(Action::Administer, format!("endpoint {}", new.name))?;
     for (key, value) in &new.attributes {
         parse_attribute(&format!("{key}={value}"))?;
@@ -61,21 +63,22 @@ pub async fn add(ctx: &Context, mut new: NewEndpoint) -> Result<EndpointView, Se
     }
     if !new.no_probe {
         let root = if new.create { Root::Make } else { Root::Expect };
-        endpoint.probe = Some(attempt(ctx, &endpoint, root).await?);
+        endpoint.probe = attempt(ctx, &endpoint, root).await?;
     }
-    let stored = endpoint.clone();
-    ctx.catalog()
-        .transact(move |txn| {
-            let stored = stored.clone();
+    let (asked, room) = (ctx.clone(), free_bytes(ctx, &endpoint).await);
+    let done = ctx
+        .transact(Made::New, move |txn| {
+            let (ctx, endpoint) = (asked.clone(), endpoint.clone());
             async move {
                 if endpoints::revision(&txn).await? != seen {
                     return Err(changed_meanwhile());
                 }
-                Ok(endpoints::put(&txn, &stored).await?)
+                endpoints::put(&txn, &endpoint).await?;
+                to_view(&ctx, &txn, endpoint, room).await
             }
         })
         .await?;
-    settled(ctx, endpoint).await
+    Ok(settled(ctx, done))
 }
 
 /// Lists endpoints by name.
@@ -88,13 +91,13 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<EndpointView>, S
     let behind = all.into_iter().filter(|endpoint| endpoint.name.as_str() > after.as_str());
     let rest: Vec<_> = behind.filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok()).collect();
     let full = rest.len() > limit;
-    let views = stream::iter(rest.into_iter().take(limit).map(|endpoint| to_view(ctx, &view, endpoint)));
-    let items: Vec<EndpointView> = views.buffered(ROOMS_AT_ONCE).try_collect().await?;
+    let views = stream::iter(rest.into_iter().take(limit).map(|endpoint| with_room(ctx, &view, endpoint)));
+    let items: Vec<EndpointView> = views.buffered(ROOMS_AT_ONCE).map_ok(|shown| shown.view).try_collect().await?;
     Ok(page(items, full, |item| item.name.to_string()))
 }
 
 /// Shows an endpoint.
-pub async fn show(ctx: &Context, name: &EndpointName) -> Result<EndpointView, ServiceError> {
+pub async fn show(ctx: &Context, name: &EndpointName) -> Result<Tagged<EndpointView>, ServiceError> {
     let view = ctx.catalog().view().await?;
     let endpoint = find(&view, name).await?;
     if ctx.permit_endpoint(Action::Discover, &endpoint).is_err_and(|error| matches!(error, ServiceError::Denied { .. }))
@@ -102,12 +105,16 @@ pub async fn show(ctx: &Context, name: &EndpointName) -> Result<EndpointView, Se
         return Err(ServiceError::not_found("endpoint", name));
     }
     ctx.permit_endpoint(Action::Discover, &endpoint)?;
-    to_view(ctx, &view, endpoint).await
+    with_room(ctx, &view, endpoint).await
 }
 
 /// Changes an endpoint. Settings and secrets are tried before they are stored, and take effect with
 /// the next operation. Rules that found no place are tried again.
-pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -> Result<EndpointView, ServiceError> {
+pub async fn change(
+    ctx: &Context,
+    name: EndpointName,
+    change: EndpointChange,
+) -> Result<Tagged<EndpointView>, ServiceError> {
     let old = find(&ctx.catalog().view().await?, &name).await?;
     ctx.permit_endpoint(Action::Administer, &old)?;
     for (key, value) in &change.attributes {
@@ -124,11 +131,11 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
             None => {}
         }
         if !change.no_probe {
-            new.probe = Some(attempt(ctx, &new, Root::Expect).await?);
+            new.probe = attempt(ctx, &new, Root::Expect).await?;
         }
     }
-    let (attributes, no_probe) = (change.attributes, change.no_probe);
-    let endpoint = store(ctx, old, move |current| {
+    let (id, attributes, no_probe) = (old.id, change.attributes, change.no_probe);
+    let done = store(ctx, old, move |current| {
         if tried {
             current.settings.clone_from(&new.settings);
             current.secret.clone_from(&new.secret);
@@ -141,21 +148,21 @@ pub async fn change(ctx: &Context, name: EndpointName, change: EndpointChange) -
             };
         }
     });
-    let endpoint = endpoint.await?;
+    let done = done.await?;
     if tried && !no_probe {
-        mended(ctx, &endpoint);
+        mended(ctx, id);
     }
-    settled(ctx, endpoint).await
+    Ok(done)
 }
 
 /// Tries what an endpoint can do, and keeps what came of it.
-pub async fn probe(ctx: &Context, name: &EndpointName) -> Result<EndpointView, ServiceError> {
+pub async fn probe(ctx: &Context, name: &EndpointName) -> Result<Tagged<EndpointView>, ServiceError> {
     let old = find(&ctx.catalog().view().await?, name).await?;
     ctx.permit_endpoint(Action::Administer, &old)?;
-    let probe: Probe = attempt(ctx, &old, Root::Expect).await?;
-    let endpoint = store(ctx, old, move |current| current.probe = Some(probe.clone())).await?;
-    mended(ctx, &endpoint);
-    settled(ctx, endpoint).await
+    let (id, probe): (_, Option<Probe>) = (old.id, attempt(ctx, &old, Root::Expect).await?);
+    let done = store(ctx, old, move |current| current.probe.clone_from(&probe)).await?;
+    mended(ctx, id);
+    Ok(done)
 }
 
 /// Changes an endpoint that is still spoken to as `old` is.
@@ -163,22 +170,25 @@ async fn store(
     ctx: &Context,
     old: Endpoint,
     change: impl Fn(&mut Endpoint) + Clone + Send + Sync + 'static,
-) -> Result<Endpoint, ServiceError> {
-    ctx.catalog()
-        .transact(move |txn: Txn| {
-            let (old, change) = (old.clone(), change.clone());
+) -> Result<Tagged<EndpointView>, ServiceError> {
+    let (asked, room) = (ctx.clone(), free_bytes(ctx, &old).await);
+    let done = ctx
+        .transact(Made::Changed, move |txn: Txn| {
+            let (ctx, old, change) = (asked.clone(), old.clone(), change.clone());
             async move {
                 let mut endpoint = find(&txn, &old.name).await?;
+                ctx.expect(&tag(&endpoint))?;
                 let means = |endpoint: &Endpoint| (endpoint.settings.clone(), endpoint.secret.clone());
                 if means(&endpoint) != means(&old) {
                     return Err(changed_meanwhile());
                 }
                 change(&mut endpoint);
                 endpoints::put(&txn, &endpoint).await?;
-                Ok(endpoint)
+                to_view(&ctx, &txn, endpoint, room).await
             }
         })
-        .await
+        .await?;
+    Ok(settled(ctx, done))
 }
 
 fn changed_meanwhile() -> ServiceError {
@@ -191,19 +201,25 @@ fn changed_meanwhile() -> ServiceError {
 
 /// An endpoint has just shown that it works: what it failed at before is over, and what waits for it
 /// need not wait for its rest to end.
-fn mended(ctx: &Context, endpoint: &Endpoint) {
-    ctx.lake.stores.health().recovered(endpoint.id);
+fn mended(ctx: &Context, endpoint: EndpointId) {
+    if ctx.is_dry_run() {
+        return;
+    }
+    ctx.lake.stores.health().recovered(endpoint);
     ctx.catalog().wakes().wake(Topic::Transfers);
 }
 
 /// Wakes whoever waits for endpoints, and tells what is noteworthy of one that was stored.
-async fn settled(ctx: &Context, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
+fn settled(ctx: &Context, done: Tagged<EndpointView>) -> Tagged<EndpointView> {
+    if ctx.is_dry_run() {
+        return done;
+    }
     ctx.catalog().wakes().wake(Topic::Rules);
-    for note in means::notes(ctx, &endpoint) {
-        let name = &endpoint.name;
+    for note in &done.notes {
+        let name = &done.name;
         tracing::warn!(endpoint.name = %name, "the endpoint {name} was stored, but {note}");
     }
-    to_view(ctx, &ctx.catalog().view().await?, endpoint).await
+    done
 }
 
 /// An endpoint by name, or the error that says there is none.
@@ -211,17 +227,33 @@ pub(super) async fn find(view: &View, name: &EndpointName) -> Result<Endpoint, S
     endpoints::by_name(view, name).await?.ok_or_else(|| ServiceError::not_found("endpoint", name))
 }
 
-async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<EndpointView, ServiceError> {
+/// Names what is stored of an endpoint. The secret is sealed anew at each change, so it is told too.
+fn tag(endpoint: &Endpoint) -> Tag {
+    Tag::of(&endpoints::to_record(endpoint))
+}
+
+async fn with_room(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<Tagged<EndpointView>, ServiceError> {
+    let room = free_bytes(ctx, &endpoint).await;
+    to_view(ctx, view, endpoint, room).await
+}
+
+async fn to_view(
+    ctx: &Context,
+    view: &View,
+    endpoint: Endpoint,
+    free_bytes: Option<u64>,
+) -> Result<Tagged<EndpointView>, ServiceError> {
     let usage = tally::usage(view, endpoint.id).await?;
+    let tag = tag(&endpoint);
     // How much lies there in all tells of what is hidden as well.
     let whole = ctx.permit_endpoint(Action::Administer, &endpoint).is_ok();
-    Ok(EndpointView {
+    let view = EndpointView {
         state: state(ctx, &endpoint),
         settings: means::shown(&endpoint),
         has_secret: endpoint.secret.is_some(),
         files: whole.then(|| u64::try_from(usage.files).unwrap_or(0)),
         bytes: whole.then(|| u64::try_from(usage.bytes).unwrap_or(0)),
-        free_bytes: free_bytes(ctx, &endpoint).await,
+        free_bytes,
         probe: endpoint.probe.as_ref().map(ProbeView::from),
         notes: means::notes(ctx, &endpoint),
         name: endpoint.name,
@@ -229,7 +261,8 @@ async fn to_view(ctx: &Context, view: &View, endpoint: Endpoint) -> Result<Endpo
         location: endpoint.location,
         attributes: endpoint.attributes,
         created_at: endpoint.created_at,
-    })
+    };
+    Ok(Tagged { tag, view })
 }
 
 fn state(ctx: &Context, endpoint: &Endpoint) -> EndpointState {
@@ -245,6 +278,10 @@ fn state(ctx: &Context, endpoint: &Endpoint) -> EndpointState {
 
 /// How much room an endpoint has. One that does not answer in time is shown all the same, without.
 async fn free_bytes(ctx: &Context, endpoint: &Endpoint) -> Option<u64> {
+    if ctx.is_dry_run() {
+        // A store that is only spoken of is not opened.
+        return None;
+    }
     let backend = ctx.lake.stores.get(endpoint).ok()?;
     let room = within(ctx.catalog().clock().as_ref(), ROOM_SPAN_MAX, backend.room()).await?;
     Some(room.ok()??.free_bytes)

@@ -52,6 +52,9 @@ pub enum ServiceError {
         /// What to do.
         hint: Option<String>,
     },
+    /// The caller has seen another state than the present one.
+    #[error("this was changed since you read it")]
+    ChangedMeanwhile,
     /// The key is missing, unknown or malformed.
     #[error("{0}")]
     Unauthenticated(&'static str),
@@ -146,7 +149,9 @@ impl Fault for ServiceError {
         match self {
             ServiceError::Invalid { .. } => Kind::Invalid,
             ServiceError::NotFound { .. } => Kind::NotFound,
-            ServiceError::Exists { .. } | ServiceError::Conflict { .. } => Kind::Conflict,
+            ServiceError::Exists { .. } | ServiceError::Conflict { .. } | ServiceError::ChangedMeanwhile => {
+                Kind::Conflict
+            }
             ServiceError::Unauthenticated(_) => Kind::Unauthenticated,
             ServiceError::Denied { .. } | ServiceError::KeyScope { .. } | ServiceError::Withdrawn => Kind::Denied,
             ServiceError::TooMany { .. }
@@ -170,6 +175,7 @@ impl Fault for ServiceError {
             | ServiceError::TooMany { code, .. } => code,
             ServiceError::NotFound { .. } => "not-found",
             ServiceError::Exists { .. } => "exists",
+            ServiceError::ChangedMeanwhile => "changed-meanwhile",
             ServiceError::Unauthenticated(_) => "unauthenticated",
             ServiceError::Denied { .. } => "denied",
             ServiceError::Withdrawn => "grant-withdrawn",
@@ -192,6 +198,9 @@ impl Fault for ServiceError {
             ServiceError::NotFound { what: "endpoint", .. } => Some("see `dapple endpoint list`".to_owned()),
             ServiceError::NotFound { what: "account", .. } => Some("see `dapple account list`".to_owned()),
             ServiceError::NotFound { what: "rule", .. } => Some("see `dapple rule list`".to_owned()),
+            ServiceError::ChangedMeanwhile => {
+                Some("read it again, and send the new ETag as `If-Match` if the change is still right".to_owned())
+            }
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
             }

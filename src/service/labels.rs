@@ -12,6 +12,7 @@ use crate::rules::evaluate;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::sight::{Seen, Sight};
+use crate::service::terms::Made;
 use crate::service::view::{LabelsChange, LabelsView};
 
 /// The most members that are looked through for one in which whoever labels their holder has no say.
@@ -44,8 +45,7 @@ pub async fn label_did(ctx: &Context, did: Did, change: LabelsChange) -> Result<
     let members = permit_members(ctx, &seen, &changes).await?;
     let asking = ctx.clone();
     let shown = ctx
-        .catalog()
-        .transact(move |txn| {
+        .transact_untagged(Made::Changed, move |txn| {
             let (ctx, did, changes) = (asking.clone(), did.clone(), changes.clone());
             async move {
                 let mut sight = ctx.sight(&txn);
@@ -77,8 +77,7 @@ pub async fn label_scope(ctx: &Context, scope: Scope, change: LabelsChange) -> R
     let changes = read(&change)?;
     let asking = ctx.clone();
     let shown = ctx
-        .catalog()
-        .transact(move |txn| {
+        .transact_untagged(Made::Changed, move |txn| {
             let (ctx, scope, changes) = (asking.clone(), scope.clone(), changes.clone());
             async move {
                 let mut sight = ctx.sight(&txn);
@@ -116,7 +115,13 @@ async fn permit_members(ctx: &Context, of: &Seen, changes: &[LabelChange]) -> Re
         return Ok(head);
     }
     let old = labels::of_did(&view, of.id).await?;
-    let action = needed(&old, &old.changed(changes)?);
+    permit_below(ctx, of, needed(&old, &old.changed(changes)?)).await?;
+    Ok(head)
+}
+
+/// Asks for a say in all that something holds.
+pub(super) async fn permit_below(ctx: &Context, of: &Seen, action: Action) -> Result<(), ServiceError> {
+    let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (mut open, mut seen_so_far) = (vec![of.id], 0);
     while let Some(parent) = open.pop() {
@@ -146,7 +151,7 @@ async fn permit_members(ctx: &Context, of: &Seen, changes: &[LabelChange]) -> Re
             }
         }
     }
-    Ok(head)
+    Ok(())
 }
 
 /// Tells whether a stretch of members has some that are hidden, in which nobody has a say who cannot

@@ -6,7 +6,8 @@ use crate::catalog::record::{DidRecord, Replicas};
 use crate::catalog::wake::Topic;
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
-use crate::model::id::{DidId, EndpointId};
+use crate::model::id::EndpointId;
+use crate::model::replica::FILE_BYTES_MAX;
 use crate::policy::decision::Action;
 use crate::replicas::Target;
 use crate::replicas::register::{Registered, Stated, register_batch};
@@ -14,6 +15,7 @@ use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
 use crate::service::sight::Seen;
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewReplica, Page, RefusedLine, RegisteredChunk, ReplicaView};
 use crate::service::{Context, endpoints as endpoint_acts};
 use crate::storage::layout::StoragePath;
@@ -103,7 +105,13 @@ impl Registration {
                 }
             }
         }
-        let outcomes = register_batch(self.ctx.catalog(), self.target.clone(), files).await?;
+        let outcomes = if self.ctx.is_dry_run() {
+            // A rehearsal of each chunk by itself: one of them all would grow with their number.
+            let rehearsal = self.ctx.catalog().rehearsing().await?;
+            register_batch(&rehearsal, self.target.clone(), files).await?
+        } else {
+            register_batch(self.ctx.catalog(), self.target.clone(), files).await?
+        };
         for (number, outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Registered::New => answer.registered += 1,
@@ -124,18 +132,17 @@ fn read_line(text: &str) -> Result<Stated, String> {
     let new: NewReplica = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let name = DidName::parse(&new.name).map_err(|error| error.to_string())?;
     let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| error.to_string())?;
-    if i64::try_from(new.bytes).is_err() {
-        return Err("no file has so many bytes".to_owned());
+    if new.bytes > FILE_BYTES_MAX {
+        return Err(format!("a file has at most {FILE_BYTES_MAX} bytes"));
     }
     Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path })
 }
 
 /// Declares a replica bad: it is read no more, and rules replace it.
-pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<ReplicaView, ServiceError> {
+pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<Tagged<ReplicaView>, ServiceError> {
     let asking = ctx.clone();
-    let (file, place): (DidId, Endpoint) = ctx
-        .catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::Changed, move |txn| {
             let (ctx, did, endpoint) = (asking.clone(), did.clone(), endpoint.clone());
             async move {
                 let (Seen { id, record, .. }, _) = ctx.sight(&txn).did_for(Action::Write, &did).await?;
@@ -144,19 +151,20 @@ pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Res
                     let detail = format!("`{did}` is a {}; name the file whose replica is bad", record.kind());
                     return Err(ServiceError::invalid("invalid-kind", detail));
                 };
-                if txn.get::<Replicas>(&(id, place.id)).await?.is_none() {
-                    return Err(ServiceError::not_found("replica", format!("{did} at {endpoint}")));
+                let missing = || ServiceError::not_found("replica", format!("{did} at {endpoint}"));
+                let key = (id, place.id);
+                if txn.get::<Replicas>(&key).await?.is_none() {
+                    return Err(missing());
                 }
                 mark_bad(&txn, id, place.id, facts.bytes).await?;
-                Ok(((id), place))
+                let replica = txn.get::<Replicas>(&key).await?.ok_or_else(missing)?;
+                let tag = Tag::of(&replica);
+                let view = to_view(&record, place.id, replica, &[place]).ok_or_else(missing)?;
+                Ok(Tagged { tag, view })
             }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Folds);
-    let view = ctx.catalog().view().await?;
-    let record = view.get::<crate::catalog::record::Dids>(&(file,)).await?;
-    let replica = view.get::<Replicas>(&(file, place.id)).await?;
-    let shown = record.zip(replica).and_then(|(file, replica)| to_view(&file, place.id, replica, &[place]));
-    shown.ok_or_else(|| ServiceError::not_found("replica", file))
+    Ok(done)
 }

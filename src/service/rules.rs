@@ -23,21 +23,23 @@ use crate::rules::{evaluate, expire};
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
+use crate::service::plan;
 use crate::service::sight::Sight;
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewRule, Page, RuleChange, RuleView};
 
 /// Over how many locks a rule's file counts are summed.
 pub(super) const LOCKS_MAX: usize = 1_000;
 
 /// Makes a rule. Endpoints are chosen at once in the background.
-pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceError> {
+pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, ServiceError> {
     let expression = Expression::parse(&new.expression)?;
     let copies = check_copies(new.copies)?;
     check_lifetime(new.lifetime_seconds)?;
     let id = RuleId(ctx.catalog().clock().id());
     let asking = ctx.clone();
-    ctx.catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::New, move |txn| {
             let (ctx, new, expression) = (asking.clone(), new.clone(), expression.clone());
             async move {
                 let (seen, _) = ctx.sight(&txn).did_for(Action::AddRule, &new.did).await?;
@@ -57,12 +59,20 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<RuleView, ServiceErro
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
                 evaluate::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
-                Ok::<_, ServiceError>(())
+                tagged(&mut ctx.sight(&txn), id).await
             }
         })
         .await?;
+    settled(ctx, done).await
+}
+
+/// Wakes whoever works on rules. In a rehearsal it is planned at once what they would do.
+async fn settled(ctx: &Context, mut done: Tagged<RuleView>) -> Result<Tagged<RuleView>, ServiceError> {
+    if ctx.is_dry_run() {
+        done.view = plan::rehearse(ctx, done.view.id).await?;
+    }
     ctx.catalog().wakes().wake(Topic::Rules);
-    shown(ctx, id).await
+    Ok(done)
 }
 
 fn check_copies(copies: u16) -> Result<u16, ServiceError> {
@@ -89,20 +99,12 @@ fn ends(now: Timestamp, seconds: u64) -> Option<Timestamp> {
 }
 
 /// Shows a rule.
-pub async fn show(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
+pub async fn show(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
-    let (record, seen) = sight.rule(id).await?;
+    let (_, seen) = sight.rule(id).await?;
     sight.permit(Action::Discover, &seen.resource(), None)?;
-    to_view(&mut sight, id, record, seen.facts.did).await
-}
-
-/// A rule for whoever has just made or changed it, though their key may not let them read.
-async fn shown(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
-    let view = ctx.catalog().view().await?;
-    let mut sight = ctx.sight(&view);
-    let (record, seen) = sight.rule(id).await?;
-    to_view(&mut sight, id, record, seen.facts.did).await
+    tagged(&mut sight, id).await
 }
 
 /// Lists rules in the order in which they were made, all or those on one DID.
@@ -147,33 +149,35 @@ pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Pag
 }
 
 /// Changes a rule; its placement is decided again where that matters.
-pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<RuleView, ServiceError> {
+pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tagged<RuleView>, ServiceError> {
     let expression = change.expression.as_deref().map(Expression::parse).transpose()?;
     let copies = change.copies.map(check_copies).transpose()?;
     check_lifetime(change.lifetime_seconds)?;
     let asking = ctx.clone();
-    ctx.catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::Changed, move |txn| {
             let (ctx, expression) = (asking.clone(), expression.clone());
             async move {
-                let old = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
+                let mut sight = ctx.sight(&txn);
+                let old = active(sight.rule_to_change(id).await?, id)?;
+                ctx.expect(&Tag::of(&old))?;
                 let mut new = RuleRecord { revision: old.revision + 1, ..old.clone() };
                 new.copies = copies.unwrap_or(old.copies);
                 new.expression = expression.unwrap_or_else(|| old.expression.clone());
                 if let Some(seconds) = change.lifetime_seconds {
                     new.expires_at = ends(txn.now(), seconds);
                 }
+                sight.permit_wider(&ctx, id, &old, &new)?;
                 txn.replace::<Rules>(&(id,), &old, &new);
                 if new.copies != old.copies || new.expression != old.expression {
                     evaluate::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
-                Ok::<_, ServiceError>(())
+                tagged(&mut ctx.sight(&txn), id).await
             }
         })
         .await?;
-    ctx.catalog().wakes().wake(Topic::Rules);
-    shown(ctx, id).await
+    settled(ctx, done).await
 }
 
 fn active(record: RuleRecord, id: RuleId) -> Result<RuleRecord, ServiceError> {
@@ -188,27 +192,28 @@ fn active(record: RuleRecord, id: RuleId) -> Result<RuleRecord, ServiceError> {
 }
 
 /// Removes a rule. Its locks go in the background; replicas stay.
-pub async fn remove(ctx: &Context, id: RuleId) -> Result<(), ServiceError> {
+pub async fn remove(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
     let asking = ctx.clone();
-    ctx.catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::Gone, move |txn| {
             let ctx = asking.clone();
             async move {
                 let rule = ctx.sight(&txn).rule_to_change(id).await?;
+                ctx.expect(&Tag::of(&rule))?;
                 if !rule.releasing {
                     expire::end_rule(&txn, id, &rule);
                 }
-                Ok::<_, ServiceError>(())
+                tagged(&mut ctx.sight(&txn), id).await
             }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
-    Ok(())
+    Ok(done)
 }
 
 /// Tries at once what a rule is stuck on: places again, and revives its failed transfers, up to
 /// 1,000 of them for each lock.
-pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> {
+pub async fn retry(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
     let view = ctx.catalog().view().await?;
     ctx.sight(&view).rule_to_change(id).await?;
     let locks = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
@@ -217,19 +222,18 @@ pub async fn retry(ctx: &Context, id: RuleId) -> Result<RuleView, ServiceError> 
         revive_unit(ctx, unit, endpoint).await?;
     }
     let asking = ctx.clone();
-    ctx.catalog()
-        .transact(move |txn| {
+    let done = ctx
+        .transact(Made::Changed, move |txn| {
             let ctx = asking.clone();
             async move {
                 let rule = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
                 evaluate::begin(&txn, id, rule.did).await?;
-                Ok::<_, ServiceError>(())
+                tagged(&mut ctx.sight(&txn), id).await
             }
         })
         .await?;
-    ctx.catalog().wakes().wake(Topic::Rules);
     ctx.catalog().wakes().wake(Topic::Transfers);
-    shown(ctx, id).await
+    settled(ctx, done).await
 }
 
 async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result<(), ServiceError> {
@@ -245,6 +249,12 @@ async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result
             Ok(())
         })
         .await
+}
+
+/// A rule for whoever may see it, has made it or changed it, though their key may not let them read.
+pub(super) async fn tagged(sight: &mut Sight, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
+    let (rule, seen) = sight.rule(id).await?;
+    Ok(Tagged { tag: Tag::of(&rule), view: to_view(sight, id, rule, seen.facts.did).await? })
 }
 
 /// Files of units that whoever asks may not see are not counted.
@@ -280,6 +290,7 @@ pub(super) async fn to_view(
         files_wanted,
         created_at: rule.created_at,
         expires_at: rule.expires_at,
+        plan: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::View;
 use crate::catalog::record::{ScopeRecord, Scopes};
 use crate::model::change::Change;
 use crate::model::facts::Resource;
@@ -11,55 +12,73 @@ use crate::service::Context;
 use crate::service::accounts::manage::require;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewScope, Page, ScopeChange, ScopeView};
 
 /// Adds a scope, owned by who asks.
-pub async fn add(ctx: &Context, new: NewScope) -> Result<ScopeView, ServiceError> {
+pub async fn add(ctx: &Context, new: NewScope) -> Result<Tagged<ScopeView>, ServiceError> {
     ctx.permit(Action::Administer, format!("scope {}", new.scope))?;
     let account = new.owner.clone().unwrap_or_else(|| ctx.account().clone());
-    ctx.catalog()
-        .transact(move |txn| {
-            let (scope, account, is_given) = (new.scope.clone(), account.clone(), new.owner.is_some());
-            async move {
-                let key = (scope.to_string(),);
-                if txn.get::<Scopes>(&key).await?.is_some() {
-                    return Err(ServiceError::Exists { what: "scope", name: scope.to_string() });
-                }
-                if is_given {
-                    require(&txn, &account).await?;
-                }
-                let record = ScopeRecord { account, created_at: txn.now() };
-                txn.put::<Scopes>(&key, &record);
-                txn.emit(&Change::ScopeAdded { scope: scope.to_string() });
-                Ok(ScopeView { scope, account: record.account, created_at: record.created_at, labels: BTreeMap::new() })
+    ctx.transact(Made::New, move |txn| {
+        let (scope, account, is_given) = (new.scope.clone(), account.clone(), new.owner.is_some());
+        async move {
+            let key = (scope.to_string(),);
+            if txn.get::<Scopes>(&key).await?.is_some() {
+                return Err(ServiceError::Exists { what: "scope", name: scope.to_string() });
             }
-        })
-        .await
+            if is_given {
+                require(&txn, &account).await?;
+            }
+            let record = ScopeRecord { account, created_at: txn.now() };
+            txn.put::<Scopes>(&key, &record);
+            txn.emit(&Change::ScopeAdded { scope: scope.to_string() });
+            Ok(to_view(scope, record, BTreeMap::new()))
+        }
+    })
+    .await
 }
 
 /// Gives a scope to another owner.
-pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result<ScopeView, ServiceError> {
+pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result<Tagged<ScopeView>, ServiceError> {
     let (scope, asking) = (scope.clone(), ctx.clone());
-    ctx.catalog()
-        .transact(move |txn| {
-            let (scope, account, ctx) = (scope.clone(), change.owner.clone(), asking.clone());
-            async move {
-                let mut sight = ctx.sight(&txn);
-                let facts = sight.scope(&scope).await?;
-                let labels = facts.labels.words().into_iter().collect();
-                let permit = sight.permit(Action::Administer, &Resource::Scope(facts), None)?;
-                let key = (scope.to_string(),);
-                let record = txn.get::<Scopes>(&key).await?;
-                let record = record.ok_or_else(|| ServiceError::not_found("scope", &scope))?;
-                require(&txn, &account).await?;
-                let record = ScopeRecord { account, ..record };
-                txn.put::<Scopes>(&key, &record);
-                permit.record(&txn);
-                txn.emit(&Change::ScopeChanged { scope: key.0 });
-                Ok(ScopeView { scope, account: record.account, created_at: record.created_at, labels })
-            }
-        })
-        .await
+    ctx.transact(Made::Changed, move |txn| {
+        let (scope, account, ctx) = (scope.clone(), change.owner.clone(), asking.clone());
+        async move {
+            let mut sight = ctx.sight(&txn);
+            let facts = sight.scope(&scope).await?;
+            let labels = facts.labels.words().into_iter().collect();
+            let permit = sight.permit(Action::Administer, &Resource::Scope(facts), None)?;
+            let record = find(&txn, &scope).await?;
+            ctx.expect(&Tag::of(&record))?;
+            require(&txn, &account).await?;
+            let record = ScopeRecord { account, ..record };
+            txn.put::<Scopes>(&(scope.to_string(),), &record);
+            permit.record(&txn);
+            txn.emit(&Change::ScopeChanged { scope: scope.to_string() });
+            Ok(to_view(scope, record, labels))
+        }
+    })
+    .await
+}
+
+/// Shows a scope.
+pub async fn show(ctx: &Context, scope: &Scope) -> Result<Tagged<ScopeView>, ServiceError> {
+    let view = ctx.catalog().view().await?;
+    let mut sight = ctx.sight(&view);
+    let facts = sight.scope(scope).await?;
+    let labels = facts.labels.words().into_iter().collect();
+    sight.permit(Action::Discover, &Resource::Scope(facts), None)?;
+    Ok(to_view(scope.clone(), find(&view, scope).await?, labels))
+}
+
+async fn find(view: &View, scope: &Scope) -> Result<ScopeRecord, ServiceError> {
+    let record = view.get::<Scopes>(&(scope.to_string(),)).await?;
+    record.ok_or_else(|| ServiceError::not_found("scope", scope))
+}
+
+fn to_view(scope: Scope, record: ScopeRecord, labels: BTreeMap<String, String>) -> Tagged<ScopeView> {
+    let tag = Tag::of(&record);
+    Tagged { tag, view: ScopeView { scope, account: record.account, created_at: record.created_at, labels } }
 }
 
 /// Lists scopes by name.

@@ -215,6 +215,23 @@ impl Sight {
         Ok(rule)
     }
 
+    /// A rule is placed by the rights, and within the limits, of its account: whoever else may end it
+    /// may let it ask for less, and not for more.
+    pub(crate) fn permit_wider(
+        &self,
+        ctx: &Context,
+        id: RuleId,
+        old: &RuleRecord,
+        new: &RuleRecord,
+    ) -> Result<(), ServiceError> {
+        let ends = |rule: &RuleRecord| rule.expires_at.unwrap_or(Timestamp::from_millis(u64::MAX));
+        let wider = new.copies > old.copies || new.expression != old.expression || ends(new) > ends(old);
+        if wider && !self.subject.is_or_is_in(&old.account) && ctx.permit(Action::Administer, "the lake").is_err() {
+            return Err(ServiceError::Denied { action: "widen", resource: format!("rule {id}") });
+        }
+        Ok(())
+    }
+
     /// Members of a parent behind a place that are there for whoever asks, as many as fill a page,
     /// and the cursor that leads on.
     pub(crate) async fn members(

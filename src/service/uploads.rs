@@ -5,6 +5,7 @@ use crate::model::account::AccountName;
 use crate::model::checksum::Algorithm;
 use crate::model::did::{Did, DidName};
 use crate::model::id::{DecisionId, GrantId};
+use crate::model::replica::FILE_BYTES_MAX;
 use crate::policy::grant::{Grant, Method, Methods, Mode, Target as GrantTarget};
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer};
@@ -29,7 +30,13 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
     let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
-    let mut answers = ctx.lake.uploads.announce(target.clone(), good).await?.into_iter();
+    let uploads = &ctx.lake.uploads;
+    let answers = if ctx.is_dry_run() {
+        uploads.rehearse(ctx.catalog(), target.clone(), good).await?
+    } else {
+        uploads.announce(target.clone(), good).await?
+    };
+    let mut answers = answers.into_iter();
     let mut items = Vec::with_capacity(read.len());
     for file in read {
         items.push(match file {
@@ -48,6 +55,9 @@ fn read_file(file: &NewUpload) -> Result<Announced, UploadView> {
     let name = DidName::parse(&file.name).map_err(|error| refused("invalid-name", error.to_string()))?;
     if file.checksum.algorithm() != Algorithm::Blake3 {
         return Err(refused("invalid-checksum", "uploads are announced with their BLAKE3".to_owned()));
+    }
+    if file.bytes > FILE_BYTES_MAX {
+        return Err(refused("invalid-length", format!("a file has at most {FILE_BYTES_MAX} bytes")));
     }
     Ok(Announced { name, bytes: file.bytes, checksum: file.checksum.clone() })
 }
@@ -87,7 +97,9 @@ fn to_view(
         mode: Mode::Stream,
         decision: target.decision,
     };
-    let url = object_url(&ctx.lake, &did, &ctx.lake.signer.mint(&grant)?);
+    // What never happens is granted to nobody.
+    let token = if ctx.is_dry_run() { String::new() } else { ctx.lake.signer.mint(&grant)? };
+    let url = object_url(&ctx.lake, &did, &token);
     Ok(UploadView::Put { url, expires_at: until })
 }
 

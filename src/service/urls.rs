@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::catalog::record::{DidNames, Dids, Heads, Parents};
 use crate::catalog::{View, endpoints};
+use crate::model::api_key::KeyReach;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
@@ -48,7 +49,7 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
                     None => None,
                 };
                 let permit = sight.permit(Action::Read, &seen.resource(), at.as_ref())?;
-                let target = target(&txn, seen).await?;
+                let target = target(&txn, &ctx.principal.key, seen).await?;
                 let from = source(&txn, &wish, &target).await?;
                 Ok::<_, ServiceError>((target, from, permit.record(&txn)))
             }
@@ -61,7 +62,8 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
         subject: ctx.account().clone(),
         issued_at: now,
         not_before: now,
-        expires_at: now.after(span),
+        // It does not outlive the key that it is asked for with.
+        expires_at: ctx.principal.key.ends_at.map_or(now.after(span), |end| end.min(now.after(span))),
         methods: Methods::from_iter([Method::Read]),
         target,
         from,
@@ -69,6 +71,8 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
         decision,
     };
     let token = ctx.lake.signer.mint(&grant)?;
+    // What never happens is granted to nobody.
+    let token = if ctx.is_dry_run() { String::new() } else { token };
     let url = match grant.target {
         Target::Dataset { .. } => format!("{}/s/{token}/{}/", ctx.lake.public_url, did.scope),
         Target::Object { .. } | Target::Upload { .. } => object_url(&ctx.lake, &did, &token),
@@ -77,11 +81,16 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
 }
 
 /// What a grant to read a DID is for.
-async fn target(view: &View, seen: Seen) -> Result<Target, ServiceError> {
+async fn target(view: &View, key: &KeyReach, seen: Seen) -> Result<Target, ServiceError> {
     let (id, did) = (seen.id, seen.facts.did);
     match seen.record.kind() {
         DidKind::File => Ok(Target::Object { did, id }),
         DidKind::Dataset => {
+            if key.only.is_some() {
+                // Its members may be of any scope.
+                let detail = "a key for some data scopes alone signs URLs of files, not of datasets";
+                return Err(ServiceError::invalid("key-too-narrow", detail));
+            }
             let head = view.get::<Heads>(&(id,)).await?;
             Ok(Target::Dataset { did, id, up_to_seq: head.map(|head| head.next_seq) })
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
@@ -33,7 +34,7 @@ pub use policy::{
 };
 
 /// One page of a list, in the list's order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
@@ -43,7 +44,7 @@ pub struct Page<T> {
 }
 
 /// A scope.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ScopeView {
     /// Its name.
     pub scope: Scope,
@@ -57,7 +58,7 @@ pub struct ScopeView {
 }
 
 /// A scope to add.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewScope {
     /// Its name.
@@ -68,7 +69,7 @@ pub struct NewScope {
 }
 
 /// A change of a scope.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeChange {
     /// Its new owner.
@@ -76,7 +77,7 @@ pub struct ScopeChange {
 }
 
 /// A DID.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct DidView {
     /// `scope:name`.
     pub did: Did,
@@ -102,7 +103,7 @@ pub struct DidView {
 }
 
 /// A dataset or container to make.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDid {
     /// `scope:name`.
@@ -112,15 +113,16 @@ pub struct NewDid {
 }
 
 /// Members to attach or detach.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Members {
     /// At most 1,000 of them.
+    #[schema(max_items = 1000)]
     pub dids: Vec<Did>,
 }
 
 /// A member of a dataset or container.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ContentView {
     /// `scope:name`.
     pub did: Did,
@@ -136,7 +138,7 @@ pub struct ContentView {
 }
 
 /// A replica of a file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaView {
     /// The file.
     pub did: Did,
@@ -164,7 +166,7 @@ pub struct CoverageView {
 }
 
 /// A replica to declare bad.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BadReplica {
     /// The file.
@@ -174,10 +176,11 @@ pub struct BadReplica {
 }
 
 /// One line of a registration in bulk: a file that lies at the endpoint already.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewReplica {
     /// The file's name in the target's scope.
+    #[schema(value_type = crate::model::did::DidName)]
     pub name: String,
     /// Its length.
     pub bytes: u64,
@@ -189,7 +192,7 @@ pub struct NewReplica {
 }
 
 /// The answer to one chunk of a registration in bulk.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RegisteredChunk {
     /// The first line of the chunk, counted from 1.
     pub line: u64,
@@ -203,7 +206,7 @@ pub struct RegisteredChunk {
 }
 
 /// A line that was refused.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RefusedLine {
     /// Its number, counted from 1.
     pub line: u64,
@@ -214,7 +217,7 @@ pub struct RefusedLine {
 }
 
 /// Files about to be uploaded to one dataset through one endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUploads {
     /// The dataset they join; made if it is missing and its scope exists.
@@ -222,14 +225,16 @@ pub struct NewUploads {
     /// The endpoint that takes the bytes.
     pub endpoint: EndpointName,
     /// At most 1,000 files.
+    #[schema(max_items = 1000)]
     pub files: Vec<NewUpload>,
 }
 
 /// A file about to be uploaded.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUpload {
     /// Its name in the dataset's scope.
+    #[schema(value_type = crate::model::did::DidName)]
     pub name: String,
     /// Its length.
     pub bytes: u64,
@@ -238,7 +243,7 @@ pub struct NewUpload {
 }
 
 /// What to do with a file that was announced, in the order of the announcement.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum UploadView {
     /// Send the bytes with one PUT to this URL.
@@ -260,14 +265,14 @@ pub enum UploadView {
 }
 
 /// The answer to an announcement.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Uploads {
     /// One entry for each file announced, in its order.
     pub items: Vec<UploadView>,
 }
 
 /// What a PUT of bytes answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Uploaded {
     /// The file.
     pub did: Did,
@@ -278,40 +283,45 @@ pub struct Uploaded {
 }
 
 /// A rule to make.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRule {
     /// What it is on.
     pub did: Did,
     /// How many copies.
+    #[schema(minimum = 1, maximum = 100)]
     pub copies: u16,
     /// Where: an endpoint expression.
+    #[schema(min_length = 1, examples("tier=1&(country=DE|country=FR)"))]
     pub expression: String,
     /// How the units of a container share endpoints.
     #[serde(default)]
     pub grouping: Grouping,
     /// After how many seconds it ends by itself.
+    #[schema(maximum = 3_153_600_000_u64)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<u64>,
 }
 
 /// A change of a rule. What is absent stays as it is.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleChange {
     /// How many copies.
+    #[schema(minimum = 1, maximum = 100)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u16>,
     /// Where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
     /// After how many seconds from now it ends by itself; 0 for never.
+    #[schema(maximum = 3_153_600_000_u64)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<u64>,
 }
 
 /// A rule and how far it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RuleView {
     /// Its id.
     pub id: RuleId,
@@ -345,10 +355,34 @@ pub struct RuleView {
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// In a dry run, what would come of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<RulePlan>,
+}
+
+/// What a rule would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RulePlan {
+    /// The endpoints that would hold copies, by name.
+    pub endpoints: Vec<PlannedEndpoint>,
+    /// Whether everything below the rule's DID was looked at. If not, the numbers are those of its
+    /// beginning.
+    pub complete: bool,
+}
+
+/// What would move to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedEndpoint {
+    /// Its name.
+    pub endpoint: EndpointName,
+    /// Copies of files that are missing there.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// Why a rule is as it is, and what would help.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RuleExplanation {
     /// The rule.
     pub rule: RuleView,
@@ -363,7 +397,7 @@ pub struct RuleExplanation {
 }
 
 /// A part of an endpoint expression and the endpoints it matches.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ExpressionPart {
     /// For example `country=DE`.
     pub part: String,
@@ -372,7 +406,7 @@ pub struct ExpressionPart {
 }
 
 /// A lock, explained.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LockExplanation {
     /// The dataset or file.
     pub did: Did,
@@ -389,7 +423,7 @@ pub struct LockExplanation {
 }
 
 /// One cause of trouble.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// The reason's stable name; `docs/stuck.md` has a section for each.
     pub code: String,
@@ -411,7 +445,7 @@ pub struct Problem {
 }
 
 /// A transfer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TransferView {
     /// Its id.
     pub id: TransferId,
@@ -436,12 +470,13 @@ pub struct TransferView {
 }
 
 /// A wish for a signed URL.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUrl {
     /// A file, or a dataset whose files shall all be readable.
     pub did: Did,
     /// For how long, at most 7 days.
+    #[schema(minimum = 1, maximum = 604_800)]
     pub expires_seconds: u64,
     /// The only endpoint to read from, whatever lies nearer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -452,7 +487,7 @@ pub struct NewUrl {
 }
 
 /// A signed URL.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct UrlView {
     /// The URL. For a dataset, a base: append a file's name. The base itself lists the files.
     pub url: String,
@@ -463,7 +498,7 @@ pub struct UrlView {
 }
 
 /// A background worker.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WorkerView {
     /// Its name.
     pub name: String,
@@ -480,7 +515,7 @@ pub struct WorkerView {
 }
 
 /// The catalog, checked against itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CheckView {
     /// Names of the invariants that were checked.
     pub checked: Vec<String>,
@@ -489,7 +524,7 @@ pub struct CheckView {
 }
 
 /// One way in which the catalog contradicts itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FindingView {
     /// The invariant that does not hold.
     pub invariant: String,
@@ -500,7 +535,7 @@ pub struct FindingView {
 }
 
 /// A problem document (RFC 9457).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ProblemView {
     /// A page that explains the code.
     #[serde(rename = "type")]
@@ -521,7 +556,7 @@ pub struct ProblemView {
 }
 
 /// What `GET /health` answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// Always `ready` when it answers 200.
     pub status: String,
@@ -533,7 +568,7 @@ pub struct Health {
 }
 
 /// What `GET /health/ready` answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
     /// `ready`, or `unready` with status 503.
     pub status: String,
@@ -544,7 +579,7 @@ pub struct Readiness {
 }
 
 /// One thing that a server needs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct HealthCheck {
     /// Which.
     pub name: String,

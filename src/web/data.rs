@@ -146,7 +146,7 @@ pub(super) async fn show(
 }
 
 async fn gather(ctx: &Context, did: &Did, after: Option<String>) -> Result<DidPage, ServiceError> {
-    let shown = dids::show(ctx, did).await?;
+    let shown = dids::show(ctx, did).await?.view;
     let (kind, is_first) = (shown.kind, after.is_none());
     let paging = |limit, after| Paging { limit: Some(limit), after };
     let (mut contents, mut next, mut held, mut copies) = (Vec::new(), None, None, Vec::new());

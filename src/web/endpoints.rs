@@ -59,7 +59,7 @@ pub(super) async fn show(
     Path(name): Path<String>,
     Asked(done): Asked<Done>,
 ) -> Result<Response, Oops> {
-    let endpoint = endpoints::show(&ctx, &read(&name)?).await?;
+    let endpoint = endpoints::show(&ctx, &read(&name)?).await?.view;
     let commands = [
         format!("dapple endpoint show {name}"),
         format!("dapple endpoint probe {name}"),

@@ -73,7 +73,7 @@ pub(super) async fn show(
 ) -> Result<Response, Oops> {
     let explained = explain::explain(&ctx, read(&id)?).await?;
     let RuleExplanation { rule, summary, matched, locks, problems } = explained;
-    let on = if_permitted(dids::show(&ctx, &rule.did).await)?;
+    let on = if_permitted(dids::show(&ctx, &rule.did).await)?.map(|tagged| tagged.view);
     let all = Paging { limit: Some(LIMIT_MAX), after: None };
     let endpoints = if_permitted(endpoints::list(&ctx, all).await)?.map(|page| page.items).unwrap_or_default();
     let commands = ["show", "explain", "retry", "remove"].map(|act| format!("dapple rule {act} {id}"));

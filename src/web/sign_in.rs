@@ -85,7 +85,7 @@ pub(super) async fn begin(
     let (key, account) = (shown.key.trim(), shown.account.trim());
     let let_in_by = if key.is_empty() {
         let new = NewSession { account: account.to_owned(), password: SecretText::new(shown.password) };
-        let begun = sessions::begin(&pages.lake, new, peer).await;
+        let begun = sessions::begin(&pages.lake, new, peer, false).await;
         begun.map(|session| session.token.reveal().to_owned())
     } else {
         authenticate(&pages.lake, key, peer).await.map(|_| pages.desk.ticket(key.to_owned()))

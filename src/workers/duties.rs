@@ -14,6 +14,7 @@ use crate::model::time::Timestamp;
 use crate::rules::{Progress, evaluate, expire, fill, fold, reconsider};
 use crate::service::Lake;
 use crate::service::check::check_catalog;
+use crate::service::terms::forget_answers;
 use crate::transfers::claim::{Cursors, reap};
 use crate::transfers::mover::drain;
 use crate::transfers::recover;
@@ -33,6 +34,7 @@ pub fn all(lake: &Arc<Lake>, movers: usize) -> Vec<Box<dyn Worker>> {
         Box::new(Reap),
         Box::new(Recover { lake: Arc::clone(lake) }),
         Box::new(Check),
+        Box::new(Forget),
         Box::new(Sweep { lake: Arc::clone(lake) }),
     ];
     for name in MOVERS.into_iter().take(movers) {
@@ -161,6 +163,19 @@ impl Worker for Sweep {
     fn work<'a>(&'a mut self, _: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         // Uploads write for themselves: each intent is read again in the transaction that ends it.
         async { Ok(progress(self.lake.uploads.sweep().await?)) }.boxed()
+    }
+}
+
+/// Forgets answers that were kept for an `Idempotency-Key`, when their time is over.
+struct Forget;
+
+impl Worker for Forget {
+    fn duty(&self) -> Duty {
+        Duty { name: "forget", topic: None, period: Duration::from_mins(10), single: true }
+    }
+
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async { Ok(progress(forget_answers(catalog).await?)) }.boxed()
     }
 }
 

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 mod access;
 mod accounts;
+mod contract;
 mod endpoints;
 mod leaks;
 mod placing;
@@ -29,6 +30,7 @@ mod quotas;
 mod registering;
 mod restarting;
 mod settings;
+mod terms;
 mod trouble;
 mod typed;
 mod web;

@@ -446,5 +446,5 @@ async fn pause() {
 
 /// A client's name for a process.
 pub(crate) fn context(lake: &Arc<dapple::service::Lake>) -> Context {
-    Context { lake: Arc::clone(lake), principal: dapple::model::account::Principal::root() }
+    Context::new(Arc::clone(lake), dapple::model::account::Principal::root())
 }

@@ -60,6 +60,15 @@ fn an_endpoint_of_version_2_is_written_as_it_was() {
 }
 
 #[test]
+fn an_answer_of_version_1_is_written_as_it_was() {
+    let (request, at) = ([5; 32], Timestamp::from_millis(3));
+    let record = AnswerRecord { request, status: 201, tag: Some("ab".to_owned()), body: b"{}".to_vec(), at };
+    let golden = [vec![1], vec![5; 32], vec![0xc9, 0x01, 1], text("ab"), text("{}"), vec![3]].concat();
+    assert_eq!(record.encode(), golden);
+    assert_eq!(AnswerRecord::decode(&golden).expect("a golden record"), record);
+}
+
+#[test]
 fn accounts_of_version_1_are_users_and_version_2_is_written_as_it_was() {
     // Admin, 1,000 milliseconds as a varint.
     let mut record = AccountRecord::decode(&[1, 1, 0xe8, 0x07]).expect("it was written once");

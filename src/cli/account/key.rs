@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse};
 use crate::model::account::AccountName;
@@ -32,6 +33,8 @@ pub(crate) enum KeyCommand {
         /// After how long it ends, at most 365d
         #[arg(long, value_name = "SPAN", default_value = "90d", value_parser = parse::span)]
         expires: Duration,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// List an account's API keys; the keys themselves are not shown
     List { account: AccountName },
@@ -40,23 +43,29 @@ pub(crate) enum KeyCommand {
         account: AccountName,
         /// Its id, as `list` shows it
         id: String,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
 pub(super) async fn run(session: &mut Session, command: KeyCommand) -> Result<(), Failure> {
-    let client = session.client.clone();
     match command {
-        KeyCommand::Add { account, name, scopes, only_scope, from, expires } => {
+        KeyCommand::Add { account, name, scopes, only_scope, from, expires, dry } => {
+            dry.begin(session);
             let only_scopes = (!only_scope.is_empty()).then_some(only_scope);
             let expires_seconds = expires.as_secs();
             let new = NewKey { name, scopes, only_scopes, addresses: from, expires_seconds };
-            let made = client.add_key(&account, &new).await?;
+            let made = session.client.add_key(&account, &new).await?;
+            if session.client.is_rehearsing() {
+                return session.screen.one(&made.made);
+            }
             session.screen.talk().say(&format!("the key {} is shown this once; keep it safe", made.made.id));
             session.screen.page(&made, |_| format!("{}\n", made.key.reveal()))
         }
-        KeyCommand::List { account } => session.screen.list(client.keys(&account).stream()).await,
-        KeyCommand::Revoke { account, id } => {
-            client.revoke_key(&account, &id).await?;
+        KeyCommand::List { account } => session.screen.list(session.client.keys(&account).stream()).await,
+        KeyCommand::Revoke { account, id, dry } => {
+            dry.begin(session);
+            session.client.revoke_key(&account, &id).await?;
             session.screen.talk().say(&format!("the key {id} opens nothing any more"));
             Ok(())
         }

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::{Session, parse};
 use crate::model::account::AccountName;
@@ -18,6 +19,8 @@ pub(crate) enum LimitCommand {
         /// How much, such as 10TiB
         #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
         bytes: u64,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// List an account's limits
     List { account: AccountName },
@@ -27,19 +30,22 @@ pub(crate) enum LimitCommand {
         /// The endpoint expression of the limit
         #[arg(long, value_name = "EXPRESSION")]
         on: String,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
 pub(super) async fn run(session: &mut Session, command: LimitCommand) -> Result<(), Failure> {
-    let client = session.client.clone();
     match command {
-        LimitCommand::Set { account, on, bytes } => {
-            let view = client.set_limit(&account, &NewLimit { on, bytes }).await?;
+        LimitCommand::Set { account, on, bytes, dry } => {
+            dry.begin(session);
+            let view = session.client.set_limit(&account, &NewLimit { on, bytes }).await?;
             session.screen.one(&view)
         }
-        LimitCommand::List { account } => session.screen.list(client.limits(&account).stream()).await,
-        LimitCommand::Remove { account, on } => {
-            client.remove_limit(&account, &on).await?;
+        LimitCommand::List { account } => session.screen.list(session.client.limits(&account).stream()).await,
+        LimitCommand::Remove { account, on, dry } => {
+            dry.begin(session);
+            session.client.remove_limit(&account, &on).await?;
             session.screen.talk().say(&format!("{account} has no limit on `{on}` any more"));
             Ok(())
         }

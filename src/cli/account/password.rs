@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::cli::Session;
+use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::model::account::AccountName;
 use crate::service::view::{NewPassword, SecretText};
@@ -29,9 +30,12 @@ pub(crate) struct PasswordArgs {
     /// Let the account sign in with no password any more
     #[arg(long, conflicts_with_all = ["password_file", "current_file"])]
     remove: bool,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 pub(super) async fn run(session: &mut Session, args: PasswordArgs) -> Result<(), Failure> {
+    args.dry.begin(session);
     let client = session.client.clone();
     let account = args.account.clone();
     if args.remove {

@@ -40,7 +40,7 @@ pub async fn authenticate(lake: &Arc<Lake>, bearer: &str, peer: Peer) -> Result<
         (key.account, key.reach, None)
     };
     let principal = principal(&view, account, key, authenticated_at).await?;
-    Ok(Context { lake: Arc::clone(lake), principal })
+    Ok(Context::new(Arc::clone(lake), principal))
 }
 
 /// Refuses a key that has ended, or that may not be used from where it was.

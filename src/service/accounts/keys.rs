@@ -12,8 +12,9 @@ use crate::model::change::Change;
 use crate::model::time::Timestamp;
 use crate::service::Context;
 use crate::service::accounts::manage::{require, require_visible};
-use crate::service::accounts::{administer, fingerprint, id_of, is_own, new_key, random};
+use crate::service::accounts::{NO_SECRET, administer, fingerprint, id_of, is_own, new_key, random};
 use crate::service::error::ServiceError;
+use crate::service::terms::Made;
 use crate::service::view::{KeyView, MadeKey, NewKey, Page, SecretText};
 
 /// The longest that a key may be good for.
@@ -30,13 +31,10 @@ pub async fn add(ctx: &Context, account: &AccountName, new: NewKey) -> Result<Ma
     permit(ctx, account).await?;
     let reach = reach(ctx, &new)?;
     if !ctx.principal.key.includes(&reach) {
-        return Err(ServiceError::Invalid {
-            code: "key-too-wide",
-            detail: "a key cannot reach farther than the one it is made with".to_owned(),
-            hint: Some("see `dapple whoami` for the key scopes, data scopes and end of yours".to_owned()),
-        });
+        return Err(too_wide("a key cannot reach farther than the one it is made with"));
     }
     let secret = new_key(random(ctx.catalog().clock().as_ref()));
+    // An answer that has a secret is never kept: this change takes no Idempotency-Key.
     let fingerprint = fingerprint(&secret);
     let (account, made_by, name) = (account.clone(), ctx.account().clone(), new.name.trim().to_owned());
     let stored = fingerprint.clone();
@@ -64,6 +62,7 @@ pub async fn add(ctx: &Context, account: &AccountName, new: NewKey) -> Result<Ma
             }
         })
         .await?;
+    let secret = if ctx.is_dry_run() { NO_SECRET.to_owned() } else { secret };
     Ok(MadeKey { key: SecretText::new(secret), made: to_view(&fingerprint, record, None) })
 }
 
@@ -83,20 +82,31 @@ pub async fn list(ctx: &Context, account: &AccountName) -> Result<Page<KeyView>,
 /// Revokes a key; it opens nothing from now on.
 pub async fn revoke(ctx: &Context, account: &AccountName, id: &str) -> Result<(), ServiceError> {
     permit(ctx, account).await?;
-    let (account, id) = (account.clone(), id.to_owned());
-    ctx.catalog()
-        .transact(move |txn| {
-            let (account, id) = (account.clone(), id.clone());
-            async move {
-                let found = keys_of(&txn, &account).await?.into_iter().find(|(known, _)| id_of(known) == id);
-                let (fingerprint, record) = found.ok_or_else(|| ServiceError::not_found("API key", &id))?;
-                txn.delete::<ApiKeys>(&(fingerprint.clone(),), &record);
-                txn.clear::<ApiKeyUses>(&(fingerprint,));
-                txn.emit(&Change::AccountChanged { account: account.to_string() });
-                Ok(())
+    let (account, id, own) = (account.clone(), id.to_owned(), ctx.principal.key.clone());
+    ctx.transact_untagged(Made::Gone, move |txn| {
+        let (account, id, own) = (account.clone(), id.clone(), own.clone());
+        async move {
+            let found = keys_of(&txn, &account).await?.into_iter().find(|(known, _)| id_of(known) == id);
+            let (fingerprint, record) = found.ok_or_else(|| ServiceError::not_found("API key", &id))?;
+            // Whoever got hold of a small key is not to lock the account out.
+            if !own.includes(&record.reach) {
+                return Err(too_wide("a key revokes itself and narrower ones"));
             }
-        })
-        .await
+            txn.delete::<ApiKeys>(&(fingerprint.clone(),), &record);
+            txn.clear::<ApiKeyUses>(&(fingerprint,));
+            txn.emit(&Change::AccountChanged { account: account.to_string() });
+            Ok(())
+        }
+    })
+    .await
+}
+
+fn too_wide(detail: &str) -> ServiceError {
+    ServiceError::Invalid {
+        code: "key-too-wide",
+        detail: detail.to_owned(),
+        hint: Some("see `dapple whoami` for the key scopes, data scopes and end of yours".to_owned()),
+    }
 }
 
 /// Lets everybody at their own keys, and admins at all.

@@ -14,15 +14,16 @@ use crate::service::Context;
 use crate::service::accounts::administer;
 use crate::service::accounts::manage::{require, require_visible};
 use crate::service::error::ServiceError;
+use crate::service::terms::Made;
 use crate::service::view::{HoldingView, LimitView, NewLimit, Page, UsageView};
 
 /// Sets a limit; one on the same expression is replaced. What is held already stays.
 pub async fn set(ctx: &Context, account: &AccountName, new: NewLimit) -> Result<LimitView, ServiceError> {
     administer(ctx, account)?;
     let on = Expression::parse(&new.on)?;
-    let (name, text, bytes) = (account.clone(), on.as_str().to_owned(), new.bytes);
-    ctx.catalog()
-        .transact(move |txn| {
+    let (name, bytes) = (account.clone(), new.bytes);
+    let shown = ctx
+        .transact_untagged(Made::Changed, move |txn| {
             let (account, on) = (name.clone(), on.clone());
             async move {
                 require(&txn, &account).await?;
@@ -35,14 +36,14 @@ pub async fn set(ctx: &Context, account: &AccountName, new: NewLimit) -> Result<
                 txn.put::<AccountLimits>(&key, &LimitRecord { on, bytes, set_at: txn.now() });
                 holdings::tell_room(&txn).await?;
                 txn.emit(&Change::AccountChanged { account: account.to_string() });
-                Ok::<_, ServiceError>(())
+                let limits = read(&txn, &account, &endpoints::all(&txn).await?).await?;
+                let limit = limits.into_iter().find(|limit| limit.on == key.1);
+                limit.ok_or_else(|| ServiceError::not_found("limit", &key.1))
             }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
-    let view = ctx.catalog().view().await?;
-    let limits = read(&view, account, &endpoints::all(&view).await?).await?;
-    limits.into_iter().find(|limit| limit.on == text).ok_or_else(|| ServiceError::not_found("limit", text))
+    Ok(shown)
 }
 
 /// Lists an account's limits.
@@ -57,19 +58,18 @@ pub async fn list(ctx: &Context, account: &AccountName) -> Result<Page<LimitView
 pub async fn remove(ctx: &Context, account: &AccountName, on: &str) -> Result<(), ServiceError> {
     administer(ctx, account)?;
     let key = (account.to_string(), on.to_owned());
-    ctx.catalog()
-        .transact(move |txn| {
-            let key = key.clone();
-            async move {
-                let known = txn.get::<AccountLimits>(&key).await?;
-                known.ok_or_else(|| ServiceError::not_found("limit", &key.1))?;
-                txn.clear::<AccountLimits>(&key);
-                holdings::tell_room(&txn).await?;
-                txn.emit(&Change::AccountChanged { account: key.0 });
-                Ok::<_, ServiceError>(())
-            }
-        })
-        .await?;
+    ctx.transact_untagged(Made::Gone, move |txn| {
+        let key = key.clone();
+        async move {
+            let known = txn.get::<AccountLimits>(&key).await?;
+            known.ok_or_else(|| ServiceError::not_found("limit", &key.1))?;
+            txn.clear::<AccountLimits>(&key);
+            holdings::tell_room(&txn).await?;
+            txn.emit(&Change::AccountChanged { account: key.0 });
+            Ok::<_, ServiceError>(())
+        }
+    })
+    .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
     Ok(())
 }

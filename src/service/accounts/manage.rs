@@ -10,39 +10,37 @@ use crate::service::accounts::sessions::end_all;
 use crate::service::accounts::{administer, is_own};
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
+use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{AccountChange, AccountView, NewAccount, Page, WhoView};
 
 /// The most bytes of an address of mail, or of a description.
 const TEXT_BYTES_MAX: usize = 250;
 
 /// Adds an account.
-pub async fn add(ctx: &Context, new: NewAccount) -> Result<AccountView, ServiceError> {
+pub async fn add(ctx: &Context, new: NewAccount) -> Result<Tagged<AccountView>, ServiceError> {
     let permit = administer(ctx, &new.name)?;
     if new.admin && new.kind == AccountKind::Group {
         return Err(no_admin_group());
     }
     let (email, description) = (read_text("email", new.email)?, read_text("description", new.description)?);
-    let name = new.name.clone();
-    let record = ctx
-        .catalog()
-        .transact(move |txn| {
-            let (name, email, description) = (name.clone(), email.clone(), description.clone());
-            let permit = permit.clone();
-            async move {
-                let key = (name.to_string(),);
-                if txn.get::<Accounts>(&key).await?.is_some() {
-                    return Err(ServiceError::Exists { what: "account", name: name.to_string() });
-                }
-                let (admin, created_at, kind) = (new.admin, txn.now(), new.kind);
-                let record = AccountRecord { admin, created_at, kind, suspended_at: None, email, description };
-                txn.put::<Accounts>(&key, &record);
-                permit.record(&txn);
-                txn.emit(&Change::AccountAdded { account: key.0 });
-                Ok(record)
+    let name = new.name;
+    ctx.transact(Made::New, move |txn| {
+        let (name, email, description) = (name.clone(), email.clone(), description.clone());
+        let permit = permit.clone();
+        async move {
+            let key = (name.to_string(),);
+            if txn.get::<Accounts>(&key).await?.is_some() {
+                return Err(ServiceError::Exists { what: "account", name: name.to_string() });
             }
-        })
-        .await?;
-    to_view(&ctx.catalog().view().await?, new.name, record).await
+            let (admin, created_at, kind) = (new.admin, txn.now(), new.kind);
+            let record = AccountRecord { admin, created_at, kind, suspended_at: None, email, description };
+            txn.put::<Accounts>(&key, &record);
+            permit.record(&txn);
+            txn.emit(&Change::AccountAdded { account: key.0 });
+            to_view(&txn, name, record).await
+        }
+    })
+    .await
 }
 
 /// Lists accounts by name: all for an admin; for others, themselves and the groups they are in.
@@ -63,20 +61,24 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<AccountView>, Se
     let mut items = Vec::with_capacity(rows.len());
     for ((name,), record) in rows {
         let name = AccountName::parse(&name).expect("only accounts are stored as accounts");
-        items.push(to_view(&view, name, record).await?);
+        items.push(to_view(&view, name, record).await?.view);
     }
     Ok(page(items, full, |item| item.name.to_string()))
 }
 
 /// Shows an account: any to an admin; to others, themselves and the groups they are in.
-pub async fn show(ctx: &Context, name: &AccountName) -> Result<AccountView, ServiceError> {
+pub async fn show(ctx: &Context, name: &AccountName) -> Result<Tagged<AccountView>, ServiceError> {
     let view = ctx.catalog().view().await?;
     let record = require_visible(ctx, &view, name).await?;
     to_view(&view, name.clone(), record).await
 }
 
 /// Changes an account. Everybody may change how they can be reached and described, admins the rest.
-pub async fn change(ctx: &Context, name: &AccountName, change: AccountChange) -> Result<AccountView, ServiceError> {
+pub async fn change(
+    ctx: &Context,
+    name: &AccountName,
+    change: AccountChange,
+) -> Result<Tagged<AccountView>, ServiceError> {
     let of_admins = change.admin.is_some() || change.suspended.is_some();
     if of_admins || !is_own(ctx, name) {
         let view = ctx.catalog().view().await?;
@@ -95,34 +97,32 @@ pub async fn change(ctx: &Context, name: &AccountName, change: AccountChange) ->
     }
     let email = change.email.map(|text| read_text("email", Some(text))).transpose()?;
     let description = change.description.map(|text| read_text("description", Some(text))).transpose()?;
-    let (admin, suspended, wanted) = (change.admin, change.suspended, name.clone());
-    let record = ctx
-        .catalog()
-        .transact(move |txn| {
-            let (name, email, description) = (wanted.clone(), email.clone(), description.clone());
-            async move {
-                let mut record = require(&txn, &name).await?;
-                if record.kind == AccountKind::Group && (admin == Some(true) || suspended == Some(true)) {
-                    return Err(no_admin_group());
-                }
-                record.admin = admin.unwrap_or(record.admin);
-                record.email = email.unwrap_or(record.email);
-                record.description = description.unwrap_or(record.description);
-                match suspended {
-                    Some(true) => {
-                        record.suspended_at = record.suspended_at.or(Some(txn.now()));
-                        end_all(&txn, &name).await?;
-                    }
-                    Some(false) => record.suspended_at = None,
-                    None => {}
-                }
-                txn.put::<Accounts>(&(name.to_string(),), &record);
-                txn.emit(&Change::AccountChanged { account: name.to_string() });
-                Ok(record)
+    let (admin, suspended, wanted, asking) = (change.admin, change.suspended, name.clone(), ctx.clone());
+    ctx.transact(Made::Changed, move |txn| {
+        let (name, email, description, ctx) = (wanted.clone(), email.clone(), description.clone(), asking.clone());
+        async move {
+            let mut record = require(&txn, &name).await?;
+            ctx.expect(&Tag::of(&record))?;
+            if record.kind == AccountKind::Group && (admin == Some(true) || suspended == Some(true)) {
+                return Err(no_admin_group());
             }
-        })
-        .await?;
-    to_view(&ctx.catalog().view().await?, name.clone(), record).await
+            record.admin = admin.unwrap_or(record.admin);
+            record.email = email.unwrap_or(record.email);
+            record.description = description.unwrap_or(record.description);
+            match suspended {
+                Some(true) => {
+                    record.suspended_at = record.suspended_at.or(Some(txn.now()));
+                    end_all(&txn, &name).await?;
+                }
+                Some(false) => record.suspended_at = None,
+                None => {}
+            }
+            txn.put::<Accounts>(&(name.to_string(),), &record);
+            txn.emit(&Change::AccountChanged { account: name.to_string() });
+            to_view(&txn, name, record).await
+        }
+    })
+    .await
 }
 
 /// Says who asks.
@@ -162,7 +162,7 @@ pub(super) fn limited_key() -> ServiceError {
     ServiceError::Invalid {
         code: "key-too-narrow",
         detail: "a key that holds something back cannot change its account".to_owned(),
-        hint: Some("ask with a session, or with a key that has every key scope and no --only-scope".to_owned()),
+        hint: Some("ask with a session, or with the key in the lake's directory".to_owned()),
     }
 }
 
@@ -182,8 +182,9 @@ fn read_text(what: &str, text: Option<String>) -> Result<Option<String>, Service
     }
 }
 
-async fn to_view(view: &View, name: AccountName, record: AccountRecord) -> Result<AccountView, ServiceError> {
-    Ok(AccountView {
+async fn to_view(view: &View, name: AccountName, record: AccountRecord) -> Result<Tagged<AccountView>, ServiceError> {
+    let tag = Tag::of(&record);
+    let view = AccountView {
         kind: record.kind,
         admin: record.admin,
         suspended_at: record.suspended_at,
@@ -193,5 +194,6 @@ async fn to_view(view: &View, name: AccountName, record: AccountRecord) -> Resul
         has_password: view.get::<Passwords>(&(name.to_string(),)).await?.is_some(),
         created_at: record.created_at,
         name,
-    })
+    };
+    Ok(Tagged { tag, view })
 }

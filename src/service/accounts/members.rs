@@ -11,6 +11,7 @@ use crate::service::accounts::authenticate::GROUPS_MAX;
 use crate::service::accounts::manage::{require, require_visible};
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
+use crate::service::terms::Made;
 use crate::service::view::{MemberView, NewMember, Page};
 
 /// How many groups may stand above each other.
@@ -20,44 +21,42 @@ const DEPTH_MAX: usize = 8;
 pub async fn add(ctx: &Context, group: &AccountName, new: NewMember) -> Result<MemberView, ServiceError> {
     administer(ctx, group)?;
     let group = group.clone();
-    ctx.catalog()
-        .transact(move |txn| {
-            let (group, account) = (group.clone(), new.account.clone());
-            async move {
-                require_group(&txn, &group).await?;
-                require(&txn, &account).await?;
-                let key = (group.to_string(), account.to_string());
-                if let Some(known) = txn.get::<AccountMembers>(&key).await? {
-                    return Ok(MemberView { account, added_at: known.added_at });
-                }
-                check_circle(&txn, &group, &account).await?;
-                let record = MemberRecord { added_at: txn.now() };
-                txn.put::<AccountMembers>(&key, &record);
-                txn.emit(&Change::AccountChanged { account: account.to_string() });
-                Ok(MemberView { account, added_at: record.added_at })
+    ctx.transact_untagged(Made::New, move |txn| {
+        let (group, account) = (group.clone(), new.account.clone());
+        async move {
+            require_group(&txn, &group).await?;
+            require(&txn, &account).await?;
+            let key = (group.to_string(), account.to_string());
+            if let Some(known) = txn.get::<AccountMembers>(&key).await? {
+                return Ok(MemberView { account, added_at: known.added_at });
             }
-        })
-        .await
+            check_circle(&txn, &group, &account).await?;
+            let record = MemberRecord { added_at: txn.now() };
+            txn.put::<AccountMembers>(&key, &record);
+            txn.emit(&Change::AccountChanged { account: account.to_string() });
+            Ok(MemberView { account, added_at: record.added_at })
+        }
+    })
+    .await
 }
 
 /// Takes a member out of a group.
 pub async fn remove(ctx: &Context, group: &AccountName, account: &AccountName) -> Result<(), ServiceError> {
     administer(ctx, group)?;
     let (group, account) = (group.clone(), account.clone());
-    ctx.catalog()
-        .transact(move |txn| {
-            let (group, account) = (group.clone(), account.clone());
-            async move {
-                require_group(&txn, &group).await?;
-                let key = (group.to_string(), account.to_string());
-                let record = txn.get::<AccountMembers>(&key).await?;
-                let record = record.ok_or_else(|| ServiceError::not_found("member", &account))?;
-                txn.delete::<AccountMembers>(&key, &record);
-                txn.emit(&Change::AccountChanged { account: account.to_string() });
-                Ok(())
-            }
-        })
-        .await
+    ctx.transact_untagged(Made::Gone, move |txn| {
+        let (group, account) = (group.clone(), account.clone());
+        async move {
+            require_group(&txn, &group).await?;
+            let key = (group.to_string(), account.to_string());
+            let record = txn.get::<AccountMembers>(&key).await?;
+            let record = record.ok_or_else(|| ServiceError::not_found("member", &account))?;
+            txn.delete::<AccountMembers>(&key, &record);
+            txn.emit(&Change::AccountChanged { account: account.to_string() });
+            Ok(())
+        }
+    })
+    .await
 }
 
 /// Lists the members of a group by name, to admins and to who is in it.

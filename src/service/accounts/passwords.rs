@@ -13,6 +13,7 @@ use crate::service::accounts::manage::{limited_key, require, require_visible};
 use crate::service::accounts::sessions::end_all;
 use crate::service::accounts::{administer, is_own, random};
 use crate::service::error::ServiceError;
+use crate::service::terms::Made;
 use crate::service::view::{NewPassword, SecretText};
 use crate::service::{Context, Lake};
 
@@ -55,22 +56,21 @@ pub async fn remove(ctx: &Context, account: &AccountName) -> Result<(), ServiceE
     require_visible(ctx, &ctx.catalog().view().await?, account).await?;
     if !is_own(ctx, account) {
         administer(ctx, account)?;
-    } else if !ctx.principal.key.is_whole() {
+    } else if !ctx.principal.key.is_boundless() {
         return Err(limited_key());
     }
     let account = account.clone();
-    ctx.catalog()
-        .transact(move |txn| {
-            let account = account.clone();
-            async move {
-                require(&txn, &account).await?;
-                txn.clear::<Passwords>(&(account.to_string(),));
-                end_all(&txn, &account).await?;
-                txn.emit(&Change::AccountChanged { account: account.to_string() });
-                Ok(())
-            }
-        })
-        .await
+    ctx.transact_untagged(Made::Gone, move |txn| {
+        let account = account.clone();
+        async move {
+            require(&txn, &account).await?;
+            txn.clear::<Passwords>(&(account.to_string(),));
+            end_all(&txn, &account).await?;
+            txn.emit(&Change::AccountChanged { account: account.to_string() });
+            Ok(())
+        }
+    })
+    .await
 }
 
 /// Lets at a password: admins at all; others at their own, if they say what it was.
@@ -82,8 +82,9 @@ async fn permit(
 ) -> Result<(), ServiceError> {
     let view = ctx.catalog().view().await?;
     require_visible(ctx, &view, account).await?;
-    // Whoever sets a password can sign in with it, and then holds nothing back.
-    if !ctx.principal.key.is_whole() {
+    // Whoever sets a password can sign in with it, from anywhere and for good, and then holds nothing
+    // back.
+    if !ctx.principal.key.is_boundless() {
         return Err(limited_key());
     }
     let by_session = ctx.principal.authenticated_at.is_some();

@@ -8,7 +8,7 @@ use crate::catalog::record::{Accounts, Passwords, Sessions, SessionsByAccount};
 use crate::catalog::{CatalogError, Txn};
 use crate::model::account::AccountName;
 use crate::service::accounts::authenticate::{Peer, SESSION_PREFIX};
-use crate::service::accounts::{fingerprint, passwords, random, secret};
+use crate::service::accounts::{NO_SECRET, fingerprint, passwords, random, secret};
 use crate::service::error::ServiceError;
 use crate::service::view::{NewSession, SecretText, SessionView};
 use crate::service::{Context, Lake};
@@ -18,8 +18,9 @@ pub const SESSION_SPAN: Duration = Duration::from_hours(12);
 /// The most sessions of one account; the one that ends first makes room.
 const SESSIONS_MAX: usize = 20;
 
-/// Signs in. The answer to a wrong name is the answer to a wrong password, and takes as long.
-pub async fn begin(lake: &Arc<Lake>, new: NewSession, peer: Peer) -> Result<SessionView, ServiceError> {
+/// Signs in. The answer to a wrong name is the answer to a wrong password, and takes as long. A dry
+/// run only tells whether the password is right, and counts as a try.
+pub async fn begin(lake: &Arc<Lake>, new: NewSession, peer: Peer, dry_run: bool) -> Result<SessionView, ServiceError> {
     let refused = || ServiceError::Unauthenticated("the account or the password is wrong");
     let clock = lake.catalog.clock();
     lake.doorkeeper.knock(&new.account, peer, clock.monotonic())?;
@@ -34,8 +35,8 @@ pub async fn begin(lake: &Arc<Lake>, new: NewSession, peer: Peer) -> Result<Sess
     let account = AccountName::parse(&new.account).map_err(|_| refused())?;
     let token = secret(SESSION_PREFIX, random(clock.as_ref()));
     let (fingerprint, name) = (fingerprint(&token), account.clone());
-    let expires_at = lake
-        .catalog
+    let catalog = if dry_run { lake.catalog.rehearsing().await? } else { lake.catalog.clone() };
+    let expires_at = catalog
         .transact(move |txn| {
             let (account, fingerprint, known) = (name.clone(), fingerprint.clone(), known.clone());
             async move {
@@ -53,6 +54,7 @@ pub async fn begin(lake: &Arc<Lake>, new: NewSession, peer: Peer) -> Result<Sess
         })
         .await?;
     lake.doorkeeper.welcome(account.as_str(), peer);
+    let token = if dry_run { NO_SECRET.to_owned() } else { token };
     Ok(SessionView { token: SecretText::new(token), account, expires_at })
 }
 

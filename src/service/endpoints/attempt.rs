@@ -25,9 +25,13 @@ pub(super) enum Root {
     Expect,
 }
 
-/// Probes an endpoint as it is or would be; nothing is stored.
-pub(super) async fn attempt(ctx: &Context, endpoint: &Endpoint, root: Root) -> Result<Probe, ServiceError> {
-    tried(ctx, endpoint, root).await.map_err(|error| unusable(endpoint, &error))
+/// Probes an endpoint as it is or would be; nothing is stored. A rehearsal leaves the storage alone,
+/// as a probe writes, and keeps what was seen before.
+pub(super) async fn attempt(ctx: &Context, endpoint: &Endpoint, root: Root) -> Result<Option<Probe>, ServiceError> {
+    if ctx.is_dry_run() {
+        return Ok(endpoint.probe.clone());
+    }
+    tried(ctx, endpoint, root).await.map(Some).map_err(|error| unusable(endpoint, &error))
 }
 
 async fn tried(ctx: &Context, endpoint: &Endpoint, root: Root) -> Result<Probe, StorageError> {

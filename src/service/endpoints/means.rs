@@ -131,6 +131,9 @@ pub(super) fn seal(ctx: &Context, endpoint: &mut Endpoint, text: &SecretText) ->
 /// What a person should know of an endpoint.
 pub(super) fn notes(ctx: &Context, endpoint: &Endpoint) -> Vec<String> {
     let mut notes = Vec::new();
+    if ctx.is_dry_run() {
+        notes.push("it was not tried, as this is a dry run".to_owned());
+    }
     if let Err(error) = ctx.lake.stores.unlock(endpoint) {
         notes.push(error.to_string());
     }

@@ -96,10 +96,10 @@ struct World {
 
 impl World {
     fn context(&self, who: &Principal) -> Context {
-        Context { lake: Arc::clone(&self.lake), principal: who.clone() }
+        Context::new(Arc::clone(&self.lake), who.clone())
     }
 
-    /// The labels that hold, by the definition: one's own, those of what holds it, those of scopes.
+    /// The labels that hold, by the definition: one's own, those of what holds it, those of its scope.
     fn effective(&self, did: &Did) -> LabelSet {
         let (mut order, mut at) = (vec![did.clone()], 0);
         while at < order.len() {
@@ -111,7 +111,7 @@ impl World {
             at += 1;
         }
         let strictest = |pick: fn(&LabelSet) -> LabelSet| {
-            let all = order.iter().flat_map(|did| [&self.own[did], &self.scopes[did.scope.as_str()]]);
+            let all = order.iter().map(|did| &self.own[did]).chain([&self.scopes[did.scope.as_str()]]);
             all.map(pick).fold(LabelSet::default(), |sum, one| sum.join(&one))
         };
         let only_strict = |set: &LabelSet| LabelSet {
@@ -231,7 +231,7 @@ async fn rules_and_transfers(world: &mut World, dice: &mut Dice, all: &[(Did, Di
             grouping: crate::model::rule::Grouping::Dataset,
             lifetime_seconds: None,
         };
-        let rule = rules::create(root, new).await.expect("root may");
+        let rule = rules::create(root, new).await.expect("root may").view;
         world.rules.insert(rule.id, did.clone());
         let (file, _) =
             dids::find(&catalog.view().await.expect("memory"), &did).await.expect("memory").expect("it is there");

@@ -1,6 +1,7 @@
 //! Wire shapes of accounts, of what lets them in, and of what they may hold.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::account::{AccountKind, AccountName};
 use crate::model::address::AddressRange;
@@ -11,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::service::view::SecretText;
 
 /// An account.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AccountView {
     /// Its name, which never changes and is never given again.
     pub name: AccountName,
@@ -37,7 +38,7 @@ pub struct AccountView {
 }
 
 /// An account to add.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// Its name.
@@ -57,7 +58,7 @@ pub struct NewAccount {
 }
 
 /// A change of an account. What is absent stays as it is.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountChange {
     /// Whether it may change accounts and whatever else is the lake's.
@@ -75,7 +76,7 @@ pub struct AccountChange {
 }
 
 /// A member of a group.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct MemberView {
     /// The member.
     pub account: AccountName,
@@ -84,7 +85,7 @@ pub struct MemberView {
 }
 
 /// An account that shall be in a group.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMember {
     /// The member.
@@ -92,7 +93,7 @@ pub struct NewMember {
 }
 
 /// An API key, without the key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct KeyView {
     /// Its id.
     pub id: String,
@@ -121,7 +122,7 @@ pub struct KeyView {
 }
 
 /// An API key to make.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// What it is called.
@@ -139,7 +140,7 @@ pub struct NewKey {
 }
 
 /// An API key that was made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct MadeKey {
     /// The key itself, told this once.
     pub key: SecretText,
@@ -148,7 +149,7 @@ pub struct MadeKey {
 }
 
 /// A password to set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     /// The new one.
@@ -159,7 +160,7 @@ pub struct NewPassword {
 }
 
 /// A wish to sign in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSession {
     /// The account's name, as it was typed.
@@ -169,7 +170,7 @@ pub struct NewSession {
 }
 
 /// A session.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     /// The token that stands for it, told this once: `Authorization: Bearer TOKEN`.
     pub token: SecretText,
@@ -180,7 +181,7 @@ pub struct SessionView {
 }
 
 /// Who asks, as the lake sees them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WhoView {
     /// The account.
     pub account: AccountName,
@@ -204,7 +205,7 @@ pub struct WhoView {
 }
 
 /// A limit to set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLimit {
     /// An endpoint expression: the limit is on all that it selects, taken together.
@@ -214,7 +215,7 @@ pub struct NewLimit {
 }
 
 /// A limit, and what is held of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LimitView {
     /// The account.
     pub account: AccountName,
@@ -229,7 +230,7 @@ pub struct LimitView {
 }
 
 /// What an account's rules hold at an endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct HoldingView {
     /// Where.
     pub endpoint: EndpointName,
@@ -240,7 +241,7 @@ pub struct HoldingView {
 }
 
 /// What an account's rules hold, and may hold.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct UsageView {
     /// The account.
     pub account: AccountName,

@@ -6,13 +6,14 @@ use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::endpoint::{Addressing, EndpointKind, EndpointName};
 use crate::model::probe::{Finding, Probe};
 use crate::model::time::Timestamp;
 
 /// An endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct EndpointView {
     /// Its name.
     pub name: EndpointName,
@@ -51,7 +52,7 @@ pub struct EndpointView {
 }
 
 /// How an endpoint is doing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointState {
     /// Nothing is known to ail it.
@@ -64,7 +65,7 @@ pub enum EndpointState {
 }
 
 /// How an endpoint is spoken to. What its kind has no use for is absent.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct SettingsView {
     /// The region that requests are signed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +82,7 @@ pub struct SettingsView {
 }
 
 /// What an endpoint was last seen to do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ProbeView {
     /// When it was tried.
     pub at: Timestamp,
@@ -90,7 +91,7 @@ pub struct ProbeView {
 }
 
 /// One thing that was tried.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FindingOfProbe {
     /// What, as `docs/endpoints.md` calls it.
     pub feature: String,
@@ -122,7 +123,7 @@ impl From<&Finding> for FindingOfProbe {
 }
 
 /// An endpoint to add.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEndpoint {
     /// Its name.
@@ -136,6 +137,7 @@ pub struct NewEndpoint {
     #[serde(default)]
     pub settings: NewSettings,
     /// What lets dapple in; never shown again.
+    #[schema(value_type = Option<String>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretText>,
     /// Attributes.
@@ -150,7 +152,7 @@ pub struct NewEndpoint {
 }
 
 /// How a new endpoint is spoken to.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSettings {
     /// For s3, the region that requests are signed for; `us-east-1` if absent.
@@ -168,7 +170,7 @@ pub struct NewSettings {
 }
 
 /// A change of an endpoint. What is absent stays as it is.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointChange {
     /// Attributes to set; a null removes one.
@@ -178,6 +180,7 @@ pub struct EndpointChange {
     #[serde(default)]
     pub settings: SettingsChange,
     /// A new secret; a null removes the old one.
+    #[schema(value_type = Option<String>)]
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub secret: Option<Option<SecretText>>,
     /// Store changed settings or a changed secret without trying them, as for a store that is down.
@@ -186,16 +189,19 @@ pub struct EndpointChange {
 }
 
 /// Settings to change. What is absent stays as it is; a null puts back what goes without saying.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettingsChange {
     /// For s3, the region that requests are signed for.
+    #[schema(value_type = Option<String>)]
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub region: Option<Option<String>>,
     /// For s3, where the store expects the bucket's name.
+    #[schema(value_type = Option<Addressing>)]
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub addressing: Option<Option<Addressing>>,
     /// Certificates (PEM) of authorities that are trusted for it besides the system's.
+    #[schema(value_type = Option<String>)]
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub ca: Option<Option<String>>,
     /// For s3, whether readers may be sent to the store itself.
@@ -204,7 +210,7 @@ pub struct SettingsChange {
 }
 
 /// A secret on its way to the server. Not shown by `Debug`, and no error repeats it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct SecretText(String);
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::account::AccountName;
 use crate::model::did::Did;
@@ -12,7 +13,7 @@ use crate::model::time::Timestamp;
 use crate::policy::decision::{Action, Effect};
 
 /// Labels of a scope or DID.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LabelsView {
     /// Those that it has of its own.
     pub own: BTreeMap<String, String>,
@@ -21,7 +22,7 @@ pub struct LabelsView {
 }
 
 /// Labels to set and to take away.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelsChange {
     /// `KEY=VALUE`, or `KEY=` to take one away.
@@ -29,7 +30,7 @@ pub struct LabelsChange {
 }
 
 /// A policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyView {
     /// Its `@id`.
     pub id: String,
@@ -46,7 +47,7 @@ pub struct PolicyView {
 }
 
 /// The policies in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoliciesView {
     /// Names the set: equal texts have equal revisions.
     pub revision: String,
@@ -58,7 +59,7 @@ pub struct PoliciesView {
 }
 
 /// A text of policies or of their tests.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
     /// Its name: `*.cedar` for policies, `*.toml` for tests.
@@ -68,7 +69,7 @@ pub struct PolicyFile {
 }
 
 /// Policies to check, with their tests.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFiles {
     /// The files.
@@ -76,7 +77,7 @@ pub struct PolicyFiles {
 }
 
 /// Something that is wrong with policies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlawView {
     /// The file.
     pub file: String,
@@ -87,7 +88,7 @@ pub struct FlawView {
 }
 
 /// What checking policies gave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckedPolicies {
     /// How many policies there are.
     pub policies: usize,
@@ -101,7 +102,7 @@ pub struct CheckedPolicies {
 }
 
 /// A question to the policies.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyQuestion {
     /// For whom; whoever asks, if left out. Asking for others is for admins.
@@ -124,7 +125,7 @@ pub struct PolicyQuestion {
 }
 
 /// A permit that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UnmetView {
     /// The permit.
     pub policy: PolicyView,
@@ -133,7 +134,7 @@ pub struct UnmetView {
 }
 
 /// A decision with its reasons.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyExplanation {
     /// For whom.
     pub account: AccountName,

@@ -13,6 +13,8 @@ use crate::storage::backend::{ByteStream, StorageError};
 
 /// The length of parts, and the most bytes of an object that is sent in one request.
 pub(super) const PART_BYTES: u64 = 8 << 20;
+/// How much room a part begins with.
+const FIRST_BYTES: usize = PART_BYTES as usize;
 /// The most parts that S3 allows.
 pub(super) const PARTS_MAX: u64 = 10_000;
 
@@ -137,7 +139,8 @@ impl Cutter {
         }
         let left = usize::try_from(self.expected - self.seen).unwrap_or(usize::MAX);
         let wanted = left.min(self.part_bytes);
-        let mut content = BytesMut::with_capacity(wanted);
+        // It grows with what comes: a length is only said so far.
+        let mut content = BytesMut::with_capacity(wanted.min(FIRST_BYTES));
         let mut printer = Printer::new(self.crc32c.is_some());
         while content.len() < wanted {
             let Some(mut chunk) = self.chunk().await? else {

@@ -114,7 +114,7 @@ impl World {
         });
         let router = gateway::router(lake.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        let ctx = Context { lake: lake.clone(), principal: Principal::root() };
+        let ctx = Context::new(lake.clone(), Principal::root());
         let world = Self {
             lake,
             ctx,

@@ -122,7 +122,9 @@ async fn a_key_for_some_data_finds_no_other() {
     refused(ada.attach(&did("t:d"), &members).await, 404, "not-found");
     let url = |of| dapple::service::view::NewUrl { did: did(of), expires_seconds: 60, from: None, redirect: false };
     refused(ada.mint(&url("s:d")).await, 404, "not-found");
-    ada.mint(&url("t:d")).await.expect("covered");
+    ada.mint(&url("t:d/0")).await.expect("covered");
+    // What a dataset holds may be of any scope.
+    refused(ada.mint(&url("t:d")).await, 400, "key-too-narrow");
 }
 
 #[tokio::test]

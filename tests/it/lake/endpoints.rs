@@ -144,7 +144,7 @@ async fn lake(directory: &Path, wanted: &Wanted) -> Context {
         Ok(Arc::new(guarded) as Arc<dyn Backend>)
     };
     opened.lake.stores.insert_opener(EndpointKind::Webdav, Arc::new(opener));
-    Context { lake: opened.lake, principal: Principal::root() }
+    Context::new(opened.lake, Principal::root())
 }
 
 fn new(kind: EndpointKind, location: &str, word: Option<&str>) -> NewEndpoint {
@@ -190,7 +190,7 @@ async fn a_secret_is_changed_while_the_lake_goes_on() {
     assert!(told.contains("--secret-file"), "{told}");
     let added = endpoints::add(&ctx, new(EndpointKind::Webdav, url, Some("u:first"))).await.expect("let in");
     assert!(added.has_secret && added.notes.is_empty(), "{added:?}");
-    let findings = added.probe.expect("it was tried").findings;
+    let findings = added.view.probe.expect("it was tried").findings;
     let holds: Vec<_> = findings.iter().map(|finding| (finding.feature.as_str(), finding.holds)).collect();
     assert_eq!(holds, [("ranged-read", true), ("room", false)]);
     assert!(findings[0].consequence.is_none() && findings[1].consequence.is_some());

@@ -12,7 +12,7 @@ use dapple::model::scope::Scope;
 use dapple::policy::decision::{Action, Effect};
 use dapple::service::view::{
     EndpointChange, LabelsChange, Members, NewDid, NewMember, NewRule, NewScope, NewUpload, NewUploads, NewUrl,
-    PoliciesView, PolicyQuestion, ScopeChange,
+    PoliciesView, PolicyQuestion, RuleChange, ScopeChange,
 };
 use reqwest::Method;
 
@@ -56,6 +56,43 @@ async fn answer(lake: &TestLake, token: &str, method: &Method, path: &str, body:
         object.remove("request_id");
     }
     (status, text.to_string())
+}
+
+/// Who owns a scope and a dataset has no say in what others let them see.
+#[tokio::test]
+async fn nobody_opens_hides_or_widens_what_is_not_theirs() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    lake.put_numbered("s:data", "x", 0..1).await;
+    let bob = lake.as_account("bob", &ALL).await;
+    let own = NewScope { scope: Scope::parse("own").expect("a scope"), owner: Some(account("bob")) };
+    lake.client.add_scope(&own).await.expect("root may");
+    let make = |text: &str, kind| NewDid { did: did(text), kind };
+    for (name, kind) in [("own:a", DidKind::Dataset), ("own:b", DidKind::Container)] {
+        bob.create_did(&make(name, kind)).await.expect("bob may");
+    }
+    let members = |text: &str| Members { dids: vec![did(text)] };
+    bob.attach(&did("own:a"), &members("s:data/0")).await.expect("no label comes with it");
+
+    // Not by the labels of his scope, and not by what holds what holds it.
+    bob.label_scope(&own.scope, &labels(&["classification=personal"])).await.expect("his own");
+    let shown = lake.client.did(&did("s:data/0")).await.expect("there");
+    assert!(shown.labels.is_empty(), "{:?}", shown.labels);
+    bob.label_did(&did("own:b"), &labels(&["classification=personal"])).await.expect("it holds nothing");
+    assert_eq!(code(bob.attach(&did("own:b"), &members("own:a")).await), "denied");
+    assert_eq!(code(bob.label_did(&did("own:a"), &labels(&["sensor=s2"])).await), "denied");
+
+    // A rule that he may end is not his to widen: it counts for whoever made it.
+    let on_his = lake.client.create_rule(&rule("own:a", "x")).await.expect("root may").id;
+    let wider = |copies| RuleChange { copies: Some(copies), ..RuleChange::default() };
+    assert_eq!(code(bob.change_rule(on_his, &wider(2)).await), "denied");
+    lake.client.change_rule(on_his, &wider(2)).await.expect("it is root's");
+    bob.change_rule(on_his, &wider(1)).await.expect("less is no harm");
+    // No file is so long that a server would have to fear for its memory.
+    let upload = NewUpload { name: "long".to_owned(), bytes: 1 << 62, checksum: blake3_of(b"") };
+    let uploads =
+        NewUploads { to: did("s:data"), endpoint: "x".to_owned().try_into().expect("valid"), files: vec![upload] };
+    let answers = serde_json::to_string(&lake.client.announce(&uploads).await.expect("answered")).expect("JSON");
+    assert!(answers.contains("invalid-length"), "{answers}");
 }
 
 #[tokio::test]
