@@ -38,6 +38,7 @@ pub mod workers;
 pub mod api;
 pub mod client;
 pub mod gateway;
+pub mod web;
 
 // storey 8: settings become parts
 pub mod app;

@@ -19,6 +19,7 @@ pub mod accounts;
 pub mod census;
 pub mod changes;
 pub mod check;
+pub mod coverage;
 pub mod dids;
 pub mod endpoints;
 pub mod error;

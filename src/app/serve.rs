@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware::from_fn;
-use axum::{Router, http::StatusCode};
+use axum::response::Response;
+use axum::{Router, http::HeaderMap, http::StatusCode};
 use futures::future::{Either, select};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -25,9 +26,10 @@ use crate::http::problem::Problem;
 use crate::http::rates::Rates;
 use crate::http::request::with_id;
 use crate::service::Lake;
+use crate::web::desk::Desk;
 use crate::workers::board::Board;
 use crate::workers::{duties, runner};
-use crate::{api, gateway};
+use crate::{api, gateway, web};
 
 /// What a server has to be told; all else is as it is by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,7 @@ pub struct Server {
     /// The first address that serves nothing but metrics, if there is one.
     pub metrics_url: Option<String>,
     lake: Arc<Lake>,
+    desk: Arc<Desk>,
     workers: runner::Running,
     stop: watch::Sender<bool>,
     stop_time: Duration,
@@ -98,7 +101,8 @@ pub async fn start(settings: impl Into<Settings>) -> Result<Server, AppError> {
     let workers = runner::start(&lake.catalog, &board, duties::all(&lake, movers));
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
-    let (doors, manners) = (doors(&lake, &board, &settings), manners(&lake, &settings));
+    let desk = Arc::new(Desk::new(lake.catalog.clock().clone()));
+    let (doors, manners) = (doors(&lake, &board, &desk, &settings), manners(&lake, &settings));
     let metrics = numbers(&lake, &settings);
     let routers = listeners.into_iter().map(|bound| (bound, &doors));
     for (Bound { listener, certificate, .. }, router) in routers.chain(for_metrics.into_iter().map(|b| (b, &metrics))) {
@@ -114,7 +118,7 @@ pub async fn start(settings: impl Into<Settings>) -> Result<Server, AppError> {
         serving.spawn(keep_fresh(certificate, clock, settings.tls.reload_every.0, stopped));
     }
     let stop_time = settings.serve.stop_time.0;
-    Ok(Server { admin_key, is_new, url, metrics_url, lake, workers, stop, stop_time, serving })
+    Ok(Server { admin_key, is_new, url, metrics_url, lake, desk, workers, stop, stop_time, serving })
 }
 
 async fn bind(wanted: &[Listen], certificate: Option<&Arc<Certificate>>) -> Result<Vec<Bound>, AppError> {
@@ -179,10 +183,11 @@ fn entry(lake: &Lake, settings: &Settings) -> Entry {
 }
 
 /// All doors of a lake.
-fn doors(lake: &Arc<Lake>, board: &Board, settings: &Settings) -> Router {
+fn doors(lake: &Arc<Lake>, board: &Board, desk: &Arc<Desk>, settings: &Settings) -> Router {
     let (clock, span) = (lake.catalog.clock().clone(), settings.limits.request_time.0);
     let doors = api::router(Arc::clone(lake), board.clone())
         .merge(api::metrics::router(Arc::clone(lake), settings.metrics.open))
+        .merge(web::router(Arc::clone(lake), board.clone(), Arc::clone(desk)))
         .layer(from_fn(move |request, next| in_time(clock.clone(), span, request, next)))
         .merge(gateway::router(Arc::clone(lake)));
     within_limits(doors, lake, settings)
@@ -203,11 +208,17 @@ fn within_limits(doors: Router, lake: &Arc<Lake>, settings: &Settings) -> Router
 }
 
 /// Nothing is served under the path that was asked for.
-async fn nothing_here() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no-such-route", "nothing is served under this path")
+async fn nothing_here(headers: HeaderMap) -> Response {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "no-such-route", "nothing is served under this path");
+    web::nothing_here(problem, &headers)
 }
 
 impl Server {
+    /// An address that signs a browser in as the admin, once and within a few minutes.
+    pub fn sign_in_url(&self) -> String {
+        format!("{}/sign-in?code={}", self.lake.public_url, self.desk.code(self.admin_key.clone()))
+    }
+
     /// Waits until serving fails by itself.
     pub async fn failed(&mut self) -> AppError {
         match self.serving.join_next().await {

@@ -90,6 +90,9 @@ async fn tour_and_serve(args: DemoArgs, directory: &Path, stores: &Stores, clock
     if let Ok(Some(())) = toured
         && !args.once
     {
+        say("the page, where the stuck rule can be helped. This address signs in once, within 15 minutes;");
+        say("later, sign in with the API key:\n");
+        println!("{}\n", server.sign_in_url());
         tokio::select! {
             error = server.failed() => return Err(error.into()),
             () = serve::told_to_stop() => {}

@@ -55,6 +55,17 @@ pub struct StallTime(pub Duration);
 #[derive(Debug, Clone, Default)]
 pub struct Known(Arc<OnceLock<String>>);
 
+impl Known {
+    /// The account's name, once it is known.
+    pub fn account(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
+/// Marks an answer that sends somebody away whose key was refused, though its status does not say so.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused;
+
 /// A request as the log and the meters have it.
 struct About {
     method: Method,
@@ -84,9 +95,8 @@ pub async fn enter(entry: Arc<Entry>, mut request: Request, next: Next) -> Respo
         Ok(()) => next.run(request.map(|body| patient(body, entry.clock.clone(), entry.stall_time))).await,
         Err(problem) => problem.into_response(),
     };
-    if response.status() == StatusCode::UNAUTHORIZED
-        && let Some(peer) = peer
-    {
+    let is_refused = response.status() == StatusCode::UNAUTHORIZED || response.extensions().get::<Refused>().is_some();
+    if is_refused && let Some(peer) = peer {
         // The wait that it says is told to the next request.
         let _ = entry.rates.take(Asker::Guesser(peer.into()));
     }
@@ -116,9 +126,17 @@ impl About {
         self.route.starts_with("/d/") || self.route.starts_with("/s/")
     }
 
-    /// Tells whether what answers finds out who asks.
-    fn asks_for_key(&self) -> bool {
-        self.route.starts_with("/api/") || self.route == "/metrics"
+    /// Tells whether a request shows something to be let in by, which what answers will judge.
+    fn shows_key(&self, headers: &HeaderMap) -> bool {
+        match self.route.as_str() {
+            "none" => false,
+            "/metrics" => headers.contains_key(header::AUTHORIZATION),
+            "/sign-in" => self.method == Method::POST,
+            route if route.starts_with("/api/") => headers.contains_key(header::AUTHORIZATION),
+            route if route.starts_with("/health") || route.starts_with("/assets/") => false,
+            // The pages.
+            _ => headers.contains_key(header::COOKIE),
+        }
     }
 
     /// One of few words, whatever was sent.
@@ -149,7 +167,7 @@ impl Entry {
         }
         let Some(peer) = about.peer.filter(|_| !about.is_signed()) else { return Ok(()) };
         // Where no key is asked for, showing one changes nothing.
-        let asked = if about.asks_for_key() && request.headers().contains_key(header::AUTHORIZATION) {
+        let asked = if about.shows_key(request.headers()) {
             self.rates.look(Asker::Guesser(peer.into()))
         } else {
             self.rates.take(Asker::Address(peer.into()))

@@ -56,6 +56,19 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         self.status
     }
+
+    /// The problem as the request that is being answered is told of it.
+    pub fn view(&self) -> ProblemView {
+        ProblemView {
+            kind: format!("{TYPE}{}", self.code),
+            code: self.code.to_owned(),
+            title: self.status.canonical_reason().unwrap_or("Problem").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            hint: self.hint.clone(),
+            request_id: current_id(),
+        }
+    }
 }
 
 /// The status for a kind of failure.
@@ -100,16 +113,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let view = ProblemView {
-            kind: format!("{TYPE}{}", self.code),
-            code: self.code.to_owned(),
-            title: self.status.canonical_reason().unwrap_or("Problem").to_owned(),
-            status: self.status.as_u16(),
-            detail: self.detail,
-            hint: self.hint,
-            request_id: current_id(),
-        };
-        let body = serde_json::to_vec(&view).expect("a problem is plain text");
+        let body = serde_json::to_vec(&self.view()).expect("a problem is plain text");
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -154,6 +154,17 @@ pub struct ReplicaView {
     pub bytes: u64,
 }
 
+/// How much of a dataset is at an endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CoverageView {
+    /// Where.
+    pub endpoint: EndpointName,
+    /// Files that are available there.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// A replica to declare bad.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
