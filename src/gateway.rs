@@ -1,6 +1,7 @@
 //! The signed-URL gateway: hands out bytes to whoever holds a grant, and takes bytes that a grant
 //! allows. Two forms of URL lead here: `/d/{scope}/{name}?grant={token}` for one file, and
-//! `/s/{token}/{scope}/{name}` for the files of a dataset, whose base lists them.
+//! `/s/{token}/{scope}/{name}` for the files of a dataset, whose base lists them. A file's URL without
+//! a grant never changes: it opens what is public to everybody, and the rest to whoever shows a key.
 //!
 //! Every request is judged anew by its grant. HEAD is answered from the catalog and touches no
 //! storage. Where the grant says so, GET and HEAD are sent on to the storage itself. What is promised in a header is delivered to the byte, or the connection is aborted.
@@ -19,8 +20,8 @@ use crate::gateway::address::Place;
 use crate::gateway::source::STALL_SPAN_MAX;
 use crate::http::entry::StallTime;
 use crate::http::problem::Problem;
-use crate::http::request::{WantedPage, with_id};
-use crate::service::Lake;
+use crate::http::request::{Reading, WantedPage, with_id};
+use crate::service::{Lake, urls};
 
 mod address;
 mod conditions;
@@ -52,7 +53,7 @@ pub fn router(lake: Arc<Lake>) -> Router {
 
 /// Serves one file's URL.
 async fn file(State(lake): State<Arc<Lake>>, request: Request) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     match parts.method {
         Method::OPTIONS => Ok(preflight(FILE_METHODS)),
         Method::PUT => {
@@ -61,7 +62,13 @@ async fn file(State(lake): State<Arc<Lake>>, request: Request) -> Result<Respons
         }
         Method::GET | Method::HEAD => {
             let address = address::file(&parts.uri)?;
-            let opened = serve::open(&lake, &address.token, &address.did).await?;
+            let opened = match &address.token {
+                Some(token) => serve::open(&lake, token, &address.did).await?,
+                None => {
+                    let Reading(reader) = Reading::from_request_parts(&mut parts, &lake).await?;
+                    urls::open_unsigned(&reader, &address.did).await?
+                }
+            };
             serve::answer(&lake, opened, &parts.method, &parts.headers).await
         }
         _ => Ok(not_allowed(&parts.method, FILE_METHODS)),
@@ -102,7 +109,7 @@ fn preflight(allowed: &'static str) -> Response {
     let headers = [
         (header::ALLOW, allowed),
         (header::ACCESS_CONTROL_ALLOW_METHODS, allowed),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Range, If-Range, If-Match, If-None-Match, Content-Type"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Range, If-Range, If-Match, If-None-Match, Content-Type"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

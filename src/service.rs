@@ -71,6 +71,25 @@ pub struct Context {
     pub terms: Terms,
 }
 
+/// Who reads where no key is needed for what is public.
+#[derive(Clone)]
+pub enum Reader {
+    /// An account.
+    Known(Context),
+    /// Somebody who has not said who they are.
+    Anonymous(Arc<Lake>),
+}
+
+impl Reader {
+    /// The lake that is read.
+    pub fn lake(&self) -> &Arc<Lake> {
+        match self {
+            Reader::Known(ctx) => &ctx.lake,
+            Reader::Anonymous(lake) => lake,
+        }
+    }
+}
+
 /// An act that policy allowed, to be recorded in the transaction that carries it out.
 #[derive(Debug, Clone)]
 pub struct Permit {

@@ -1,4 +1,4 @@
-//! Reads a signed URL: which token, which DID. Takes the path as it was sent and decodes it exactly
+//! Reads a URL of the gateway: which token, which DID. Takes the path as it was sent and decodes it exactly
 //! once; `//`, `..` and all else in a name stay what they are. Never looks anything up.
 
 use std::borrow::Cow;
@@ -14,8 +14,8 @@ use crate::service::error::ServiceError;
 
 /// The URL of one file.
 pub(super) struct FileAddress {
-    /// The grant's token.
-    pub(super) token: String,
+    /// The grant's token; whoever has none asks by a key, or for what is public.
+    pub(super) token: Option<String>,
     /// The file that the path names.
     pub(super) did: Did,
 }
@@ -37,7 +37,7 @@ pub(super) enum Place {
     Member(Did),
 }
 
-/// Reads `/d/{scope}/{name}?grant={token}`.
+/// Reads `/d/{scope}/{name}` and `/d/{scope}/{name}?grant={token}`.
 pub(super) fn file(uri: &Uri) -> Result<FileAddress, Problem> {
     let token = token_in(uri.query().unwrap_or_default())?;
     let rest = uri.path().strip_prefix("/d/").unwrap_or_default();
@@ -63,14 +63,18 @@ pub(super) fn dataset(uri: &Uri) -> Result<DatasetAddress, Problem> {
 }
 
 /// The one `grant` of a query. Two would let two readers of the URL see different grants.
-fn token_in(query: &str) -> Result<String, Problem> {
-    let malformed = |why| Problem::from(GrantError::Malformed { why });
+fn token_in(query: &str) -> Result<Option<String>, Problem> {
     let mut tokens = query.split('&').filter_map(|pair| pair.strip_prefix("grant="));
-    let token = tokens.next().ok_or(malformed("the URL has no `grant`"))?;
-    if tokens.next().is_some() {
-        return Err(malformed("the URL has more than one `grant`"));
+    let token = tokens.next().map(str::to_owned);
+    match tokens.next() {
+        Some(_) => Err(GrantError::Malformed { why: "the URL has more than one `grant`" }.into()),
+        None => Ok(token),
     }
-    Ok(token.to_owned())
+}
+
+/// The grant that a URL needs if something is to be written by it.
+pub(super) fn needed(token: Option<String>) -> Result<String, Problem> {
+    token.ok_or_else(|| GrantError::Malformed { why: "the URL has no `grant`" }.into())
 }
 
 fn read_did(path: &str) -> Result<Did, String> {

@@ -68,7 +68,7 @@ async fn read_rest(mut body: ByteStream) {
 
 async fn take(lake: &Lake, uri: &Uri, headers: &HeaderMap, content: ByteStream) -> Result<Response, Problem> {
     let address = address::file(uri)?;
-    let grant = uploads::open(lake, &address.token, &address.did).await?;
+    let grant = uploads::open(lake, &address::needed(address.token)?, &address.did).await?;
     let announced = grant.sending.bytes;
     match length_of(headers) {
         Some(length) if length == announced => {}

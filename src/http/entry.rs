@@ -70,6 +70,8 @@ pub struct Refused;
 struct About {
     method: Method,
     route: String,
+    /// Whether it came by a signed URL, which is bounded by what was signed.
+    signed: bool,
     path: Option<String>,
     peer: Option<PeerAddress>,
     known: Known,
@@ -91,7 +93,7 @@ pub async fn enter(entry: Arc<Entry>, mut request: Request, next: Next) -> Respo
     extensions.insert(Arc::clone(&entry));
     let response = match entry.judge(&request, &about) {
         // The gateway has patience of its own, and tells of it in its own words.
-        Ok(()) if about.is_signed() => next.run(request).await,
+        Ok(()) if about.is_of_gateway() => next.run(request).await,
         Ok(()) => next.run(request.map(|body| patient(body, entry.clock.clone(), entry.stall_time))).await,
         Err(problem) => problem.into_response(),
     };
@@ -118,11 +120,13 @@ impl About {
     fn of(request: &Request, peer: Option<PeerAddress>) -> Self {
         let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
         let path = route.starts_with("/api/").then(|| request.uri().path().to_owned());
-        Self { method: request.method().clone(), route, path, peer, known: Known::default() }
+        let granted = request.uri().query().is_some_and(|query| query.contains("grant="));
+        let signed = route.starts_with("/s/") || route.starts_with("/d/") && granted;
+        Self { method: request.method().clone(), route, signed, path, peer, known: Known::default() }
     }
 
-    /// Signed URLs are bounded by what was signed.
-    fn is_signed(&self) -> bool {
+    /// Tells whether bytes go in or out.
+    fn is_of_gateway(&self) -> bool {
         self.route.starts_with("/d/") || self.route.starts_with("/s/")
     }
 
@@ -132,7 +136,9 @@ impl About {
             "none" => false,
             "/metrics" => headers.contains_key(header::AUTHORIZATION),
             "/sign-in" => self.method == Method::POST,
-            route if route.starts_with("/api/") => headers.contains_key(header::AUTHORIZATION),
+            route if ["/api/", "/d/"].iter().any(|door| route.starts_with(door)) => {
+                headers.contains_key(header::AUTHORIZATION)
+            }
             route if route.starts_with("/health") || route.starts_with("/assets/") => false,
             // The pages.
             _ => headers.contains_key(header::COOKIE),
@@ -165,7 +171,7 @@ impl Entry {
             let detail = format!("the headers have {headers} bytes, more than {limit}");
             return Err(self.refuse(status, "headers-too-large", detail, "send fewer or shorter headers"));
         }
-        let Some(peer) = about.peer.filter(|_| !about.is_signed()) else { return Ok(()) };
+        let Some(peer) = about.peer.filter(|_| !about.signed) else { return Ok(()) };
         // Where no key is asked for, showing one changes nothing.
         let asked = if about.shows_key(request.headers()) {
             self.rates.look(Asker::Guesser(peer.into()))

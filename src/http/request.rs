@@ -17,7 +17,7 @@ use crate::http::problem::Problem;
 use crate::model::id::GrantId;
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
-use crate::service::{Context, Lake, accounts};
+use crate::service::{Context, Lake, Reader, accounts};
 
 tokio::task_local! {
     static REQUEST_ID: String;
@@ -75,6 +75,26 @@ where
             Some(None) => Err(ServiceError::Unauthenticated("send `Authorization: Bearer KEY`").into()),
             None => Err(ServiceError::Unauthenticated("this needs an API key").into()),
         }
+    }
+}
+
+/// Who reads: the account that a key proves, or anybody if none was sent. A key that was sent has to be
+/// good: one that ended must not make things vanish in silence.
+pub struct Reading(pub Reader);
+
+impl<S> FromRequestParts<S> for Reading
+where
+    S: Send + Sync,
+    Arc<Lake>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            let Asking(context) = Asking::from_request_parts(parts, state).await?;
+            return Ok(Self(Reader::Known(context)));
+        }
+        Ok(Self(Reader::Anonymous(Arc::<Lake>::from_ref(state))))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::policy::decision::{Action, Decision, Effect, KEY_SCOPE, Question};
 use crate::policy::judge::Judge;
 use crate::service::dids::find;
 use crate::service::error::ServiceError;
-use crate::service::{Context, Lake, Permit};
+use crate::service::{Context, Lake, Permit, Reader};
 
 /// How many rows are looked at together to fill a page.
 const ROWS: usize = 1_000;
@@ -43,7 +43,8 @@ pub(crate) type SeenMember = (u64, Seen);
 /// The eyes of one account on one state of the catalog.
 pub(crate) struct Sight {
     judge: Arc<Judge>,
-    account: AccountName,
+    /// Who decisions are recorded for; nobody decides anything that is recorded without saying who they are.
+    account: Option<AccountName>,
     subject: Arc<Subject>,
     key: KeyReach,
     now: Timestamp,
@@ -55,7 +56,7 @@ impl Sight {
     pub(crate) fn new(ctx: &Context, view: &View) -> Self {
         Self {
             judge: Arc::clone(&ctx.lake.judge),
-            account: ctx.account().clone(),
+            account: Some(ctx.account().clone()),
             subject: Arc::new(Subject::from(&ctx.principal)),
             key: ctx.principal.key.clone(),
             now: ctx.lake.catalog.clock().now(),
@@ -69,12 +70,27 @@ impl Sight {
         let subject = known.and_then(|(subject, suspended)| (!suspended).then_some(subject));
         Ok(subject.map(|subject| Self {
             judge: Arc::clone(&lake.judge),
-            account: name.clone(),
+            account: Some(name.clone()),
             subject: Arc::new(subject),
             key: KeyReach::whole(),
             now: lake.catalog.clock().now(),
             gatherer: Gatherer::new(view),
         }))
+    }
+
+    /// The eyes of whoever reads, known or not.
+    pub(crate) fn of_reader(reader: &Reader, view: &View) -> Self {
+        match reader {
+            Reader::Known(ctx) => Self::new(ctx, view),
+            Reader::Anonymous(lake) => Self {
+                judge: Arc::clone(&lake.judge),
+                account: None,
+                subject: Arc::new(Subject::Anonymous),
+                key: KeyReach::whole(),
+                now: lake.catalog.clock().now(),
+                gatherer: Gatherer::new(view),
+            },
+        }
     }
 
     pub(crate) fn view(&self) -> &View {
@@ -126,6 +142,7 @@ impl Sight {
         resource: &Resource,
         at: Option<&Arc<EndpointFacts>>,
     ) -> Result<Permit, ServiceError> {
+        let account = self.account.as_ref().ok_or(ServiceError::Unauthenticated("this needs an API key"))?;
         if !self.key.lets(action.key_scope()) {
             return Err(ServiceError::KeyScope { action: action.name(), scope: action.key_scope() });
         }
@@ -133,18 +150,19 @@ impl Sight {
         if !decision.allows() {
             return Err(denied(action, resource, at));
         }
-        Ok(Permit { record: self.record(action, resource, at, &decision) })
+        Ok(Permit { record: self.record(account, action, resource, at, &decision) })
     }
 
     fn record(
         &self,
+        account: &AccountName,
         action: Action,
         resource: &Resource,
         at: Option<&Arc<EndpointFacts>>,
         decision: &Decision,
     ) -> DecisionRecord {
         DecisionRecord {
-            principal: self.account.clone(),
+            principal: account.clone(),
             action: action.name().to_owned(),
             resource: resource.to_string(),
             endpoint: at.map(|at| at.name.clone()),

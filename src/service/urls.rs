@@ -22,10 +22,13 @@ use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
 use crate::service::sight::{Seen, Sight};
 use crate::service::view::{ContentView, NewUrl, Page, UrlView};
-use crate::service::{Context, Lake};
+use crate::service::{Context, Lake, Reader};
 
 /// The longest that a URL may be good for.
 pub const EXPIRY_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// What those are told who have not said who they are, of all that is not public.
+const NEEDS_KEY: ServiceError = ServiceError::Unauthenticated("this is not public, or not there");
 
 /// What may stand in a path segment as it is (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -208,6 +211,38 @@ pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, Service
         from: grant.from,
         mode: grant.mode,
         expires_at: grant.expires_at,
+    })
+}
+
+/// Opens a file for whoever may read it without a grant: by the key that came with the request, or
+/// because everybody may. It is streamed, as nobody asked for anything else.
+pub async fn open_unsigned(reader: &Reader, did: &Did) -> Result<Opened, ServiceError> {
+    let lake = reader.lake();
+    let view = lake.catalog.view().await?;
+    let mut sight = Sight::of_reader(reader, &view);
+    let seen = match (sight.did(did).await, reader) {
+        // What is hidden and what is not there are told apart by nobody: a key may open either.
+        (Err(ServiceError::NotFound { .. }), Reader::Anonymous(_)) => return Err(NEEDS_KEY),
+        (seen, _) => seen?,
+    };
+    if !sight.decide(Action::Read, &seen.resource(), None).allows() {
+        return Err(match reader {
+            Reader::Anonymous(_) => NEEDS_KEY,
+            Reader::Known(_) => ServiceError::Denied { action: Action::Read.name(), resource: did.to_string() },
+        });
+    }
+    let Some(facts) = seen.record.file() else {
+        let detail = format!("`{did}` is no file; ask for the URLs of its files");
+        return Err(ServiceError::invalid("invalid-kind", detail));
+    };
+    Ok(Opened {
+        id: seen.id,
+        did: did.clone(),
+        bytes: facts.bytes,
+        checksums: facts.checksums.clone(),
+        from: None,
+        mode: Mode::Stream,
+        expires_at: lake.catalog.clock().now(),
     })
 }
 

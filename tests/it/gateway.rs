@@ -9,5 +9,6 @@ mod refusals;
 mod replicas;
 mod store;
 mod tools;
+mod unsigned;
 mod uploads;
 mod world;

@@ -36,7 +36,7 @@ async fn a_token_that_was_touched_opens_nothing() {
         let (status, code) = refusal(get(&token[..cut])).await;
         assert!(status == 400 || code == "grant-bad-signature", "cut at {cut}: {status} {code}");
     }
-    assert_eq!(refusal(world.get(path)).await, code(400, "grant-malformed"));
+    assert_eq!(refusal(world.get(path)).await, code(401, "unauthenticated"), "nobody knows who asks");
     assert_eq!(refusal(world.get(&format!("{url}&grant={token}"))).await, code(400, "grant-malformed"));
     assert_eq!(refusal(get(&"x".repeat(4_000))).await, code(400, "grant-malformed"));
     assert_eq!(bytes_of(world.get(&url)).await, (200, b"abc".to_vec()), "untouched, it opens");
