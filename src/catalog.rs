@@ -117,10 +117,11 @@ impl Catalog {
     }
 
     /// The same catalog as a rehearsal: what is written is read again by whoever holds this, and
-    /// comes to nothing. Nobody is woken by it.
+    /// comes to nothing. Nobody is woken by it, and nothing is counted.
     pub async fn rehearsing(&self) -> Result<Self, CatalogError> {
         let engine = engine::rehearsal::Rehearsal::over(&*self.engine).await?;
-        Ok(Self { engine, ids: Arc::default(), wakes: Arc::default(), lease: None, ..self.clone() })
+        let (ids, wakes, meters) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { engine, ids, wakes, meters, lease: None, ..self.clone() })
     }
 
     /// The clock that everything above takes its time from.

@@ -20,6 +20,7 @@ pub mod replica;
 pub mod rule;
 mod schema;
 pub mod scope;
+pub mod shell;
 pub mod size;
 pub mod stuck;
 pub mod time;

@@ -26,7 +26,7 @@ pub(super) async fn show(Asking(ctx): Asking) -> Result<Json<PoliciesView>, Prob
 /// Checks policies and runs their tests; nothing comes into force, so this takes no `Idempotency-Key`.
 #[utoipa::path(post, path = "/policy/check", request_body = PolicyFiles, responses((status = 200, body = CheckedPolicies)), tag = "policy", operation_id = "check_policies")]
 pub(super) async fn check(Unkept(ctx): Unkept, JsonBody(files): JsonBody<PolicyFiles>) -> Result<Response, Problem> {
-    Ok(done_untagged(&ctx, Made::Changed, &policy::check(&ctx, &files)?))
+    Ok(done_untagged(&ctx, Made::Changed, &policy::check(&ctx, files).await?))
 }
 
 /// Says why somebody may or may not do something. It changes nothing, so it takes no `Idempotency-Key`.

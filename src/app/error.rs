@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::CatalogError;
 use crate::catalog::engine::EngineError;
 use crate::fault::{Fault, Kind};
-use crate::policy::set::InvalidPolicies;
+use crate::policy::set::{InvalidPolicies, TEXT_BYTES_MAX};
 
 /// Why a server could not start or went down.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,14 @@ pub enum AppError {
         path: PathBuf,
         /// What it should hold.
         what: &'static str,
+    },
+    /// A file of policies, or of their tests, is too long.
+    #[error("{path} has {bytes} bytes, and policies may have {TEXT_BYTES_MAX}", path = path.display())]
+    PolicyTooLong {
+        /// Which.
+        path: PathBuf,
+        /// How long it is.
+        bytes: u64,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
@@ -76,6 +84,7 @@ impl Fault for AppError {
             | AppError::Listen { .. }
             | AppError::Certificate { .. }
             | AppError::NoDirectory
+            | AppError::PolicyTooLong { .. }
             | AppError::Policies(_) => Kind::Invalid,
             AppError::Spoilt { .. } => Kind::Corrupt,
             AppError::Serve(_) => Kind::Unavailable,
@@ -91,7 +100,7 @@ impl Fault for AppError {
             AppError::Certificate { .. } => "certificate",
             AppError::NoDirectory => "settings",
             AppError::Serve(_) => "serve",
-            AppError::Policies(_) => "policies-invalid",
+            AppError::Policies(_) | AppError::PolicyTooLong { .. } => "policies-invalid",
             AppError::Catalog(error) => error.code(),
         }
     }
@@ -111,6 +120,10 @@ impl Fault for AppError {
                 Some("say where: `dapple serve --dir DIR`, or `serve.dir` in the settings".to_owned())
             }
             AppError::Policies(_) => Some("`dapple policy check DIR` says the same without a server".to_owned()),
+            AppError::PolicyTooLong { .. } => Some(
+                "the evaluator's time grows with its policies: say the same with fewer, by labels and groups"
+                    .to_owned(),
+            ),
             AppError::Spoilt { path, .. } => Some(format!("restore {} from a backup", path.display())),
             _ => None,
         }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::app::error::AppError;
 use crate::clock::SharedClock;
 use crate::policy::judge::Judge;
-use crate::policy::set::{PolicySet, TEXT_BYTES_MAX};
+use crate::policy::set::{PolicySet, TEXT_BYTES_MAX, revision_of};
 use crate::service::view::PolicyFile;
 
 /// How often the files are looked at.
@@ -53,7 +53,7 @@ fn files(directory: &Path, end: &str) -> Result<Vec<PolicyFile>, AppError> {
     let read = |path: &PathBuf| {
         let length = std::fs::metadata(path).map_err(AppError::file(path))?.len();
         if length > TEXT_BYTES_MAX as u64 {
-            return Err(AppError::Spoilt { path: path.clone(), what: "policies or their tests, which are short" });
+            return Err(AppError::PolicyTooLong { path: path.clone(), bytes: length });
         }
         let text = std::fs::read_to_string(path).map_err(AppError::file(path))?;
         Ok(PolicyFile { name: path.display().to_string(), text })
@@ -61,10 +61,11 @@ fn files(directory: &Path, end: &str) -> Result<Vec<PolicyFile>, AppError> {
     paths.iter().map(read).collect()
 }
 
-/// Follows the files of a directory until the server stops.
+/// Follows the files of a directory until the server stops. The judge has what it holds from them.
 pub async fn follow(directory: PathBuf, judge: Arc<Judge>, clock: SharedClock, mut stopped: watch::Receiver<bool>) {
     let mut hangup = signal(SignalKind::hangup()).expect("the process may set signal handlers");
-    let mut seen = texts(&directory).ok();
+    // Files that have changed since the judge was made are new.
+    let mut seen = texts(&directory).ok().filter(|found| revision_of(found) == judge.set().revision());
     let mut before = seen.clone();
     loop {
         let told = tokio::select! {

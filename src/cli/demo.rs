@@ -13,12 +13,13 @@ use clap::Parser as _;
 
 use crate::app::serve::{self, ServeArgs, Server};
 use crate::cli::failure::Failure;
-use crate::cli::screen::{Format, Screen, quoted};
+use crate::cli::screen::{Format, Screen};
 use crate::cli::{Cli, Session, dispatch};
 use crate::client::Client;
 use crate::clock::{SharedClock, SystemClock};
 use crate::model::did::Did;
 use crate::model::rule::RuleState;
+use crate::model::shell::quoted;
 use crate::service::view::{NewUrl, RuleView};
 
 use sites::{SITES, Site, Stores};

@@ -14,6 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::table::FailedFile;
 use crate::client::ClientError;
 use crate::clock::SharedClock;
+use crate::model::size::human_bytes;
 use crate::model::time::{Timestamp, show_span};
 
 /// Rows that are laid out together; longer lists go out in parts of this many.
@@ -313,11 +314,6 @@ fn clean_lines(text: &str) -> String {
     text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
-/// A word as a shell needs it.
-pub(crate) fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 impl Style {
     /// A number of bytes: `1.2 GiB`, or exactly.
     pub(crate) fn bytes(self, bytes: u64) -> String {
@@ -339,22 +335,6 @@ impl Style {
     pub(crate) fn time_or_dash(self, time: Option<Timestamp>) -> String {
         time.map_or_else(|| "-".to_owned(), |time| self.time(time))
     }
-}
-
-/// Shows a number of bytes with the unit that leaves one to four digits.
-#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-pub(crate) fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 #[cfg(test)]
@@ -384,21 +364,6 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_the_unit_that_reads_best() {
-        let table = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (1_288_490_189, "1.2 GiB"),
-            (u64::MAX, "16.0 EiB"),
-        ];
-        for (bytes, text) in table {
-            assert_eq!(human_bytes(bytes), text);
-        }
-    }
-
-    #[test]
     fn times_are_relative_for_people_and_exact_for_pipes() {
         let now = Timestamp::from_millis(10_000_000);
         let style = Style { human: true, now };
@@ -412,6 +377,5 @@ mod tests {
     #[test]
     fn strangers_cannot_steer_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\tc\nd"), "a\u{FFFD}[2Jb\u{FFFD}c\u{FFFD}d");
-        assert_eq!(quoted("it's $x"), r"'it'\''s $x'");
     }
 }

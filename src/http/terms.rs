@@ -229,9 +229,10 @@ fn hash(parts: &Parts, body: &[u8]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Refusals that hold whenever the request is sent again; others are of the moment.
+/// Refusals that hold whenever the request is sent again; others are of the moment: what is not there
+/// now may be registered in a minute.
 fn is_final(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY)
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 async fn keep_if_refused(lake: &Lake, once: Arc<Once>, response: Response) -> Result<Response, Problem> {

@@ -46,6 +46,20 @@ pub fn show_bytes(bytes: u64) -> String {
     format!("{} {unit}", bytes >> (10 * power))
 }
 
+/// Shows a number of bytes for people, in the unit that leaves one to four digits: `1.2 GiB`.
+pub fn human_bytes(bytes: u64) -> String {
+    let mut power = 0;
+    while power + 1 < UNITS.len() && bytes >> (10 * power) >= 1_024 {
+        power += 1;
+    }
+    if power == 0 {
+        return format!("{bytes} B");
+    }
+    // Tenths in whole numbers, cut off: what is shown is never more than there is.
+    let tenths = u128::from(bytes) * 10 >> (10 * power);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +85,18 @@ mod tests {
         ];
         for (text, bytes) in table {
             assert_eq!(parse_bytes(text).ok(), bytes, "{text}");
+        }
+        let table = [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_048_575, "1023.9 KiB"),
+            (1_288_490_189, "1.2 GiB"),
+            (5 << 40, "5.0 TiB"),
+            (u64::MAX, "15.9 EiB"),
+        ];
+        for (bytes, text) in table {
+            assert_eq!(human_bytes(bytes), text);
         }
         for (bytes, text) in [(0, "0 B"), (1_536, "1536 B"), (10 << 40, "10 TiB"), (3 << 29, "1536 MiB")] {
             assert_eq!(show_bytes(bytes), text);

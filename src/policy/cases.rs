@@ -73,6 +73,14 @@ struct Case {
     by: Option<BTreeSet<String>>,
 }
 
+impl Case {
+    /// How many questions it asks.
+    fn questions(&self) -> usize {
+        let all = [&self.who, &self.action, &self.on].into_iter().chain(&self.at);
+        all.map(|one| one.all().len()).fold(1, usize::saturating_mul)
+    }
+}
+
 /// A text, or several that all have the same answer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
@@ -93,6 +101,9 @@ impl OneOrMore {
 /// When questions are asked whose case does not say.
 const NOW: &str = "2026-01-01T00:00:00Z";
 
+/// The most questions of one file.
+pub const QUESTIONS_MAX: usize = 100_000;
+
 /// Asks every question of a file of tests. Returns how many there were, and those with another
 /// answer than is expected.
 pub fn run(judge: &Judge, file: &str, text: &str) -> (usize, Vec<Flaw>) {
@@ -104,6 +115,10 @@ pub fn run(judge: &Judge, file: &str, text: &str) -> (usize, Vec<Flaw>) {
         }
     };
     let (mut asked, mut flaws) = (0, Vec::new());
+    let questions = table.case.iter().map(|case| case.get_ref().questions()).fold(0, usize::saturating_add);
+    if questions > QUESTIONS_MAX {
+        return (0, vec![flaw(0, format!("it asks {questions} questions, and at most {QUESTIONS_MAX} are answered"))]);
+    }
     for case in &table.case {
         match ask_all(judge, &table, case.get_ref()) {
             Ok((count, wrong)) => {

@@ -238,3 +238,32 @@ impl Kept {
         holds.then(|| self.decision.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> Key {
+        let kind = number.to_string();
+        let attributes = [("n".to_owned(), kind)].into();
+        let name = crate::model::endpoint::EndpointName::parse("x").expect("a name");
+        let at = Arc::new(EndpointFacts { name, kind: "posix".to_owned(), attributes });
+        Key { subject: Arc::new(Subject::Anonymous), action: Action::Discover, resource: Of::Lake, at: Some(at) }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_keeps_what_is_asked_often() {
+        let now = Timestamp::from_millis(1);
+        let (policies, revision) = (Vec::new().into(), "r".into());
+        let yes = Decision { effect: Effect::Allow, policies, revision, until: None };
+        let mut memory = Memory::default();
+        for number in 0..3 * GENERATION {
+            memory.keep(key(number), &yes, now);
+            assert!(memory.young.len() + memory.old.len() <= 2 * GENERATION);
+            if number % 1_000 == 0 {
+                assert!(memory.find(&key(0), now).is_some(), "what is asked often is forgotten at {number}");
+            }
+        }
+        assert!(memory.find(&key(1), now).is_none(), "what nobody asks is forgotten");
+    }
+}

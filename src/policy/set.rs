@@ -196,7 +196,8 @@ impl fmt::Debug for PolicySet {
     }
 }
 
-fn revision_of(files: &[(String, String)]) -> String {
+/// What names a set: a hash of its texts and of the schema that they were checked against.
+pub fn revision_of(files: &[(String, String)]) -> String {
     let mut hasher = blake3::Hasher::new();
     for text in files.iter().map(|(_, text)| text.as_str()).chain([SCHEMA]) {
         hasher.update(&(text.len() as u64).to_be_bytes());

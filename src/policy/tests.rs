@@ -215,18 +215,6 @@ fn what_the_clock_decides_is_decided_again_in_time() {
 }
 
 #[test]
-fn memory_is_bounded() {
-    let judge = Judge::builtin();
-    let bob = subject("bob", &[]);
-    for number in 0..40_u32 {
-        judge.decide(&ask(&bob, Action::Discover, &data("a", &[&format!("n={number}")]), 1));
-    }
-    let before = judge.evaluations();
-    judge.decide(&ask(&bob, Action::Discover, &data("a", &["n=0"]), 1));
-    assert_eq!(judge.evaluations(), before);
-}
-
-#[test]
 fn an_explanation_says_what_each_permit_wanted() {
     let judge = Judge::builtin();
     let (bob, plan) = (subject("bob", &["other"]), data("a", &["classification=restricted", "project=eo"]));

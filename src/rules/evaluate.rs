@@ -13,6 +13,7 @@ use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints, labels};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DidId, EndpointId, RuleId};
+use crate::model::replica::ReplicaState;
 use crate::model::rule::Grouping;
 use crate::model::stuck::StuckReason;
 use crate::policy::judge::Judge;
@@ -30,14 +31,22 @@ const COPIES: usize = 300;
 /// How many rules one step takes on.
 const RULES: usize = 20;
 
-/// Does a page of work on each of a few rules that have some.
-pub async fn step(catalog: &Catalog, judge: &Arc<Judge>) -> Result<Progress, CatalogError> {
-    let work = catalog.view().await?.scan::<RuleWork>(&(), RULES).await?;
+/// Does a page of work on each of a few rules that have some, behind the last one that had its turn:
+/// old rules with much to do keep none of the others waiting.
+pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, turn: &mut RuleId) -> Result<Progress, CatalogError> {
+    let view = catalog.view().await?;
+    let mut work = view.scan_after::<RuleWork>(&(), &(*turn,), RULES).await?;
+    if work.len() < RULES {
+        let first = view.scan::<RuleWork>(&(), RULES - work.len()).await?;
+        work.extend(first.into_iter().filter(|((rule,), _)| rule <= turn));
+    }
+    drop(view);
     let mut progress = Progress::Nothing;
     let mut failed = None;
     for ((rule,), work) in work {
         progress = Progress::Made;
-        // A rule that cannot be worked on keeps none of the others waiting.
+        *turn = rule;
+        // Nor does one that cannot be worked on.
         if let Err(error) = work_on(catalog, judge, rule, &work).await {
             failed.get_or_insert(error);
         }
@@ -255,8 +264,8 @@ async fn plan(
     for (group, units) in groups {
         let held = view.get::<Placements>(&(id, group)).await?.map_or(Vec::new(), |placement| placement.chosen);
         let there = bytes_there(view, &units).await?;
-        let whole = asker.facts(&[group]).await?;
         let data = asker.facts(&units).await?;
+        let whole = if rule.grouping == Grouping::All { asker.facts(&[group]).await? } else { Vec::new() };
         // A place that is held is kept: a limit says what may be added, and a group that outgrows one
         // while its pages are placed would be moved to and fro.
         let keeps = rule.grouping == Grouping::All && held.len() >= usize::from(rule.copies);
@@ -290,7 +299,10 @@ async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId
         let record = view.get::<Dids>(&(*unit,)).await?;
         match record.as_ref().and_then(|record| record.file()) {
             Some(facts) => {
-                for ((_, endpoint), _) in view.scan::<Replicas>(&(*unit,), 1_000).await? {
+                let replicas = view.scan::<Replicas>(&(*unit,), 1_000).await?;
+                for ((_, endpoint), _) in
+                    replicas.into_iter().filter(|(_, replica)| replica.state == ReplicaState::Available)
+                {
                     *sums.entry(endpoint).or_insert(0) += facts.bytes.max(1);
                 }
             }
@@ -330,13 +342,14 @@ async fn carry_out(
         let old = put_placement(txn, id, planned.group, &new).await?;
         let was_elsewhere = old.is_some_and(|old| places(&old) != places(&new));
         moved = moved || (rule.grouping == Grouping::All && was_elsewhere);
+        let known: BTreeMap<_, _> = asker.facts_by_unit(&planned.units).await?;
         for unit in &planned.units {
             let mut held = Vec::new();
             let mut denied = None;
-            let facts = asker.facts(&[*unit]).await?.pop();
+            let facts = known.get(unit);
             for chosen in &new.chosen {
                 let endpoint = endpoints.iter().find(|endpoint| endpoint.id == chosen.endpoint);
-                let (Some(facts), Some(endpoint)) = (&facts, endpoint) else { continue };
+                let (Some(facts), Some(endpoint)) = (facts, endpoint) else { continue };
                 match asker.permit(txn, facts, endpoint) {
                     Ok(decision) => held.push((endpoint.id, decision)),
                     Err(denial) => denied = denied.or(Some(denial)),

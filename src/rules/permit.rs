@@ -1,6 +1,6 @@
 //! Asks policy whether the data of rules may be where they want it, for the account behind each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::decisions::{self, Decided};
@@ -23,7 +23,8 @@ pub(super) struct Asker<'a> {
     subject: Arc<Subject>,
     now: Timestamp,
     gatherer: Gatherer,
-    recorded: HashMap<(EndpointId, DidTraits), DecisionId>,
+    places: HashMap<EndpointId, Arc<EndpointFacts>>,
+    recorded: HashMap<(EndpointId, DidTraits, Vec<String>), DecisionId>,
 }
 
 impl<'a> Asker<'a> {
@@ -35,16 +36,23 @@ impl<'a> Asker<'a> {
     ) -> Result<Self, CatalogError> {
         let subject = Arc::new(subjects::behind(view, &rule.account).await?);
         let (account, gatherer) = (rule.account.clone(), Gatherer::new(view));
-        Ok(Self { judge, account, subject, now, gatherer, recorded: HashMap::new() })
+        let (places, recorded) = (HashMap::new(), HashMap::new());
+        Ok(Self { judge, account, subject, now, gatherer, places, recorded })
     }
 
     /// What is known of units; those that are gone are left out.
     pub(super) async fn facts(&mut self, units: &[DidId]) -> Result<Vec<DidFacts>, CatalogError> {
+        Ok(self.facts_by_unit(units).await?.into_values().collect())
+    }
+
+    /// The same, by unit.
+    pub(super) async fn facts_by_unit(&mut self, units: &[DidId]) -> Result<BTreeMap<DidId, DidFacts>, CatalogError> {
         let keys: Vec<_> = units.iter().map(|unit| (*unit,)).collect();
         let records = self.gatherer.view().get_many::<Dids>(&keys).await?;
         let known: Vec<_> =
             units.iter().zip(&records).filter_map(|(id, record)| Some((*id, record.as_ref()?))).collect();
-        self.gatherer.dids(&known).await
+        let facts = self.gatherer.dids(&known).await?;
+        Ok(known.into_iter().map(|(id, _)| id).zip(facts).collect())
     }
 
     fn decide(&self, facts: &DidFacts, at: &Arc<EndpointFacts>) -> Decision {
@@ -53,22 +61,29 @@ impl<'a> Asker<'a> {
         self.judge.decide(&Question { subject, action, resource: &resource, at: Some(at), now })
     }
 
+    fn place(&mut self, endpoint: &Endpoint) -> Arc<EndpointFacts> {
+        let known = self.places.entry(endpoint.id).or_insert_with(|| Arc::new(EndpointFacts::from(endpoint)));
+        Arc::clone(known)
+    }
+
     /// Why some of the data may not be at an endpoint, if it may not.
-    pub(super) fn denial(&self, data: &[DidFacts], endpoint: &Endpoint) -> Option<Denial> {
-        let at = Arc::new(EndpointFacts::from(endpoint));
+    pub(super) fn denial(&mut self, data: &[DidFacts], endpoint: &Endpoint) -> Option<Denial> {
+        let at = self.place(endpoint);
         let denied = data.iter().map(|facts| self.decide(facts, &at)).find(|decision| !decision.allows())?;
         Some(Denial { endpoint: endpoint.name.clone(), policies: denied.policies.to_vec() })
     }
 
     /// Decides for good, and records what lets data be at an endpoint, once for equal data.
     pub(super) fn permit(&mut self, txn: &Txn, facts: &DidFacts, endpoint: &Endpoint) -> Result<DecisionId, Denial> {
-        let key = (endpoint.id, facts.traits.clone());
-        if let Some(known) = self.recorded.get(&key) {
-            return Ok(*known);
-        }
-        let decision = self.decide(facts, &Arc::new(EndpointFacts::from(endpoint)));
+        let at = self.place(endpoint);
+        // Policies may name data: what holds for equal data need not hold for this.
+        let decision = self.decide(facts, &at);
         if !decision.allows() {
             return Err(Denial { endpoint: endpoint.name.clone(), policies: decision.policies.to_vec() });
+        }
+        let key = (endpoint.id, facts.traits.clone(), decision.policies.to_vec());
+        if let Some(known) = self.recorded.get(&key) {
+            return Ok(*known);
         }
         let decided =
             Decided { allowed: true, policies: decision.policies.to_vec(), revision: decision.revision.to_string() };

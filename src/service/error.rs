@@ -9,6 +9,7 @@ use crate::model::did::{Did, InvalidDid, InvalidDidName};
 use crate::model::endpoint::{EndpointName, InvalidAttribute};
 use crate::model::expression::InvalidExpression;
 use crate::model::label::InvalidLabel;
+use crate::model::shell::quoted;
 use crate::policy::grant::GrantError;
 use crate::replicas::upload::UploadError;
 use crate::storage::backend::StorageError;
@@ -211,12 +212,14 @@ impl Fault for ServiceError {
             ServiceError::KeyScope { scope, .. } => {
                 Some(format!("ask with a key that has it: `dapple account key add ACCOUNT --scopes {scope}` makes one"))
             }
-            ServiceError::Unreadable { did } => Some(format!("see `dapple replica list '{did}'`")),
+            ServiceError::Unreadable { did } => Some(format!("see `dapple replica list {}`", word(did))),
             ServiceError::UnreadableThere { did, .. } | ServiceError::NoReplicaThere { did, .. } => Some(format!(
-                "see `dapple replica list '{did}'`; a URL that was asked for without `--from` reads any replica"
+                "see `dapple replica list {}`; a URL that was asked for without `--from` reads any replica",
+                word(did)
             )),
             ServiceError::NoRedirect { did } => Some(format!(
-                "see `dapple replica list '{did}'`; a URL that was asked for without `--redirect` reads through the gateway"
+                "see `dapple replica list {}`; a URL that was asked for without `--redirect` reads through the gateway",
+                word(did)
             )),
             ServiceError::Grant(error) => error.hint(),
             ServiceError::Membership(error) => error.hint(),
@@ -225,6 +228,11 @@ impl Fault for ServiceError {
             _ => None,
         }
     }
+}
+
+/// A DID as a word of a command.
+fn word(did: &Did) -> String {
+    quoted(&did.to_string())
 }
 
 macro_rules! invalid {

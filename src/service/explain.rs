@@ -12,6 +12,7 @@ use crate::model::endpoint::Endpoint;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
 use crate::model::rule::{Grouping, RuleState};
+use crate::model::shell::quoted;
 use crate::model::stuck::StuckReason;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
@@ -239,7 +240,7 @@ fn because(placement: Option<&PlacementRecord>, endpoint: EndpointId) -> &'stati
 /// What would help against a reason, as commands to paste.
 fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], example: Option<&Did>) -> Vec<String> {
     let (id, on) = (rule.id, rule.expression.as_str());
-    let file = example.map_or_else(|| "SCOPE:NAME".to_owned(), Did::to_string);
+    let file = example.map_or_else(|| "SCOPE:NAME".to_owned(), |did| quoted(&did.to_string()));
     let retry = format!("dapple rule retry {id}");
     match reason {
         StuckReason::ExpressionMatchesNothing => vec![
@@ -253,7 +254,7 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             [more].into_iter().chain(fewer).chain([format!("dapple rule update {id} --on 'EXPRESSION'")]).collect()
         }
         StuckReason::NoSource => vec![
-            format!("dapple replica list '{file}'"),
+            format!("dapple replica list {file}"),
             "dapple put TREE --to DATASET --endpoint NAME    # with the file".to_owned(),
         ],
         StuckReason::SourceUnreachable { endpoint } | StuckReason::EndpointUnreachable { endpoint } => {
@@ -272,7 +273,7 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             ]
         }
         StuckReason::ChecksumMismatch { source, .. } | StuckReason::SourceMissing { endpoint: source } => {
-            vec![format!("dapple replica declare-bad '{file}' --at {source}")]
+            vec![format!("dapple replica declare-bad {file} --at {source}")]
         }
         StuckReason::PathOccupied { endpoint } => {
             vec![format!("dapple endpoint show {endpoint}    # move what lies under the name of {file}"), retry]
@@ -289,7 +290,7 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             vec![format!("dapple rule update {id} --on '({on})\\{endpoint}'    # {file} needs another place")]
         }
         StuckReason::DeniedByPolicy { endpoint, .. } => vec![
-            format!("dapple policy explain --as {} --action place '{file}' --at {endpoint}", rule.account),
+            format!("dapple policy explain --as {} --action place {file} --at {endpoint}", rule.account),
             format!("dapple rule update {id} --on 'EXPRESSION'"),
         ],
         StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => vec![

@@ -30,9 +30,9 @@ pub fn show(ctx: &Context) -> Result<PoliciesView, ServiceError> {
 }
 
 /// Checks policies and runs their tests; nothing comes into force.
-pub fn check(ctx: &Context, files: &PolicyFiles) -> Result<CheckedPolicies, ServiceError> {
+pub async fn check(ctx: &Context, files: PolicyFiles) -> Result<CheckedPolicies, ServiceError> {
     ctx.permit(Action::Administer, "policies")?;
-    Ok(check_files(&files.files))
+    Ok(ctx.lake.catalog.clock().compute(move || check_files(&files.files)).await)
 }
 
 /// Checks policies and runs their tests. Tests alone are asked of the policies that come along.

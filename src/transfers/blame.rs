@@ -23,6 +23,8 @@ pub(super) enum Failure {
     AtDestination(Trouble),
     /// There was no room on the way; nobody is to blame.
     NoLane,
+    /// The catalog could not be asked whether the bytes may be there; no storage is to blame.
+    Undecided,
 }
 
 impl Failure {
@@ -30,7 +32,7 @@ impl Failure {
     pub(super) fn interrupts(&self) -> bool {
         match self {
             Failure::AtSource(trouble) | Failure::AtDestination(trouble) => trouble.interrupts(),
-            Failure::NoLane => true,
+            Failure::NoLane | Failure::Undecided => true,
         }
     }
 }
@@ -231,7 +233,7 @@ mod tests {
     fn trouble(failure: Failure) -> Trouble {
         match failure {
             Failure::AtSource(trouble) | Failure::AtDestination(trouble) => trouble,
-            Failure::NoLane => panic!("it found no lane"),
+            failure => panic!("nobody is to blame for {failure:?}"),
         }
     }
 

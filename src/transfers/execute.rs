@@ -103,7 +103,7 @@ async fn attempt(job: &Job, tools: &Tools, trail: &Trail) -> Ending {
         interrupted |= failure.interrupts();
         let (hopeless, hope) = match &failure {
             Failure::AtSource(trouble) => (false, trouble.hope()),
-            Failure::AtDestination(_) | Failure::NoLane => (true, u8::MAX),
+            Failure::AtDestination(_) | Failure::NoLane | Failure::Undecided => (true, u8::MAX),
         };
         let failure = blame::weighed(failure, source, tools).await;
         let ending = ended(job, tools, failure, source.endpoint.id);
@@ -132,7 +132,7 @@ fn ended(job: &Job, tools: &Tools, failure: Failure, source: EndpointId) -> Endi
     match failure {
         Failure::AtSource(trouble) => tools.ended_by(trouble, source),
         Failure::AtDestination(trouble) => tools.ended_by(trouble, job.destination.id),
-        Failure::NoLane => Ending::PutOff,
+        Failure::NoLane | Failure::Undecided => Ending::PutOff,
     }
 }
 
@@ -182,6 +182,8 @@ async fn from_source(
     trail: &Trail,
 ) -> Result<(Verification, DecisionId), Failure> {
     let origin = tools.stores.get(&source.endpoint).map_err(|error| at_source(source, &error))?;
+    // Bytes that may not be there do not go there, under whatever name.
+    permitted(job, tools).await?;
     let copied = destination.stage_copy(&job.path, job.intent, job.bytes, origin.as_ref(), &source.path).await;
     let (computed, verification) = match copied {
         Ok(Some(_)) => {
@@ -207,6 +209,21 @@ async fn from_source(
     publish(job, destination, &computed, verification, tools).await
 }
 
+/// The decision by which a job's bytes may be at its destination, at this moment.
+async fn permitted(job: &Job, tools: &Tools) -> Result<DecisionId, Failure> {
+    match tools.guard.permit(job).await {
+        Ok(Permission::Granted(decision)) => Ok(decision),
+        Ok(Permission::Denied { policies }) => {
+            let reason = StuckReason::DeniedByPolicy { endpoint: job.destination.name.clone(), policies };
+            Err(Failure::AtDestination(Trouble::of_file(reason, false)))
+        }
+        Err(error) => {
+            tracing::warn!(transfer.id = %job.transfer, "{} waits for a decision: {error}", job.transfer);
+            Err(Failure::Undecided)
+        }
+    }
+}
+
 /// Publishes what was verified, if the lease still holds and policy lets it be there, and looks
 /// whether it is there.
 async fn publish(
@@ -216,18 +233,7 @@ async fn publish(
     verification: Verification,
     tools: &Tools,
 ) -> Result<(Verification, DecisionId), Failure> {
-    let decision = match tools.guard.permit(job).await {
-        Ok(Permission::Granted(decision)) => decision,
-        Ok(Permission::Denied { policies }) => {
-            let reason = StuckReason::DeniedByPolicy { endpoint: job.destination.name.clone(), policies };
-            return Err(Failure::AtDestination(Trouble::of_file(reason, false)));
-        }
-        Err(error) => {
-            tracing::warn!(transfer.id = %job.transfer, "{} was not published: {error}", job.transfer);
-            let reason = StuckReason::EndpointUnreachable { endpoint: job.destination.name.clone() };
-            return Err(Failure::AtDestination(Trouble::of_file(reason, true)));
-        }
-    };
+    let decision = permitted(job, tools).await?;
     if tools.clock.monotonic() >= job.deadline.saturating_sub(Duration::from_secs(1)) {
         let trouble = Trouble::silence(&job.destination.name, "it was not done when its time was over");
         return Err(Failure::AtDestination(trouble));

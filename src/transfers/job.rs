@@ -76,7 +76,7 @@ pub enum Ending {
     },
     /// Nobody wanted it any more; nothing of it is left.
     Cancelled,
-    /// There was no room on the way for it; nothing was tried.
+    /// There was no room on the way for it, or nobody to say whether it may: it is tried again soon.
     PutOff,
     /// It failed.
     Failed {

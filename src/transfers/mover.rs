@@ -46,7 +46,7 @@ pub async fn drain(
     cursors: &Arc<Mutex<Cursors>>,
     halted: Halted<'_>,
 ) -> Result<usize, CatalogError> {
-    let guard = Arc::new(Guard { catalog: catalog.clone(), judge: Arc::clone(judge) });
+    let guard = Arc::new(Guard::new(catalog.clone(), Arc::clone(judge)));
     let tools = Tools { stores: Arc::clone(stores), clock: catalog.clock().clone(), guard };
     let mut mover = Mover {
         catalog,

@@ -1,7 +1,8 @@
 //! The guard before the last step: decides again, when bytes are about to get their final name,
 //! whether they may be there. Labels and policies may have changed since the rule was placed.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -12,6 +13,7 @@ use crate::catalog::ledger::transfers::units_of;
 use crate::catalog::record::{DecisionRecord, Dids, LocksByUnit, Rules};
 use crate::catalog::{Catalog, CatalogError, endpoints, subjects};
 use crate::model::account::AccountName;
+use crate::model::endpoint::EndpointName;
 use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, NO_PERMIT, Question};
@@ -20,6 +22,9 @@ use crate::transfers::job::Job;
 
 /// The most rules that hold one unit at one endpoint.
 const RULES_MAX: usize = 1_000;
+
+/// How many records of equal decisions are remembered.
+const RECORDED_MAX: usize = 1_024;
 
 /// Whoever decides at the last moment. Copying asks through this, as it may run where the catalog is
 /// out of reach.
@@ -34,7 +39,12 @@ pub struct Guard {
     pub catalog: Catalog,
     /// Who decides.
     pub judge: Arc<Judge>,
+    /// Records of equal decisions, so that many equal files share one.
+    recorded: Mutex<HashMap<Alike, DecisionId>>,
 }
+
+/// What makes decisions equal: account, endpoint, revision, labels, and the policies that determined it.
+type Alike = (AccountName, Option<EndpointName>, String, String, Vec<String>);
 
 /// What policy says of bytes that are about to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +76,11 @@ impl LastWord for Guard {
 }
 
 impl Guard {
+    /// Decides for transfers of this process.
+    pub fn new(catalog: Catalog, judge: Arc<Judge>) -> Self {
+        Self { catalog, judge, recorded: Mutex::default() }
+    }
+
     /// Decides for any account whose rule wants the bytes there.
     async fn decide(&self, job: &Job) -> Result<Permission, CatalogError> {
         let view = self.catalog.view().await?;
@@ -106,11 +121,24 @@ impl Guard {
     }
 
     async fn keep(&self, record: DecisionRecord) -> Result<DecisionId, CatalogError> {
-        self.catalog
+        let DecisionRecord { principal, endpoint, revision, labels, policies, .. } = record.clone();
+        let alike = (principal, endpoint, revision, labels, policies);
+        let known = self.recorded.lock().expect("nothing panics while holding it").get(&alike).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let id = self
+            .catalog
             .transact_bulk(move |txn| {
                 let record = record.clone();
                 async move { Ok::<_, CatalogError>(decisions::record(&txn, &record)) }
             })
-            .await
+            .await?;
+        let mut recorded = self.recorded.lock().expect("nothing panics while holding it");
+        if recorded.len() >= RECORDED_MAX {
+            recorded.clear();
+        }
+        recorded.insert(alike, id);
+        Ok(id)
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::scope::Scope;
+use crate::model::shell::quoted;
 use crate::service::error::ServiceError;
 use crate::service::paging::Paging;
 use crate::service::view::{ContentView, CoverageView, DidView, NewUrl, ReplicaView, RuleView, ScopeView, UrlView};
@@ -122,7 +123,7 @@ impl DidPage {
 
     /// How files get there.
     fn put(&self) -> String {
-        format!("dapple put TREE --to '{}' --endpoint NAME", self.did.did)
+        format!("dapple put TREE --to {} --endpoint NAME", quoted(&self.did.did.to_string()))
     }
 
     /// How many files there should be at an endpoint.
@@ -160,13 +161,14 @@ async fn gather(ctx: &Context, did: &Did, after: Option<String>) -> Result<DidPa
         held = coverage::of_dataset(ctx, did).await?;
     }
     let rules = if_permitted(rules::list(ctx, Some(did.clone()), paging(RULES_SHOWN, None)).await)?;
-    let mut commands = vec![format!("dapple did show '{did}'")];
+    let word = quoted(&did.to_string());
+    let mut commands = vec![format!("dapple did show {word}")];
     commands.push(match kind {
-        DidKind::File => format!("dapple replica list '{did}'"),
-        DidKind::Dataset | DidKind::Container => format!("dapple ls '{did}'"),
+        DidKind::File => format!("dapple replica list {word}"),
+        DidKind::Dataset | DidKind::Container => format!("dapple ls {word}"),
     });
     if kind != DidKind::Container {
-        commands.extend([format!("dapple get '{did}' --to ./copy"), format!("dapple url '{did}' --expires 1h")]);
+        commands.extend([format!("dapple get {word} --to ./copy"), format!("dapple url {word} --expires 1h")]);
     }
     Ok(DidPage {
         frame: Frame::of(ctx, "data", did).commands(commands),

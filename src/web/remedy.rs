@@ -3,6 +3,8 @@
 //! The service says what would help as commands. One that is a single act is read back here, so that a
 //! button does exactly what the command beside it does, and the two can never differ.
 
+use crate::model::shell::{without_remark, words};
+
 /// Something that would help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Remedy {
@@ -40,10 +42,8 @@ pub(super) enum Act {
 
 /// Reads a command that would help.
 pub(super) fn read(help: &str) -> Remedy {
-    let (command, remark) = match help.split_once("    # ") {
-        Some((command, remark)) => (command, Some(remark.to_owned())),
-        None => (help, None),
-    };
+    let (command, remark) = without_remark(help);
+    let remark = remark.map(str::to_owned);
     let words = words(command);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let act = match words[..] {
@@ -64,20 +64,6 @@ pub(super) fn read(help: &str) -> Remedy {
     Remedy { command: command.to_owned(), remark, act }
 }
 
-/// The words of a command, of which some are in single quotes.
-fn words(command: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
-    for letter in command.chars() {
-        match letter {
-            '\'' => quoted = !quoted,
-            ' ' if !quoted => words.push(std::mem::take(&mut word)),
-            letter => word.push(letter),
-        }
-    }
-    words.push(word);
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +82,10 @@ mod tests {
             (
                 "dapple replica declare-bad 's:a b' --at x",
                 Act::DeclareBad { did: "s:a b".to_owned(), endpoint: "x".to_owned() },
+            ),
+            (
+                r"dapple replica declare-bad 's:a'\''b'\''c    # x' --at x",
+                Act::DeclareBad { did: "s:a'b'c    # x".to_owned(), endpoint: "x".to_owned() },
             ),
             ("dapple endpoint list", Act::Nothing),
             ("dapple account usage ada    # what", Act::Nothing),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::model::did::Did;
 use crate::model::rule::Grouping;
+use crate::model::shell::quoted;
 use crate::service::error::ServiceError;
 use crate::service::paging::{LIMIT_MAX, Paging};
 use crate::service::view::{EndpointView, NewRule, Page, RuleView};
@@ -64,7 +65,7 @@ pub(super) async fn list(
     let did = Some(wish.did.trim()).filter(|did| !did.is_empty()).map(str::parse::<Did>);
     let did = did.transpose().map_err(ServiceError::from)?;
     let found = of_state(&ctx, did.clone(), &wish.state, wish.after).await?;
-    let on = did.map(|did| format!(" --did '{did}'")).unwrap_or_default();
+    let on = did.map(|did| format!(" --did {}", quoted(&did.to_string()))).unwrap_or_default();
     let frame = Frame::of(&ctx, "rules", "Rules").after(&done).commands([format!("dapple rule list{on}")]);
     let (rules, next, states) = (found.items, found.next, STATES);
     Ok(page(&RulesPage { frame, states, state: wish.state, did: wish.did, rules, is_first, next }))
@@ -118,7 +119,7 @@ pub(super) async fn ask(Visitor(ctx): Visitor, Asked(on): Asked<On>) -> Result<R
     let all = Paging { limit: Some(LIMIT_MAX), after: None };
     let endpoints = if_permitted(endpoints::list(&ctx, all).await)?.map(|page| page.items).unwrap_or_default();
     let did = if on.did.is_empty() { "SCOPE:NAME" } else { &on.did };
-    let command = format!("dapple rule add '{did}' --copies 2 --on 'EXPRESSION'");
+    let command = format!("dapple rule add {} --copies 2 --on 'EXPRESSION'", quoted(did));
     let frame = Frame::of(&ctx, "rules", "New rule").commands([command]);
     Ok(page(&NewRulePage { frame, did: on.did, endpoints }))
 }

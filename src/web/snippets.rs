@@ -1,5 +1,7 @@
 //! The same file in many tools: a signed URL as lines to copy. Pure.
 
+use crate::model::shell::quoted;
+
 /// Lines for one tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Snippet {
@@ -12,16 +14,19 @@ pub(super) struct Snippet {
 /// How a file is read by a signed URL. The name is what a copy is called.
 pub(super) fn of_file(url: &str, name: &str) -> Vec<Snippet> {
     let name = name.rsplit('/').next().unwrap_or(name);
-    let (to, there, python) = (shell(name), shell(url), quoted(url));
+    let (to, there, python) = (quoted(name), quoted(url), python_text(url));
     let snippet = |tool, text| Snippet { tool, text };
     vec![
         snippet("curl", format!("curl --fail --location --output {to} {there}")),
         snippet("wget", format!("wget --output-document={to} {there}")),
-        snippet("Python", format!("import urllib.request\n\nurllib.request.urlretrieve({python}, {})", quoted(name))),
+        snippet(
+            "Python",
+            format!("import urllib.request\n\nurllib.request.urlretrieve({python}, {})", python_text(name)),
+        ),
         snippet("fsspec", format!("import fsspec\n\nwith fsspec.open({python}) as file:\n    data = file.read()")),
         snippet("DuckDB", duckdb(url, name)),
-        snippet("rclone", format!("rclone copyurl {there} {}", shell(&format!("./{name}")))),
-        snippet("GDAL", format!("gdalinfo {}", shell(&format!("/vsicurl/{url}")))),
+        snippet("rclone", format!("rclone copyurl {there} {}", quoted(&format!("./{name}")))),
+        snippet("GDAL", format!("gdalinfo {}", quoted(&format!("/vsicurl/{url}")))),
     ]
 }
 
@@ -29,15 +34,15 @@ pub(super) fn of_file(url: &str, name: &str) -> Vec<Snippet> {
 pub(super) fn of_dataset(url: &str) -> Vec<Snippet> {
     let snippet = |tool, text| Snippet { tool, text };
     vec![
-        snippet("curl", format!("curl --fail --header 'Accept: application/json' {}", shell(url))),
+        snippet("curl", format!("curl --fail --header 'Accept: application/json' {}", quoted(url))),
         snippet(
             "Python",
             format!(
                 "import json, urllib.request\n\nwanted = urllib.request.Request({}, headers={{\"Accept\": \"application/json\"}})\nlisting = json.load(urllib.request.urlopen(wanted))",
-                quoted(url)
+                python_text(url)
             ),
         ),
-        snippet("rclone", format!("rclone copy --http-url {} :http: ./copy", shell(url))),
+        snippet("rclone", format!("rclone copy --http-url {} :http: ./copy", quoted(url))),
     ]
 }
 
@@ -52,13 +57,8 @@ fn duckdb(url: &str, name: &str) -> String {
     format!("SELECT * FROM {reader}('{}') LIMIT 10;", url.replace('\'', "''"))
 }
 
-/// A word of a shell.
-fn shell(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// A string of Python, which reads JSON's as they are.
-fn quoted(text: &str) -> String {
+fn python_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

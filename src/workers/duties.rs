@@ -10,6 +10,7 @@ use crate::catalog::ledger::holdings;
 use crate::catalog::record::Facts;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, endpoints};
+use crate::model::id::RuleId;
 use crate::model::time::Timestamp;
 use crate::rules::{Progress, evaluate, expire, fill, fold, reconsider};
 use crate::service::Lake;
@@ -28,7 +29,7 @@ const MOVERS: [&str; 8] = ["mover-1", "mover-2", "mover-3", "mover-4", "mover-5"
 /// All workers of a server, so many of which move files: eight at most.
 pub fn all(lake: &Arc<Lake>, movers: usize) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
-        Box::new(Evaluate { lake: Arc::clone(lake), seen: None }),
+        Box::new(Evaluate { lake: Arc::clone(lake), seen: None, turn: RuleId(0) }),
         Box::new(Fill { after: None }),
         Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
@@ -52,6 +53,8 @@ struct Evaluate {
     lake: Arc<Lake>,
     /// Revisions of endpoints and of holdings.
     seen: Option<(u64, u64)>,
+    /// The rule that had its turn last.
+    turn: RuleId,
 }
 
 impl Worker for Evaluate {
@@ -71,7 +74,7 @@ impl Worker for Evaluate {
             }
             made = made.or(evaluate::follow_policy(catalog, &self.lake.judge).await?);
             made = made.or(expire::step(catalog).await?);
-            made = made.or(evaluate::step(catalog, &self.lake.judge).await?);
+            made = made.or(evaluate::step(catalog, &self.lake.judge, &mut self.turn).await?);
             Ok(made.or(reconsider::step(catalog).await?))
         }
         .boxed()

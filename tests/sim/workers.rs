@@ -7,6 +7,7 @@ use std::time::Duration;
 use dapple::catalog::ledger::holdings;
 use dapple::catalog::wake::Topic;
 use dapple::catalog::{CatalogError, endpoints};
+use dapple::model::id::RuleId;
 use dapple::rules::{Progress, evaluate, expire, fill, fold, reconsider};
 use dapple::service::Lake;
 use dapple::transfers::claim::{Cursors, reap};
@@ -24,7 +25,7 @@ const PERIOD: Duration = Duration::from_secs(30);
 pub(crate) fn start(executor: &mut Executor, lake: &Arc<Lake>, log: &Log) {
     let given = || (Arc::clone(lake), log.clone());
     executor.spawn(rules(given(), "evaluate", |lake| {
-        Box::pin(async move { evaluate::step(&lake.catalog, &lake.judge).await })
+        Box::pin(async move { evaluate::step(&lake.catalog, &lake.judge, &mut RuleId(0)).await })
     }));
     executor.spawn(rules(given(), "reconsider", |lake| Box::pin(async move { reconsider::step(&lake.catalog).await })));
     executor.spawn(rules(given(), "expire", |lake| Box::pin(async move { expire::step(&lake.catalog).await })));

@@ -22,7 +22,7 @@ const RULES_MAX: usize = 1_000;
 const PARENTS_MAX: usize = 1_000;
 
 /// Lets a rule hold a unit at an endpoint, and sees to it that missing files get transfers. Nothing
-/// happens if it does already.
+/// happens if it does already, but that it does so by another decision from now on.
 pub async fn hold(
     txn: &Txn,
     rule: RuleId,
@@ -30,11 +30,16 @@ pub async fn hold(
     endpoint: EndpointId,
     decision: DecisionId,
 ) -> Result<(), CatalogError> {
-    if txn.get::<Locks>(&(rule, unit, endpoint)).await?.is_some() {
+    let key = (rule, unit, endpoint);
+    if let Some(held) = txn.get::<Locks>(&key).await? {
+        // What is planned below it refers to the decision under which it is held now.
+        if held.decision != decision {
+            txn.replace::<Locks>(&key, &held, &LockRecord { decision, ..held.clone() });
+        }
         return Ok(());
     }
     let lock = LockRecord { state: LockState::Replicating, since: txn.now(), decision };
-    txn.put::<Locks>(&(rule, unit, endpoint), &lock);
+    txn.put::<Locks>(&key, &lock);
     holdings::lock(txn, rule, unit, endpoint).await?;
     add_counts(txn, rule, CountsRecord { replicating: 1, ..CountsRecord::default() }).await?;
     if !recount(txn, unit, endpoint).await? {

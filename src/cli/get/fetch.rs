@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::cli::get::{Run, failed};
-use crate::cli::screen::quoted;
 use crate::cli::table::FailedFile;
 use crate::client::ClientError;
 use crate::fault::{Fault as _, Kind};
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::Did;
+use crate::model::shell::quoted;
 use crate::storage::hash::{Hashed, Hasher, hash_file};
 
 /// How a file is called while it is on its way: `.<name>.dapple-part`.

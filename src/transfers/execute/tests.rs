@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
+use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::*;
+use crate::catalog::CatalogError;
+use crate::catalog::engine::EngineError;
 use crate::clock::Clock;
 use crate::model::checksum::Algorithm;
 use crate::model::endpoint::{Endpoint, EndpointKind, EndpointName, Settings};
@@ -129,6 +132,31 @@ fn what_an_attempt_before_has_published_is_not_sent_again() {
         let reason = StuckReason::PathOccupied { endpoint: world.job.destination.name.clone() };
         assert_eq!(world.run(), Ending::Failed { reason, passing: false });
     }
+}
+
+/// Says the same of everything.
+struct Says(Result<Permission, CatalogError>);
+
+impl LastWord for Says {
+    fn permit<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, Result<Permission, CatalogError>> {
+        futures::future::ready(self.0.clone()).boxed()
+    }
+}
+
+#[test]
+fn bytes_that_may_not_be_there_are_not_even_sent() {
+    let mut world = World::new();
+    // Whoever sends something is told that there is no room.
+    world.destination.faults().set_full(true);
+    let policies = vec!["residency".to_owned()];
+    world.tools.guard = Arc::new(Says(Ok(Permission::Denied { policies: policies.clone() })));
+    let reason = StuckReason::DeniedByPolicy { endpoint: world.job.destination.name.clone(), policies };
+    assert_eq!(world.run(), Ending::Failed { reason, passing: false });
+    world.tools.guard = Arc::new(Says(Err(CatalogError::Engine(EngineError::Stopped))));
+    assert_eq!(world.run(), Ending::PutOff, "no endpoint is to blame for the catalog");
+    world.tools.guard = Arc::new(Willing);
+    let reason = StuckReason::EndpointFull { endpoint: world.job.destination.name.clone() };
+    assert_eq!(world.run(), Ending::Failed { reason, passing: true });
 }
 
 #[test]

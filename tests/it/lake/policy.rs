@@ -342,3 +342,24 @@ async fn policies_of_a_directory_are_in_force_as_soon_as_they_hold_together() {
     assert!(root.health().await.expect("up").notes.is_empty());
     server.stop().await.expect("a clean stop");
 }
+
+/// Equal data may be told apart by its name; one decision must not stand for all of it then.
+#[tokio::test]
+async fn a_policy_that_names_data_binds_it_among_its_equals() {
+    let policies = tempfile::tempdir().expect("a directory");
+    let all = "// Admins.\n@id(\"admins\")\npermit (principal is Dapple::Account, action, resource) when { principal.admin };\n\
+        // This one stays.\n@id(\"stays\")\nforbid (principal, action == Dapple::Action::\"Place\", resource == Dapple::Did::\"s:b\");\n";
+    std::fs::write(policies.path().join("all.cedar"), all).expect("written");
+    let settings = format!("policy.dir = {:?}\n", policies.path());
+    let lake = TestLake::with_settings(&settings, &["y"]).await;
+    lake.make("s:box", DidKind::Container).await;
+    for dataset in ["s:a", "s:b", "s:c"] {
+        lake.make(dataset, DidKind::Dataset).await;
+        lake.attach("s:box", &[dataset]).await;
+    }
+    let id = lake.grouped_rule("s:box", 1, "site=y", Grouping::All).await;
+    let told = lake.until(id, RuleState::Stuck).await;
+    assert_eq!((told.locks_ok, told.units_unplaced), (2, 1));
+    let why = lake.client.explain_rule(id).await.expect("explained");
+    assert_eq!(why.problems[0].reason, "policy does not let the data be at y: stays");
+}
