@@ -146,6 +146,7 @@ impl LastWord for Says {
 #[test]
 fn bytes_that_may_not_be_there_are_not_even_sent() {
     let mut world = World::new();
+    world.sources.iter().for_each(|source| source.insert("s/f", CONTENT));
     // Whoever sends something is told that there is no room.
     world.destination.faults().set_full(true);
     let policies = vec!["residency".to_owned()];
