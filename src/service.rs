@@ -75,7 +75,7 @@ pub struct Context {
 #[derive(Clone)]
 pub enum Reader {
     /// An account.
-    Known(Context),
+    Known(Box<Context>),
     /// Somebody who has not said who they are.
     Anonymous(Arc<Lake>),
 }

@@ -157,7 +157,7 @@ fn bytes_that_may_not_be_there_are_not_even_sent() {
     assert_eq!(world.run(), Ending::PutOff, "no endpoint is to blame for the catalog");
     world.tools.guard = Arc::new(Willing);
     let reason = StuckReason::EndpointFull { endpoint: world.job.destination.name.clone() };
-    assert_eq!(world.run(), Ending::Failed { reason, passing: true });
+    assert_eq!(world.run(), Ending::Failed { reason, passing: false });
 }
 
 #[test]
