@@ -20,7 +20,8 @@ pub mod members;
 pub mod passwords;
 pub mod sessions;
 
-pub use authenticate::{Peer, authenticate};
+pub(super) use authenticate::Shown;
+pub use authenticate::{Peer, authenticate, renewed};
 pub use doorkeeper::Doorkeeper;
 
 /// What a dry run tells in the place of a secret.

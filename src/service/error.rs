@@ -10,6 +10,7 @@ use crate::model::endpoint::{EndpointName, InvalidAttribute};
 use crate::model::expression::InvalidExpression;
 use crate::model::label::InvalidLabel;
 use crate::policy::grant::GrantError;
+use crate::replicas::leave::IntakeError;
 use crate::replicas::upload::UploadError;
 use crate::storage::backend::StorageError;
 
@@ -223,6 +224,15 @@ impl Fault for ServiceError {
             ServiceError::Upload(error) => error.hint(),
             ServiceError::Storage(error) => error.hint(),
             _ => None,
+        }
+    }
+}
+
+impl From<IntakeError> for ServiceError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Denied { action, resource } => ServiceError::Denied { action, resource },
+            IntakeError::Membership(error) => error.into(),
         }
     }
 }
