@@ -218,7 +218,7 @@ fn what_the_clock_decides_is_decided_again_in_time() {
 fn policies_read_what_is_known_of_owners() {
     let ask_of = |condition: &str, who: &str| {
         let text = format!(
-            "@id(\"owners\")\npermit (principal is Dapple::Account, action == Dapple::Action::\"ReadData\", \
+            "// Owners.\n@id(\"owners\")\npermit (principal is Dapple::Account, action == Dapple::Action::\"ReadData\", \
              resource is Dapple::Did) when {{ {condition} }};"
         );
         let (judge, who) = (Judge::new(set(&text)), subject(who, &["house"]));

@@ -179,7 +179,7 @@ async fn a_path_is_stated_by_who_may_write_where_it_leads_and_by_nobody_else() {
     for path in elsewhere {
         let (good, refused) = register(&lake, &bob, "own:d", "x", &[stated("f", path)]).await;
         assert_eq!((good, refused.len()), (0, 1), "{path}");
-        told.insert((refused[0].code.clone(), refused[0].detail.replace(path, "PATH")));
+        told.insert((refused[0].code.clone(), refused[0].detail.replace(&format!("`{path}`"), "PATH")));
     }
     assert_eq!(told.len(), 1, "{told:#?}");
     assert_eq!(told.pop_first().expect("one").0, "path-denied");
