@@ -120,8 +120,8 @@ async fn announce_in(
             refused.into()
         } else if names_stated && states_path(txn, target, &file.name).await? {
             refused("path-taken", format!("another file is registered where `{}` would lie", file.name))
-        } else if let Some(Known { id, record, .. }) = known {
-            again(txn, target, file, id, &record, process, taking, &mut members).await?
+        } else if let Some(known) = known {
+            again(txn, target, file, &known, process, taking, &mut members).await?
         } else {
             let id = DidId(first.0 + registered);
             registered += 1;
@@ -192,12 +192,12 @@ async fn again(
     txn: &Txn,
     target: &Target,
     file: &Announced,
-    id: DidId,
-    record: &DidRecord,
+    known: &Known,
     process: ProcessId,
     taking: &Taking,
     members: &mut Vec<Member>,
 ) -> Result<Answer, MembershipError> {
+    let (id, record) = (known.id, &known.record);
     let Some(facts) = record.file() else {
         return Ok(refused("name-taken", format!("`{}` is a {}, not a file", file.name, record.kind())));
     };
