@@ -92,7 +92,6 @@ fn of_accounts() -> OpenApiRouter<Doors> {
         .routes(routes!(accounts::members, accounts::add_member))
         .routes(routes!(accounts::remove_member))
         .routes(routes!(accounts::revoke_key))
-        .routes(routes!(accounts::remove_password))
         .routes(routes!(accounts::limits, accounts::set_limit, accounts::remove_limit))
         .routes(routes!(accounts::usage))
         .routes(routes!(accounts::whoami))
@@ -108,7 +107,7 @@ fn repeatable() -> OpenApiRouter<Doors> {
         .routes(routes!(policy::check))
         .routes(routes!(policy::explain))
         .routes(routes!(accounts::keys, accounts::add_key))
-        .routes(routes!(accounts::set_password))
+        .routes(routes!(accounts::set_password, accounts::remove_password))
         .routes(routes!(accounts::sign_in))
         .routes(routes!(accounts::sign_out))
 }

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod grant;
 pub mod judge;
 pub mod set;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod token;

@@ -69,6 +69,8 @@ pub struct Context {
     pub principal: Principal,
     /// On which terms.
     pub terms: Terms,
+    /// What they showed to be let in, where they came through a door.
+    shown: Option<accounts::Shown>,
 }
 
 /// Who reads where no key is needed for what is public.
@@ -106,7 +108,7 @@ impl Permit {
 impl Context {
     /// A request on no special terms.
     pub fn new(lake: Arc<Lake>, principal: Principal) -> Self {
-        Self { lake, principal, terms: Terms::default() }
+        Self { lake, principal, terms: Terms::default(), shown: None }
     }
 
     /// The account that asks.

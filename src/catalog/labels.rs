@@ -9,11 +9,11 @@ use crate::catalog::record::{
     DidLabels, DidRecord, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, Parents, RulesByDid, ScopeLabels, Scopes,
 };
 use crate::catalog::table::Value as _;
-use crate::catalog::{CatalogError, Txn, View};
+use crate::catalog::{CatalogError, Txn, View, subjects};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::did::DidKind;
-use crate::model::facts::{DidFacts, DidTraits, ScopeFacts};
+use crate::model::facts::{DidFacts, DidTraits, ScopeFacts, Subject};
 use crate::model::id::{DidId, LabelSetId, RuleId};
 use crate::model::label::{Classification, LabelSet};
 use crate::model::scope::Scope;
@@ -155,6 +155,7 @@ pub struct Gatherer {
     /// Whether anything at all has labels; if not, nothing has to be looked up for them.
     any: Option<bool>,
     scopes: BTreeMap<Scope, Option<Arc<ScopeFacts>>>,
+    owners: BTreeMap<AccountName, Arc<Subject>>,
     /// Labels of what holds others, with all that holds those.
     above: BTreeMap<DidId, Arc<LabelSet>>,
     /// Labels by the sets they were joined from, so that equal ones are one.
@@ -164,8 +165,9 @@ pub struct Gatherer {
 impl Gatherer {
     /// Gathers from a view.
     pub fn new(view: &View) -> Self {
-        let (scopes, above, joined) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { view: view.clone(), any: None, scopes, above, joined }
+        let (scopes, owners) = (BTreeMap::new(), BTreeMap::new());
+        let (above, joined) = (BTreeMap::new(), BTreeMap::new());
+        Self { view: view.clone(), any: None, scopes, owners, above, joined }
     }
 
     /// The view that is gathered from.
@@ -185,6 +187,17 @@ impl Gatherer {
         Arc::clone(known)
     }
 
+    /// What is known of an account that owns something.
+    async fn owner(&mut self, name: &AccountName) -> Result<Arc<Subject>, CatalogError> {
+        if let Some(known) = self.owners.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let known = subjects::subject(&self.view, name).await?;
+        let owner = Arc::new(known.map_or_else(|| Subject::only_named(name.clone()), |(subject, _)| subject));
+        self.owners.insert(name.clone(), Arc::clone(&owner));
+        Ok(owner)
+    }
+
     /// What is known of a scope; `None` if there is none.
     pub async fn scope(&mut self, scope: &Scope) -> Result<Option<Arc<ScopeFacts>>, CatalogError> {
         if let Some(known) = self.scopes.get(scope) {
@@ -194,8 +207,8 @@ impl Gatherer {
             None => None,
             Some(record) => {
                 let labels = if self.any().await? { of_scope(&self.view, scope).await? } else { LabelSet::default() };
-                let labels = self.one(labels);
-                Some(Arc::new(ScopeFacts { scope: scope.clone(), owner: record.account, labels }))
+                let (labels, owner) = (self.one(labels), self.owner(&record.account).await?);
+                Some(Arc::new(ScopeFacts { scope: scope.clone(), owner, labels }))
             }
         };
         self.scopes.insert(scope.clone(), facts.clone());
@@ -207,8 +220,8 @@ impl Gatherer {
         if let Some(facts) = self.scope(&record.scope).await? {
             return Ok(facts);
         }
-        let labels = self.one(strictest());
-        Ok(Arc::new(ScopeFacts { scope: record.scope.clone(), owner: AccountName::root(), labels }))
+        let (labels, owner) = (self.one(strictest()), self.owner(&AccountName::root()).await?);
+        Ok(Arc::new(ScopeFacts { scope: record.scope.clone(), owner, labels }))
     }
 
     /// What is known of a DID.
@@ -232,7 +245,8 @@ impl Gatherer {
                 let parents: Vec<DidId> = parents[at].iter().map(|((_, parent), _)| *parent).collect();
                 labels = self.below(own, &parents, &scope).await?;
             }
-            let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
+            let owner = self.owner(&record.account).await?;
+            let traits = DidTraits { kind: record.kind(), owner, scope, labels };
             facts.push(DidFacts { did: record.did(), traits });
         }
         Ok(facts)
@@ -252,7 +266,8 @@ impl Gatherer {
         let parents: Vec<_> = parents.into_iter().map(|((_, one), _)| one).filter(|one| *one != parent).collect();
         let own = of_did(&self.view, id).await?;
         let labels = self.below(own, &parents, &scope).await?;
-        let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
+        let owner = self.owner(&record.account).await?;
+        let traits = DidTraits { kind: record.kind(), owner, scope, labels };
         Ok(DidFacts { did: record.did(), traits })
     }
 

@@ -11,7 +11,7 @@ use crate::model::account::AccountName;
 use crate::model::scope::Scope;
 use crate::service::view::{
     AccountChange, AccountView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit, NewMember,
-    NewPassword, NewSession, ScopeChange, ScopeView, SessionView, UsageView, WhoView,
+    NewPassword, NewSession, PasswordRemoval, ScopeChange, ScopeView, SessionView, UsageView, WhoView,
 };
 
 impl Client {
@@ -87,8 +87,9 @@ impl Client {
     }
 
     /// Removes a password.
-    pub async fn remove_password(&self, account: &AccountName) -> Result<(), ClientError> {
-        self.remove(&format!("/accounts/{account}/password")).await
+    pub async fn remove_password(&self, account: &AccountName, removal: &PasswordRemoval) -> Result<(), ClientError> {
+        let url = self.api(&format!("/accounts/{account}/password"));
+        self.call_for_nothing(&Call::new(Method::DELETE, url, Again::IfUnsent).json(removal)).await
     }
 
     /// Sets a limit.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-
 use crate::model::checksum::Checksum;
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::id::IntentId;

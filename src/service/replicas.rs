@@ -1,9 +1,12 @@
 //! Replicas: list them, register them in bulk, declare one bad.
 
+use std::sync::Arc;
+
 use crate::catalog::endpoints;
 use crate::catalog::ledger::replicas::mark_bad;
 use crate::catalog::record::{DidRecord, Replicas};
 use crate::catalog::wake::Topic;
+use crate::fault::{Fault as _, Kind};
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::id::EndpointId;
@@ -17,7 +20,7 @@ use crate::service::paging::Paging;
 use crate::service::sight::Seen;
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewReplica, Page, RefusedLine, RegisteredChunk, ReplicaView};
-use crate::service::{Context, endpoints as endpoint_acts};
+use crate::service::{Context, accounts, endpoints as endpoint_acts};
 use crate::storage::layout::StoragePath;
 
 /// How many lines of a registration are one transaction.
@@ -83,7 +86,8 @@ pub async fn begin_registration(
     let place = endpoint_acts::find(&ctx.catalog().view().await?, endpoint).await?;
     let (dataset, decision) = ensure_dataset(ctx, to, &place).await?;
     let (scope, account) = (to.scope.clone(), ctx.account().clone());
-    let target = Target { scope, dataset, endpoint: place.id, account, decision };
+    let standing = Arc::new(ctx.standing());
+    let target = Target { scope, dataset, endpoint: place.id, account, standing, decision };
     Ok(Registration { ctx: ctx.clone(), target })
 }
 
@@ -105,12 +109,13 @@ impl Registration {
                 }
             }
         }
-        let outcomes = if self.ctx.is_dry_run() {
-            // A rehearsal of each chunk by itself: one of them all would grow with their number.
-            let rehearsal = self.ctx.catalog().rehearsing().await?;
-            register_batch(&rehearsal, self.target.clone(), files).await?
-        } else {
-            register_batch(self.ctx.catalog(), self.target.clone(), files).await?
+        let outcomes = match self.register(files).await {
+            // What they might when the stream began they may no more: the lines are answered, not broken off.
+            Err(error) if matches!(error.kind(), Kind::Denied | Kind::Unauthenticated) => {
+                let (code, detail) = (error.code(), error.to_string());
+                vec![Registered::Refused { code, detail }; numbers.len()]
+            }
+            outcomes => outcomes?,
         };
         for (number, outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
@@ -125,6 +130,20 @@ impl Registration {
         self.ctx.catalog().wakes().wake(Topic::Folds);
         self.ctx.catalog().wakes().wake(Topic::Rules);
         Ok(answer)
+    }
+}
+
+impl Registration {
+    /// Registers files by what the account and its key may do by now: a stream may take hours.
+    async fn register(&self, files: Vec<Stated>) -> Result<Vec<Registered>, ServiceError> {
+        let ctx = accounts::renewed(&self.ctx).await?;
+        let target = Target { standing: Arc::new(ctx.standing()), ..self.target.clone() };
+        if ctx.is_dry_run() {
+            // A rehearsal of each chunk by itself: one of them all would grow with their number.
+            let rehearsal = ctx.catalog().rehearsing().await?;
+            return Ok(register_batch(&rehearsal, target, files).await?);
+        }
+        Ok(register_batch(ctx.catalog(), target, files).await?)
     }
 }
 

@@ -27,7 +27,8 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
     let endpoint = endpoints::find(&ctx.catalog().view().await?, &new.endpoint).await?;
     let (dataset, decision) = ensure_dataset(ctx, &new.to, &endpoint).await?;
     let (scope, account) = (new.to.scope.clone(), ctx.account().clone());
-    let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
+    let standing = std::sync::Arc::new(ctx.standing());
+    let target = Target { scope, dataset, endpoint: endpoint.id, account, standing, decision };
     let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
     let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
     let uploads = &ctx.lake.uploads;

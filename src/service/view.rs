@@ -22,7 +22,7 @@ mod policy;
 
 pub use account::{
     AccountChange, AccountView, HoldingView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit,
-    NewMember, NewPassword, NewSession, SessionView, UsageView, WhoView,
+    NewMember, NewPassword, NewSession, PasswordRemoval, SessionView, UsageView, WhoView,
 };
 pub use endpoint::{
     EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,

@@ -223,6 +223,7 @@ impl Client {
             dataset: dataset.id,
             endpoint: endpoint.id,
             account: self.ctx.account().clone(),
+            standing: Arc::new(self.ctx.standing()),
             decision,
         };
         let mut files = Vec::new();

@@ -128,10 +128,11 @@ impl World {
     }
 
     fn may_see(&self, who: &Principal, did: &Did) -> bool {
-        let root = AccountName::root();
+        let root = Arc::new(Subject::only_named(AccountName::root()));
         let labels = Arc::new(self.scopes[did.scope.as_str()].clone());
         let scope = Arc::new(ScopeFacts { scope: did.scope.clone(), owner: root, labels });
-        let (owner, labels) = (self.owners[did].clone(), Arc::new(self.effective(did)));
+        let owner = Arc::new(Subject::only_named(self.owners[did].clone()));
+        let labels = Arc::new(self.effective(did));
         let traits = DidTraits { kind: DidKind::Dataset, owner, scope, labels };
         let resource = Resource::Did(DidFacts { did: did.clone(), traits });
         let (subject, now) = (Arc::new(Subject::from(who)), self.lake.catalog.clock().now());

@@ -159,6 +159,15 @@ pub struct NewPassword {
     pub current: Option<SecretText>,
 }
 
+/// What goes with the removal of a password.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordRemoval {
+    /// The one that is removed, where somebody removes their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<SecretText>,
+}
+
 /// A wish to sign in.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
