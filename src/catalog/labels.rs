@@ -97,7 +97,7 @@ pub async fn put_of_did(
         return Ok(Vec::new());
     }
     let mut rules = Vec::new();
-    for above in upward(txn, did).await?.unwrap_or_default() {
+    for above in upward(txn, did, None).await?.unwrap_or_default() {
         let on = txn.scan::<RulesByDid>(&(above,), RULES_MAX).await?;
         rules.extend(on.into_iter().map(|((_, rule), ())| (rule, above)));
     }
@@ -130,12 +130,12 @@ async fn intern(txn: &Txn, labels: &LabelSet) -> Result<Option<LabelSetId>, Cata
 }
 
 /// The DID and everything that holds it, nearest first. `None` if that is too much.
-async fn upward(view: &View, did: DidId) -> Result<Option<Vec<DidId>>, CatalogError> {
+async fn upward(view: &View, did: DidId, supposed: Option<&Supposed>) -> Result<Option<Vec<DidId>>, CatalogError> {
     let mut seen = BTreeSet::from([did]);
     let mut order = vec![did];
     let mut at = 0;
     while at < order.len() {
-        for ((_, parent), _) in view.scan::<Parents>(&(order[at],), PARENTS_MAX).await? {
+        for parent in parents(view, order[at], supposed).await? {
             if seen.insert(parent) {
                 order.push(parent);
             }
@@ -146,6 +146,58 @@ async fn upward(view: &View, did: DidId) -> Result<Option<Vec<DidId>>, CatalogEr
         at += 1;
     }
     Ok(Some(order))
+}
+
+async fn parents(view: &View, did: DidId, supposed: Option<&Supposed>) -> Result<Vec<DidId>, CatalogError> {
+    let rows = view.scan::<Parents>(&(did,), PARENTS_MAX).await?;
+    let mut parents: Vec<DidId> = rows.into_iter().map(|((_, parent), _)| parent).collect();
+    if let Some(supposed) = supposed {
+        supposed.parents(did, &mut parents);
+    }
+    Ok(parents)
+}
+
+/// A change that is not made, to see which labels would follow from it.
+#[derive(Debug, Clone)]
+pub enum Supposed {
+    /// A DID has other labels of its own.
+    Labelled(DidId, LabelSet),
+    /// Something holds some DIDs as well.
+    Attached {
+        /// What is held.
+        children: BTreeSet<DidId>,
+        /// What holds them.
+        to: DidId,
+    },
+    /// Something holds some DIDs no more.
+    Detached {
+        /// What was held.
+        children: BTreeSet<DidId>,
+        /// What held them.
+        from: DidId,
+    },
+}
+
+impl Supposed {
+    /// The labels that a DID would have of its own.
+    fn own(&self, did: DidId, known: LabelSet) -> LabelSet {
+        match self {
+            Supposed::Labelled(of, labels) if *of == did => labels.clone(),
+            _ => known,
+        }
+    }
+
+    /// What would hold a DID, in the order in which it is stored.
+    fn parents(&self, of: DidId, known: &mut Vec<DidId>) {
+        match self {
+            Supposed::Attached { children, to } if children.contains(&of) && !known.contains(to) => {
+                known.push(*to);
+                known.sort_unstable();
+            }
+            Supposed::Detached { children, from } if children.contains(&of) => known.retain(|parent| parent != from),
+            _ => {}
+        }
+    }
 }
 
 /// Gathers what policies are told of DIDs, from one view. What it has read once it remembers, so that
@@ -159,13 +211,20 @@ pub struct Gatherer {
     above: BTreeMap<DidId, Arc<LabelSet>>,
     /// Labels by the sets they were joined from, so that equal ones are one.
     joined: BTreeMap<LabelSet, Arc<LabelSet>>,
+    /// What is gathered as if it were so.
+    supposed: Option<Supposed>,
 }
 
 impl Gatherer {
     /// Gathers from a view.
     pub fn new(view: &View) -> Self {
         let (scopes, above, joined) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { view: view.clone(), any: None, scopes, above, joined }
+        Self { view: view.clone(), any: None, scopes, above, joined, supposed: None }
+    }
+
+    /// Gathers from a view as it would be after a change.
+    pub fn supposing(view: &View, supposed: Supposed) -> Self {
+        Self { any: Some(true), supposed: Some(supposed), ..Self::new(view) }
     }
 
     /// The view that is gathered from.
@@ -228,8 +287,12 @@ impl Gatherer {
             let scope = self.scope_of(record).await?;
             let mut labels = Arc::clone(&scope.labels);
             if labelled {
-                let own = set(&self.view, own[at]).await?;
-                let parents: Vec<DidId> = parents[at].iter().map(|((_, parent), _)| *parent).collect();
+                let mut own = set(&self.view, own[at]).await?;
+                let mut parents: Vec<DidId> = parents[at].iter().map(|((_, parent), _)| *parent).collect();
+                if let Some(supposed) = &self.supposed {
+                    own = supposed.own(ids[at].0, own);
+                    supposed.parents(ids[at].0, &mut parents);
+                }
                 labels = self.below(own, &parents, &scope).await?;
             }
             let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
@@ -243,17 +306,6 @@ impl Gatherer {
         let above = self.holder(parent).await?;
         let labels = self.one(facts.traits.labels.join(&above));
         Ok(DidFacts { did: facts.did.clone(), traits: DidTraits { labels, ..facts.traits.clone() } })
-    }
-
-    /// The facts of a DID as they would be if `parent` did not hold it.
-    pub async fn without(&mut self, id: DidId, record: &DidRecord, parent: DidId) -> Result<DidFacts, CatalogError> {
-        let scope = self.scope_of(record).await?;
-        let parents = self.view.scan::<Parents>(&(id,), PARENTS_MAX).await?;
-        let parents: Vec<_> = parents.into_iter().map(|((_, one), _)| one).filter(|one| *one != parent).collect();
-        let own = of_did(&self.view, id).await?;
-        let labels = self.below(own, &parents, &scope).await?;
-        let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
-        Ok(DidFacts { did: record.did(), traits })
     }
 
     /// Labels below parents, and in a scope.
@@ -278,13 +330,17 @@ impl Gatherer {
             return Ok(Arc::clone(known));
         }
         let mut labels = LabelSet::default();
-        match upward(&self.view, id).await? {
+        match upward(&self.view, id, self.supposed.as_ref()).await? {
             None => labels = strictest(),
             Some(all) => {
                 let keys: Vec<_> = all.iter().map(|id| (*id,)).collect();
                 let own = self.view.get_many::<DidLabels>(&keys).await?;
-                for own in own {
-                    labels = labels.join(&set(&self.view, own).await?);
+                for (id, own) in all.iter().zip(own) {
+                    let own = set(&self.view, own).await?;
+                    labels = labels.join(&match &self.supposed {
+                        Some(supposed) => supposed.own(*id, own),
+                        None => own,
+                    });
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::engine::Range;
 use crate::catalog::key::Key;
+use crate::catalog::labels::{Gatherer, Supposed};
 use crate::catalog::ledger::membership::{self, Member};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
@@ -15,12 +16,11 @@ use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::{DecisionId, DidId};
-use crate::model::label::LabelSet;
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::labels;
+use crate::service::labels::below::{self, Looked, asks_for};
 use crate::service::paging::{Paging, page};
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
@@ -220,20 +220,26 @@ async fn change_members(
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
     }
-    permit_what_moves_along(ctx, &did, &members, leave).await?;
+    let looked = permit_what_moves_along(ctx, &did, &members, leave).await?;
     let asking = ctx.clone();
     let done = ctx
         .transact(Made::Changed, move |txn| {
             let (ctx, did, members) = (asking.clone(), did.clone(), members.clone());
+            let looked = looked.clone();
             async move {
+                looked.still_holds(&txn, &did).await?;
                 let mut sight = ctx.sight(&txn);
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
                 ctx.expect(&tag(&above.record, txn.get::<Heads>(&(above.id,)).await?))?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
-                let mut children = Vec::with_capacity(members.dids.len());
+                let mut moved = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
-                    let seen = sight.did(child).await?;
-                    permit_move(&mut sight, parent.id, &seen, leave).await?;
+                    moved.push(sight.did(child).await?);
+                }
+                let mut after = Gatherer::supposing(&txn, supposed(parent.id, &moved, leave));
+                let mut children = Vec::with_capacity(moved.len());
+                for seen in &moved {
+                    permit_move(&sight, &mut after, seen).await?;
                     let bytes = seen.record.file().map_or(0, |facts| facts.bytes);
                     children.push(Member { id: seen.id, kind: seen.record.kind(), bytes });
                 }
@@ -260,40 +266,39 @@ fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
 
 /// A member takes on the labels of what holds it. Where that changes its own, whoever moves it needs
 /// a say in the member, too: to write it if that only tightens, to relabel it otherwise.
-async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool) -> Result<(), ServiceError> {
-    let after = if leave {
-        sight.gatherer().without(child.id, &child.record, parent).await?
-    } else {
-        sight.gatherer().below_also(&child.facts, parent).await?
-    };
-    let (old, new) = (&child.facts.traits.labels, &after.traits.labels);
-    if old != new {
-        let action = if new.only_tightens(old) { Action::Write } else { Action::Relabel };
-        sight.permit(action, &child.resource(), None)?;
+async fn permit_move(sight: &Sight, after: &mut Gatherer, child: &Seen) -> Result<(), ServiceError> {
+    let after = after.did(child.id, &child.record).await?;
+    match asks_for(&child.facts, &after) {
+        Some(action) => sight.permit(action, &child.resource(), None).map(drop),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What a dataset or container holds takes on labels with it: whoever moves it needs a say in that, too.
-async fn permit_what_moves_along(ctx: &Context, did: &Did, members: &Members, leave: bool) -> Result<(), ServiceError> {
+async fn permit_what_moves_along(
+    ctx: &Context,
+    did: &Did,
+    members: &Members,
+    leave: bool,
+) -> Result<Looked, ServiceError> {
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (above, _) = sight.did_for(Action::Write, did).await?;
-    for child in &members.dids {
-        let seen = sight.did(child).await?;
-        if seen.record.kind() == DidKind::File || ctx.permit(Action::Administer, "the lake").is_ok() {
-            continue;
-        }
-        let (before, above) = (sight.gatherer().holder(seen.id).await?, sight.gatherer().holder(above.id).await?);
-        let after = before.join(&above);
-        if leave && *above != LabelSet::default() {
-            labels::permit_below(ctx, &seen, Action::Relabel).await?;
-        } else if !leave && after != *before {
-            let action = if after.only_tightens(&before) { Action::Write } else { Action::Relabel };
-            labels::permit_below(ctx, &seen, action).await?;
-        }
+    if above.record.kind() == DidKind::Dataset {
+        // It holds files alone, and they hold nothing.
+        return Ok(Looked::default());
     }
-    Ok(())
+    let mut moved = Vec::with_capacity(members.dids.len());
+    for child in &members.dids {
+        moved.push(sight.did(child).await?);
+    }
+    let change = supposed(above.id, &moved, leave);
+    below::permit(ctx, &view, &moved.iter().collect::<Vec<_>>(), change).await
+}
+
+fn supposed(parent: DidId, moved: &[Seen], leave: bool) -> Supposed {
+    let children = moved.iter().map(|seen| seen.id).collect();
+    if leave { Supposed::Detached { children, from: parent } } else { Supposed::Attached { children, to: parent } }
 }
 
 /// How much something holds, as far as whoever asks may know it: all of it, who may write it; others
