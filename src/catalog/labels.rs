@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::catalog::record::placing::CauseRecord;
 use crate::catalog::record::{
     DidLabels, DidRecord, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, Parents, RulesByDid, ScopeLabels, Scopes,
 };
 use crate::catalog::table::Value as _;
-use crate::catalog::{CatalogError, Txn, View};
+use crate::catalog::{CatalogError, Txn, View, placing};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::did::DidKind;
@@ -29,17 +30,10 @@ const RULES_MAX: usize = 1_000;
 const REVISION: &str = "labels_revision";
 /// The last set's number.
 const NEXT: &str = "next_label_set";
-/// Raised by changes after which all rules are placed anew.
-const PLACING: &str = "placing_revision";
 
 /// Grows with every change of any label.
 pub async fn revision(view: &View) -> Result<u64, CatalogError> {
     Ok(view.get::<Facts>(&(REVISION.to_owned(),)).await?.unwrap_or(0))
-}
-
-/// Grows with every change of labels that may move the data of any rule.
-pub async fn placing_revision(view: &View) -> Result<u64, CatalogError> {
-    Ok(view.get::<Facts>(&(PLACING.to_owned(),)).await?.unwrap_or(0))
 }
 
 /// The labels that a scope has of its own.
@@ -72,14 +66,14 @@ pub async fn put_of_scope(txn: &Txn, scope: &Scope, labels: &LabelSet) -> Result
         Some(id) => txn.put::<ScopeLabels>(&key, &id.0),
         None => txn.clear::<ScopeLabels>(&key),
     }
-    raise(txn, REVISION).await?;
-    raise(txn, PLACING).await?;
+    raise(txn).await?;
+    placing::tell_all(txn).await?;
     txn.emit(&Change::ScopeLabelled { scope: scope.to_string() });
     Ok(())
 }
 
-/// Gives a DID labels in place of those it has. Returns the rules on it and above it, which are to be
-/// placed anew; what may concern rules below it concerns all.
+/// Gives a DID labels in place of those it has. Returns rules that are to be placed anew at once, as
+/// [`changed`] does.
 pub async fn put_of_did(
     txn: &Txn,
     did: DidId,
@@ -90,11 +84,21 @@ pub async fn put_of_did(
         Some(id) => txn.put::<DidLabels>(&(did,), &id.0),
         None => txn.clear::<DidLabels>(&(did,)),
     }
-    raise(txn, REVISION).await?;
+    raise(txn).await?;
     txn.emit(&Change::DidLabelled { did });
-    if kind == DidKind::Container {
-        raise(txn, PLACING).await?;
-        return Ok(Vec::new());
+    changed(txn, did, kind).await
+}
+
+/// The labels of a DID, and of what it holds, are not what they were. Returns the rules on it and above
+/// it, which are to be placed anew; others that may be concerned are told of in the catalog.
+pub async fn changed(txn: &Txn, did: DidId, kind: DidKind) -> Result<Vec<(RuleId, DidId)>, CatalogError> {
+    match kind {
+        DidKind::Container => {
+            placing::tell_all(txn).await?;
+            return Ok(Vec::new());
+        }
+        DidKind::Dataset => placing::tell(txn, &CauseRecord::Files(did)),
+        DidKind::File => {}
     }
     let mut rules = Vec::new();
     for above in upward(txn, did, None).await?.unwrap_or_default() {
@@ -104,8 +108,20 @@ pub async fn put_of_did(
     Ok(rules)
 }
 
-async fn raise(txn: &Txn, counter: &str) -> Result<(), CatalogError> {
-    let key = (counter.to_owned(),);
+/// The labels of some files of a dataset are not what they were, as they joined or left it. Returns the
+/// rules on those files, which are to be placed anew.
+pub async fn changed_files(txn: &Txn, dataset: DidId, files: &[DidId]) -> Result<Vec<(RuleId, DidId)>, CatalogError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    placing::tell(txn, &CauseRecord::Files(dataset));
+    let keys: Vec<_> = files.iter().map(|file| (*file,)).collect();
+    let rows = txn.scan_many::<RulesByDid>(&keys, RULES_MAX).await?;
+    Ok(rows.into_iter().flatten().map(|((file, rule), ())| (rule, file)).collect())
+}
+
+async fn raise(txn: &Txn) -> Result<(), CatalogError> {
+    let key = (REVISION.to_owned(),);
     let now = txn.get::<Facts>(&key).await?.unwrap_or(0);
     txn.put::<Facts>(&key, &(now + 1));
     Ok(())
@@ -224,7 +240,9 @@ impl Gatherer {
 
     /// Gathers from a view as it would be after a change.
     pub fn supposing(view: &View, supposed: Supposed) -> Self {
-        Self { any: Some(true), supposed: Some(supposed), ..Self::new(view) }
+        // Without any labels, only one that is supposed can be one.
+        let any = matches!(supposed, Supposed::Labelled(..)).then_some(true);
+        Self { any, supposed: Some(supposed), ..Self::new(view) }
     }
 
     /// The view that is gathered from.

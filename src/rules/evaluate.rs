@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
-    Dids, Facts, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, Unplaced,
-    WalkPosition,
+    Dids, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, Unplaced, WalkPosition,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints, labels};
+use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::rule::Grouping;
@@ -112,58 +111,6 @@ pub async fn revive_unplaced(catalog: &Catalog) -> Result<Progress, CatalogError
             })
             .await?;
     }
-}
-
-/// The revision of the policies under which all rules were placed last.
-const PLACED_POLICIES: &str = "placed_policies";
-/// The same of labels that may concern any rule.
-const PLACED_LABELS: &str = "placed_labels";
-
-/// Sets placing to begin afresh for every rule if the policies, or labels that may concern any rule,
-/// have changed since that was done last.
-pub async fn follow_policy(catalog: &Catalog, judge: &Judge) -> Result<Progress, CatalogError> {
-    let view = catalog.view().await?;
-    // Revisions are 16 hexadecimal digits.
-    let policies = u64::from_str_radix(judge.set().revision(), 16).unwrap_or(u64::MAX);
-    let now = [(PLACED_POLICIES, policies), (PLACED_LABELS, labels::placing_revision(&view).await?)];
-    let mut changed = false;
-    for (name, value) in now {
-        changed = changed || view.get::<Facts>(&(name.to_owned(),)).await? != Some(value);
-    }
-    if !changed {
-        return Ok(Progress::Nothing);
-    }
-    let (mut after, mut progress) = (RuleId(0), Progress::Nothing);
-    loop {
-        let rows = view.scan_after::<Rules>(&(), &(after,), PAGE).await?;
-        let Some(((last,), _)) = rows.last() else { break };
-        after = *last;
-        progress = Progress::Made;
-        let rules: Vec<_> =
-            rows.iter().filter(|(_, rule)| !rule.releasing).map(|((id,), rule)| (*id, rule.did)).collect();
-        catalog
-            .transact_bulk(move |txn| {
-                let rules = rules.clone();
-                async move {
-                    for (id, did) in rules {
-                        if txn.get::<Rules>(&(id,)).await?.is_some() {
-                            begin(&txn, id, did).await?;
-                        }
-                    }
-                    Ok::<_, CatalogError>(())
-                }
-            })
-            .await?;
-    }
-    catalog
-        .transact_bulk(move |txn| async move {
-            for (name, value) in now {
-                txn.put::<Facts>(&(name.to_owned(),), &value);
-            }
-            Ok::<_, CatalogError>(())
-        })
-        .await?;
-    Ok(progress)
 }
 
 /// A group and the units of it that this page is about.

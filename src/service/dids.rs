@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::engine::Range;
 use crate::catalog::key::Key;
-use crate::catalog::labels::{Gatherer, Supposed};
+use crate::catalog::labels::{self, Gatherer, Supposed};
 use crate::catalog::ledger::membership::{self, Member};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
@@ -15,9 +15,10 @@ use crate::model::change::Change;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
-use crate::model::id::{DecisionId, DidId};
+use crate::model::id::{DecisionId, DidId, RuleId};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
+use crate::rules::evaluate;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::labels::below::{self, Looked, asks_for};
@@ -238,8 +239,8 @@ async fn change_members(
                 }
                 let mut after = Gatherer::supposing(&txn, supposed(parent.id, &moved, leave));
                 let mut children = Vec::with_capacity(moved.len());
+                let changed = permit_moves(&sight, &mut after, &moved).await?;
                 for seen in &moved {
-                    permit_move(&sight, &mut after, seen).await?;
                     let bytes = seen.record.file().map_or(0, |facts| facts.bytes);
                     children.push(Member { id: seen.id, kind: seen.record.kind(), bytes });
                 }
@@ -247,6 +248,9 @@ async fn change_members(
                     membership::detach(&txn, parent, &children).await?;
                 } else {
                     membership::attach(&txn, parent, &children).await?;
+                }
+                for (rule, on) in told(&txn, parent.id, &changed).await? {
+                    evaluate::begin(&txn, rule, on).await?;
                 }
                 let head = txn.get::<Heads>(&(above.id,)).await?;
                 let tag = tag(&above.record, head);
@@ -264,14 +268,34 @@ fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
     Tag::of_two(record, &head.unwrap_or_default())
 }
 
-/// A member takes on the labels of what holds it. Where that changes its own, whoever moves it needs
-/// a say in the member, too: to write it if that only tightens, to relabel it otherwise.
-async fn permit_move(sight: &Sight, after: &mut Gatherer, child: &Seen) -> Result<(), ServiceError> {
-    let after = after.did(child.id, &child.record).await?;
-    match asks_for(&child.facts, &after) {
-        Some(action) => sight.permit(action, &child.resource(), None).map(drop),
-        None => Ok(()),
+/// Members take on the labels of what holds them. Where that changes their own, whoever moves them needs
+/// a say in them, too: to write them if that only tightens, to relabel them otherwise. Returns those whose
+/// labels change.
+async fn permit_moves<'a>(
+    sight: &Sight,
+    after: &mut Gatherer,
+    moved: &'a [Seen],
+) -> Result<Vec<&'a Seen>, ServiceError> {
+    let asked: Vec<_> = moved.iter().map(|seen| (seen.id, &seen.record)).collect();
+    let mut changed = Vec::new();
+    for (seen, after) in moved.iter().zip(after.dids(&asked).await?) {
+        if let Some(action) = asks_for(&seen.facts, &after) {
+            sight.permit(action, &seen.resource(), None)?;
+            changed.push(seen);
+        }
     }
+    Ok(changed)
+}
+
+/// Tells of members whose labels have changed. Returns rules that are to be placed anew at once.
+async fn told(txn: &Txn, parent: DidId, changed: &[&Seen]) -> Result<Vec<(RuleId, DidId)>, ServiceError> {
+    let (files, holders): (Vec<&Seen>, Vec<_>) = changed.iter().partition(|seen| seen.record.kind() == DidKind::File);
+    let files: Vec<DidId> = files.iter().map(|seen| seen.id).collect();
+    let mut rules = labels::changed_files(txn, parent, &files).await?;
+    for holder in holders {
+        rules.extend(labels::changed(txn, holder.id, holder.record.kind()).await?);
+    }
+    Ok(rules)
 }
 
 /// What a dataset or container holds takes on labels with it: whoever moves it needs a say in that, too.
