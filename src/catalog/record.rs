@@ -151,6 +151,8 @@ tables! {
     64 "placing_causes" PlacingCauses: (u128,) => CauseRecord;
     /// The pass over all rules that takes account of them: one row, while it is under way.
     65 "placing_pass" PlacingPass: (u8,) => PassRecord;
+    /// Bytes that a rule has been given at an endpoint and has not taken yet: (account, rule, endpoint).
+    66 "reservations" Reservations: (String, RuleId, EndpointId) => u64;
     /// Answers to requests that carried an `Idempotency-Key`, by account and key.
     70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
     /// Answers by when they were given.

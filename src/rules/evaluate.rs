@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalog::ledger::{locks, tally};
+use crate::catalog::ledger::{locks, reservations, tally};
 use crate::catalog::record::{
     Dids, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, Unplaced, WalkPosition,
 };
@@ -161,6 +161,9 @@ async fn place_page(
                 } else {
                     next
                 };
+                if next.place.is_none() {
+                    reservations::end(&txn, &rule.account, id).await?;
+                }
                 if next == RuleWorkRecord::default() {
                     txn.clear::<RuleWork>(&(id,));
                 } else {
@@ -197,7 +200,7 @@ async fn plan(
     } else {
         groups.extend(units.iter().map(|unit| (*unit, vec![*unit])));
     }
-    let mut quota = Quota::read(view, &rule.account, &endpoints).await?;
+    let mut quota = Quota::besides(view, &rule.account, &endpoints, Some(id)).await?;
     let mut plan = Vec::with_capacity(groups.len());
     for (group, units) in groups {
         let held = view.get::<Placements>(&(id, group)).await?.map_or(Vec::new(), |placement| placement.chosen);
@@ -232,19 +235,23 @@ async fn plan(
 /// having it is better than not having it.
 async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId, u64>, CatalogError> {
     use crate::catalog::record::Replicas;
-    let mut sums = BTreeMap::new();
+    let mut sums = BTreeMap::<EndpointId, u64>::new();
+    let mut add = |endpoint, bytes: u64| {
+        let sum = sums.entry(endpoint).or_default();
+        *sum = sum.saturating_add(bytes);
+    };
     for unit in units {
         let record = view.get::<Dids>(&(*unit,)).await?;
         match record.as_ref().and_then(|record| record.file()) {
             Some(facts) => {
                 for ((_, endpoint), _) in view.scan::<Replicas>(&(*unit,), 1_000).await? {
-                    *sums.entry(endpoint).or_insert(0) += facts.bytes.max(1);
+                    add(endpoint, facts.bytes.max(1));
                 }
             }
             None => {
                 for (endpoint, tally) in tally::coverage_everywhere(view, *unit).await? {
                     let bytes = u64::try_from(tally.bytes.max(tally.files)).unwrap_or(0);
-                    *sums.entry(endpoint).or_insert(0) += bytes;
+                    add(endpoint, bytes);
                 }
             }
         }
@@ -253,8 +260,8 @@ async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId
 }
 
 /// Writes a page: placements, locks, and one recorded decision for equal data at an endpoint. Returns
-/// whether a group that units of other pages share has moved; `None`, with nothing written, if
-/// policy does not let the plan be any more.
+/// whether a group that units of other pages share has moved; `None`, with nothing written, if policy
+/// or the limits of the account do not let the plan be any more.
 async fn carry_out(
     txn: &Txn,
     judge: &Judge,
@@ -267,6 +274,9 @@ async fn carry_out(
     if rule.grouping != Grouping::All && !still_stands(&mut asker, &endpoints, &plan).await? {
         return Ok(None);
     }
+    if !still_fits(txn, id, rule, &endpoints, &plan).await? {
+        return Ok(None);
+    }
     let mut moved = false;
     for planned in plan {
         let new = PlacementRecord {
@@ -277,6 +287,9 @@ async fn carry_out(
         let old = put_placement(txn, id, planned.group, &new).await?;
         let was_elsewhere = old.is_some_and(|old| places(&old) != places(&new));
         moved = moved || (rule.grouping == Grouping::All && was_elsewhere);
+        if rule.grouping == Grouping::All {
+            reservations::reserve(txn, &rule.account, id, &planned.choice.taken, &places(&new)).await?;
+        }
         for unit in &planned.units {
             let mut held = Vec::new();
             let mut denied = None;
@@ -295,6 +308,7 @@ async fn carry_out(
                 locks::release(txn, id, *unit, endpoint).await?;
             }
             for (endpoint, decision) in held {
+                reservations::take(txn, &rule.account, id, *unit, endpoint).await?;
                 locks::hold(txn, id, *unit, endpoint, decision).await?;
             }
             if *unit != planned.group {
@@ -303,6 +317,28 @@ async fn carry_out(
         }
     }
     Ok(Some(moved))
+}
+
+/// Tells whether the account still has the room that a plan takes: what others of its rules were given
+/// since is read in the transaction that gives it to this one.
+async fn still_fits(
+    txn: &Txn,
+    id: RuleId,
+    rule: &RuleRecord,
+    endpoints: &[Endpoint],
+    plan: &[Planned],
+) -> Result<bool, CatalogError> {
+    if plan.iter().all(|planned| planned.choice.taken.is_empty()) {
+        return Ok(true);
+    }
+    let mut quota = Quota::besides(txn, &rule.account, endpoints, Some(id)).await?;
+    for (endpoint, bytes) in plan.iter().flat_map(|planned| &planned.choice.taken) {
+        if quota.shortfall(*endpoint, *bytes).is_some() {
+            return Ok(false);
+        }
+        quota.take(*endpoint, *bytes);
+    }
+    Ok(true)
 }
 
 /// Tells whether policy still lets every unit of a plan be where it is to be.
@@ -363,3 +399,6 @@ async fn tell_unit(
 fn places(placement: &PlacementRecord) -> BTreeSet<EndpointId> {
     placement.chosen.iter().map(|chosen| chosen.endpoint).collect()
 }
+
+#[cfg(test)]
+mod tests;
