@@ -123,8 +123,14 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceEr
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
-    let tag = tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?);
     let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
+    let head = if sight.knows_all(&seen) {
+        view.get::<Heads>(&(seen.id,)).await?
+    } else {
+        // What comes and goes hidden leaves the tag as it is.
+        held.map(|held| HeadRecord { next_seq: 0, members: held.members, bytes: held.bytes })
+    };
+    let tag = tag(&seen.record, head);
     Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held) })
 }
 
@@ -186,19 +192,19 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
     if seen.record.kind() == DidKind::File {
         return Err(ServiceError::invalid("invalid-kind", format!("`{did}` is a file and holds nothing")));
     }
-    let (rows, next) = sight.members(seen.id, paging.after()?, limit).await?;
+    let (rows, next) = sight.members(seen.id, ctx.place(seen.id, &paging)?, limit).await?;
     let items = rows
         .into_iter()
-        .map(|(seq, Seen { record, .. })| {
+        .map(|(_, Seen { record, .. })| {
             let (did, kind) = (record.did(), record.kind());
             let (bytes, checksums) = match record.content {
                 DidContent::File(facts) => (facts.bytes, facts.checksums),
                 DidContent::Dataset | DidContent::Container => (0, Vec::new()),
             };
-            ContentView { did, kind, bytes, checksums, seq }
+            ContentView { did, kind, bytes, checksums }
         })
         .collect();
-    Ok(Page { items, next })
+    Ok(Page { items, next: ctx.cursor(seen.id, next) })
 }
 
 /// Attaches members to a dataset or container; those it holds already change nothing.
@@ -329,7 +335,7 @@ fn supposed(parent: DidId, moved: &[Seen], leave: bool) -> Supposed {
 /// what they see of it, if it has few members, as the sum would tell of what is hidden.
 async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Held>, ServiceError> {
     let Some(head) = sight.view().get::<Heads>(&(seen.id,)).await? else { return Ok(None) };
-    if sight.decide(Action::Write, &seen.resource(), None).allows() {
+    if sight.knows_all(seen) {
         return Ok(Some(Held::from(head)));
     }
     if head.members > most {
@@ -339,7 +345,8 @@ async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Hel
     loop {
         let (members, next) = sight.members(seen.id, after, COUNTED_TOGETHER).await?;
         held.members += members.len() as u64;
-        held.bytes += members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes).sum::<u64>();
+        let bytes = members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes);
+        held.bytes = bytes.fold(held.bytes, u64::saturating_add);
         after = members.last().map(|(seq, _)| *seq);
         if next.is_none() {
             return Ok(Some(held));

@@ -23,6 +23,7 @@ mod access;
 mod accounts;
 mod contract;
 mod endpoints;
+mod hidden;
 mod labels;
 mod leaks;
 mod placing;
