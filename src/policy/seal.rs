@@ -45,8 +45,9 @@ impl PlaceKey {
 }
 
 fn halves(whole: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = whole.to_be_bytes();
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+    let (left, right) = (whole >> 32, whole & u64::from(u32::MAX));
+    let half = |half: u64| u32::try_from(half).expect("a half has 32 bits");
+    (half(left), half(right))
 }
 
 fn whole(left: u32, right: u32) -> u64 {

