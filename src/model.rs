@@ -15,6 +15,7 @@ pub mod label;
 pub mod location;
 pub mod lock;
 pub mod network;
+pub mod place;
 pub mod probe;
 pub mod replica;
 pub mod rule;

@@ -9,6 +9,7 @@ mod entities;
 pub mod explain;
 pub mod grant;
 pub mod judge;
+pub mod seal;
 pub mod set;
 pub mod standing;
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod labels;
 pub mod paging;
 mod plan;
 pub mod policy;
+mod progress;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;

@@ -74,7 +74,7 @@ impl Standing {
     }
 
     /// Tells whether the key reaches the data at all.
-    fn reaches(&self, resource: &Resource) -> bool {
+    pub fn reaches(&self, resource: &Resource) -> bool {
         match resource {
             Resource::Did(facts) => self.key.covers(&facts.did.scope),
             Resource::Scope(facts) => self.key.covers(&facts.scope),

@@ -1,7 +1,7 @@
 //! Ends rules: those whose lifetime is over, and those that were removed. Their locks go page by
 //! page; replicas stay, as removing unprotected ones is another decision.
 
-use crate::catalog::ledger::locks;
+use crate::catalog::ledger::{locks, reservations};
 use crate::catalog::record::{
     Locks, Placements, RuleCountsTable, RuleRecord, RuleWork, RuleWorkRecord, Rules, RulesByExpiry,
 };
@@ -61,6 +61,7 @@ pub async fn release_page(catalog: &Catalog, id: RuleId) -> Result<(), CatalogEr
             }
             if held.is_empty() && placements.is_empty() {
                 if let Some(rule) = txn.get::<Rules>(&(id,)).await? {
+                    reservations::end(&txn, &rule.account, id).await?;
                     txn.delete::<Rules>(&(id,), &rule);
                 }
                 txn.clear::<RuleCountsTable>(&(id,));

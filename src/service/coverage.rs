@@ -28,7 +28,7 @@ pub async fn of_dataset(ctx: &Context, did: &Did) -> Result<Option<Vec<CoverageV
     if seen.record.kind() != DidKind::Dataset {
         return Err(ServiceError::invalid("invalid-kind", format!("`{did}` is not a dataset")));
     }
-    let sums = if sight.decide(Action::Write, &seen.resource(), None).allows() {
+    let sums = if sight.knows_all(&seen) {
         coverage_everywhere(&view, seen.id).await?
     } else {
         match counted(&view, &mut sight, &seen).await? {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::engine::Range;
 use crate::catalog::key::Key;
+use crate::catalog::labels::{self, Gatherer, Supposed};
 use crate::catalog::ledger::membership::{self, Member};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
@@ -14,13 +15,13 @@ use crate::model::change::Change;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
-use crate::model::id::{DecisionId, DidId};
-use crate::model::label::LabelSet;
+use crate::model::id::{DecisionId, DidId, RuleId};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
+use crate::rules::evaluate;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::labels;
+use crate::service::labels::below::{self, Looked, asks_for};
 use crate::service::paging::{Paging, page};
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
@@ -122,8 +123,14 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceEr
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
-    let tag = tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?);
     let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
+    let head = if sight.knows_all(&seen) {
+        view.get::<Heads>(&(seen.id,)).await?
+    } else {
+        // What comes and goes hidden leaves the tag as it is.
+        held.map(|held| HeadRecord { next_seq: 0, members: held.members, bytes: held.bytes })
+    };
+    let tag = tag(&seen.record, head);
     Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held) })
 }
 
@@ -185,19 +192,19 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
     if seen.record.kind() == DidKind::File {
         return Err(ServiceError::invalid("invalid-kind", format!("`{did}` is a file and holds nothing")));
     }
-    let (rows, next) = sight.members(seen.id, paging.after()?, limit).await?;
+    let (rows, next) = sight.members(seen.id, ctx.place(seen.id, &paging)?, limit).await?;
     let items = rows
         .into_iter()
-        .map(|(seq, Seen { record, .. })| {
+        .map(|(_, Seen { record, .. })| {
             let (did, kind) = (record.did(), record.kind());
             let (bytes, checksums) = match record.content {
                 DidContent::File(facts) => (facts.bytes, facts.checksums),
                 DidContent::Dataset | DidContent::Container => (0, Vec::new()),
             };
-            ContentView { did, kind, bytes, checksums, seq }
+            ContentView { did, kind, bytes, checksums }
         })
         .collect();
-    Ok(Page { items, next })
+    Ok(Page { items, next: ctx.cursor(seen.id, next) })
 }
 
 /// Attaches members to a dataset or container; those it holds already change nothing.
@@ -220,20 +227,26 @@ async fn change_members(
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
     }
-    permit_what_moves_along(ctx, &did, &members, leave).await?;
+    let looked = permit_what_moves_along(ctx, &did, &members, leave).await?;
     let asking = ctx.clone();
     let done = ctx
         .transact(Made::Changed, move |txn| {
             let (ctx, did, members) = (asking.clone(), did.clone(), members.clone());
+            let looked = looked.clone();
             async move {
+                looked.still_holds(&txn, &did).await?;
                 let mut sight = ctx.sight(&txn);
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
                 ctx.expect(&tag(&above.record, txn.get::<Heads>(&(above.id,)).await?))?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
-                let mut children = Vec::with_capacity(members.dids.len());
+                let mut moved = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
-                    let seen = sight.did(child).await?;
-                    permit_move(&mut sight, parent.id, &seen, leave).await?;
+                    moved.push(sight.did(child).await?);
+                }
+                let mut after = Gatherer::supposing(&txn, supposed(parent.id, &moved, leave));
+                let mut children = Vec::with_capacity(moved.len());
+                let changed = permit_moves(&sight, &mut after, &moved).await?;
+                for seen in &moved {
                     let bytes = seen.record.file().map_or(0, |facts| facts.bytes);
                     children.push(Member { id: seen.id, kind: seen.record.kind(), bytes });
                 }
@@ -241,6 +254,9 @@ async fn change_members(
                     membership::detach(&txn, parent, &children).await?;
                 } else {
                     membership::attach(&txn, parent, &children).await?;
+                }
+                for (rule, on) in told(&txn, parent.id, &changed).await? {
+                    evaluate::begin(&txn, rule, on).await?;
                 }
                 let head = txn.get::<Heads>(&(above.id,)).await?;
                 let tag = tag(&above.record, head);
@@ -258,49 +274,68 @@ fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
     Tag::of_two(record, &head.unwrap_or_default())
 }
 
-/// A member takes on the labels of what holds it. Where that changes its own, whoever moves it needs
-/// a say in the member, too: to write it if that only tightens, to relabel it otherwise.
-async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool) -> Result<(), ServiceError> {
-    let after = if leave {
-        sight.gatherer().without(child.id, &child.record, parent).await?
-    } else {
-        sight.gatherer().below_also(&child.facts, parent).await?
-    };
-    let (old, new) = (&child.facts.traits.labels, &after.traits.labels);
-    if old != new {
-        let action = if new.only_tightens(old) { Action::Write } else { Action::Relabel };
-        sight.permit(action, &child.resource(), None)?;
+/// Members take on the labels of what holds them. Where that changes their own, whoever moves them needs
+/// a say in them, too: to write them if that only tightens, to relabel them otherwise. Returns those whose
+/// labels change.
+async fn permit_moves<'a>(
+    sight: &Sight,
+    after: &mut Gatherer,
+    moved: &'a [Seen],
+) -> Result<Vec<&'a Seen>, ServiceError> {
+    let asked: Vec<_> = moved.iter().map(|seen| (seen.id, &seen.record)).collect();
+    let mut changed = Vec::new();
+    for (seen, after) in moved.iter().zip(after.dids(&asked).await?) {
+        if let Some(action) = asks_for(&seen.facts, &after) {
+            sight.permit(action, &seen.resource(), None)?;
+            changed.push(seen);
+        }
     }
-    Ok(())
+    Ok(changed)
+}
+
+/// Tells of members whose labels have changed. Returns rules that are to be placed anew at once.
+async fn told(txn: &Txn, parent: DidId, changed: &[&Seen]) -> Result<Vec<(RuleId, DidId)>, ServiceError> {
+    let (files, holders): (Vec<&Seen>, Vec<_>) = changed.iter().partition(|seen| seen.record.kind() == DidKind::File);
+    let files: Vec<DidId> = files.iter().map(|seen| seen.id).collect();
+    let mut rules = labels::changed_files(txn, parent, &files).await?;
+    for holder in holders {
+        rules.extend(labels::changed(txn, holder.id, holder.record.kind()).await?);
+    }
+    Ok(rules)
 }
 
 /// What a dataset or container holds takes on labels with it: whoever moves it needs a say in that, too.
-async fn permit_what_moves_along(ctx: &Context, did: &Did, members: &Members, leave: bool) -> Result<(), ServiceError> {
+async fn permit_what_moves_along(
+    ctx: &Context,
+    did: &Did,
+    members: &Members,
+    leave: bool,
+) -> Result<Looked, ServiceError> {
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (above, _) = sight.did_for(Action::Write, did).await?;
-    for child in &members.dids {
-        let seen = sight.did(child).await?;
-        if seen.record.kind() == DidKind::File || ctx.permit(Action::Administer, "the lake").is_ok() {
-            continue;
-        }
-        let (before, above) = (sight.gatherer().holder(seen.id).await?, sight.gatherer().holder(above.id).await?);
-        let after = before.join(&above);
-        if leave && *above != LabelSet::default() {
-            labels::permit_below(ctx, &seen, Action::Relabel).await?;
-        } else if !leave && after != *before {
-            let action = if after.only_tightens(&before) { Action::Write } else { Action::Relabel };
-            labels::permit_below(ctx, &seen, action).await?;
-        }
+    if above.record.kind() == DidKind::Dataset {
+        // It holds files alone, and they hold nothing.
+        return Ok(Looked::default());
     }
-    Ok(())
+    let mut moved = Vec::with_capacity(members.dids.len());
+    for child in &members.dids {
+        moved.push(sight.did(child).await?);
+    }
+    let change = supposed(above.id, &moved, leave);
+    below::permit(ctx, &view, &moved.iter().collect::<Vec<_>>(), change).await
+}
+
+fn supposed(parent: DidId, moved: &[Seen], leave: bool) -> Supposed {
+    let children = moved.iter().map(|seen| seen.id).collect();
+    if leave { Supposed::Detached { children, from: parent } } else { Supposed::Attached { children, to: parent } }
 }
 
 /// How much something holds, as far as whoever asks may know it: all of it, who may write it; others
 /// what they see of it, if it has few members, as the sum would tell of what is hidden.
 async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Held>, ServiceError> {
     let Some(head) = sight.view().get::<Heads>(&(seen.id,)).await? else { return Ok(None) };
-    if sight.decide(Action::Write, &seen.resource(), None).allows() {
+    if sight.knows_all(seen) {
         return Ok(Some(Held::from(head)));
     }
     if head.members > most {
@@ -310,7 +345,8 @@ async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Hel
     loop {
         let (members, next) = sight.members(seen.id, after, COUNTED_TOGETHER).await?;
         held.members += members.len() as u64;
-        held.bytes += members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes).sum::<u64>();
+        let bytes = members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes);
+        held.bytes = bytes.fold(held.bytes, u64::saturating_add);
         after = members.last().map(|(seq, _)| *seq);
         if next.is_none() {
             return Ok(Some(held));

@@ -36,7 +36,10 @@ pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<Repli
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
     let (files, next) = match seen.record.kind() {
         DidKind::File => (vec![(0, seen)], None),
-        DidKind::Dataset => sight.members(seen.id, paging.after()?, limit).await?,
+        DidKind::Dataset => {
+            let (files, next) = sight.members(seen.id, ctx.place(seen.id, &paging)?, limit).await?;
+            (files, ctx.cursor(seen.id, next))
+        }
         DidKind::Container => {
             let detail = format!("`{did}` is a container; list the replicas of its datasets");
             return Err(ServiceError::invalid("invalid-kind", detail));

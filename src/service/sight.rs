@@ -98,6 +98,18 @@ impl Sight {
         self.standing.sees(resource, self.now)
     }
 
+    /// Tells whether whoever asks is told of everything in something, seen or not: who may write it says
+    /// what is in it. Which acts the key lets through has no say.
+    pub(crate) fn knows_all(&self, of: &Seen) -> bool {
+        let resource = of.resource();
+        (self.standing.reaches(&resource) && self.ask(Action::Write, &resource, None).allows()) || self.is_whole()
+    }
+
+    /// Tells whether whoever asks looks after the lake as a whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.standing.key().only.is_none() && self.ask(Action::Administer, &Resource::Lake, None).allows()
+    }
+
     /// Decides, with what the key takes away.
     pub(crate) fn decide(&self, action: Action, resource: &Resource, at: Option<&Arc<EndpointFacts>>) -> Decision {
         self.standing.decide(action, resource, at, self.now)
@@ -219,13 +231,13 @@ impl Sight {
     }
 
     /// Members of a parent behind a place that are there for whoever asks, as many as fill a page,
-    /// and the cursor that leads on.
+    /// and the place that leads on.
     pub(crate) async fn members(
         &mut self,
         parent: DidId,
         after: Option<u64>,
         limit: usize,
-    ) -> Result<(Vec<SeenMember>, Option<String>), ServiceError> {
+    ) -> Result<(Vec<SeenMember>, Option<u64>), ServiceError> {
         let (mut found, mut after) = (Vec::with_capacity(limit.min(ROWS)), after);
         loop {
             let view = self.view().clone();
@@ -247,8 +259,7 @@ impl Sight {
             for (at, seen) in self.of_these(there).await? {
                 found.push((places[at], seen));
                 if found.len() == limit {
-                    let next = places[at].to_string();
-                    return Ok((found, Some(next)));
+                    return Ok((found, Some(places[at])));
                 }
             }
             if is_end {

@@ -133,8 +133,6 @@ pub struct ContentView {
     /// A file's checksums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checksums: Vec<Checksum>,
-    /// Its place in the parent; grows with time and is never reused.
-    pub seq: u64,
 }
 
 /// A replica of a file.
@@ -348,7 +346,8 @@ pub struct RuleView {
     /// Copies of files that are there, of those that the rule's locks call for.
     pub files_done: u64,
     /// Copies of files that the rule's locks call for. Like `files_done` summed over the first
-    /// 1,000 locks.
+    /// 1,000 locks. Who may not write the data is told of what they see, and of datasets with over
+    /// 1,000 members nothing.
     pub files_wanted: u64,
     /// When it was made.
     pub created_at: Timestamp,

@@ -23,6 +23,8 @@ mod access;
 mod accounts;
 mod contract;
 mod endpoints;
+mod hidden;
+mod labels;
 mod leaks;
 mod leave;
 mod placing;

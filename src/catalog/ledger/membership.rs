@@ -20,6 +20,8 @@ use crate::model::replica::ReplicaState;
 
 /// The most endpoints that one file's replicas are read from.
 pub const REPLICAS_MAX: usize = 1_000;
+/// The most bytes that a dataset holds: what of it is where is counted with a sign.
+const BYTES_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A DID to attach or detach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +75,8 @@ impl Fault for MembershipError {
             MembershipError::WrongKind { .. } => {
                 Some("datasets hold files; containers hold datasets and containers".to_owned())
             }
-            _ => None,
+            MembershipError::Catalog(error) => error.hint(),
+            MembershipError::Circle => None,
         }
     }
 }
@@ -133,13 +136,23 @@ async fn add_places(txn: &Txn, parent: DidId, members: &[Member]) -> Result<u64,
     let mut head = txn.get::<Heads>(&(parent,)).await?.unwrap_or_default();
     let first = head.next_seq;
     for member in members {
+        let longer = lengthened(head, member.bytes).ok_or(CatalogError::DatasetTooLong)?;
         txn.put::<Contents>(&(parent, head.next_seq), &ContentRecord::Member(member.id));
         txn.put::<Parents>(&(member.id, parent), &head.next_seq);
-        head = HeadRecord { next_seq: head.next_seq + 1, members: head.members + 1, bytes: head.bytes + member.bytes };
+        head = longer;
     }
     txn.put::<Heads>(&(parent,), &head);
     grow(txn, parent, members.iter().map(|member| Tally::one(member.bytes)).sum()).await?;
     Ok(first)
+}
+
+/// A head with one more member, if sums of its bytes can still be taken.
+fn lengthened(head: HeadRecord, bytes: u64) -> Option<HeadRecord> {
+    Some(HeadRecord {
+        next_seq: head.next_seq.checked_add(1)?,
+        members: head.members.checked_add(1)?,
+        bytes: head.bytes.checked_add(bytes).filter(|sum| *sum <= BYTES_MAX)?,
+    })
 }
 
 /// Detaches members from a parent; those it does not hold are passed over. Returns how many went.
@@ -208,4 +221,20 @@ async fn cover(txn: &Txn, dataset: DidId, files: &[Member], leaving: bool) -> Re
         add_coverage(txn, dataset, endpoint, if leaving { -sum } else { sum });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dataset_is_never_longer_than_can_be_counted() {
+        let long = |bytes| HeadRecord { next_seq: 3, members: 2, bytes };
+        let expected = HeadRecord { next_seq: 4, members: 3, bytes: BYTES_MAX };
+        assert_eq!(lengthened(long(BYTES_MAX - 5), 5), Some(expected));
+        for (bytes, more) in [(BYTES_MAX, 1), (BYTES_MAX - 5, 6), (1, u64::MAX), (BYTES_MAX, u64::MAX)] {
+            assert_eq!(lengthened(long(bytes), more), None, "{bytes} + {more}");
+        }
+        assert_eq!(lengthened(HeadRecord { next_seq: u64::MAX, ..long(0) }, 0), None);
+    }
 }

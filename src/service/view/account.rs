@@ -232,7 +232,8 @@ pub struct LimitView {
     pub on: String,
     /// How many bytes the account's rules may hold there.
     pub bytes: u64,
-    /// How many they hold there.
+    /// How many they hold there, or are about to. Told exactly to admins; to others rounded up, as the
+    /// sum would tell of what is hidden.
     pub used_bytes: u64,
     /// The endpoints that the expression selects now.
     pub endpoints: Vec<EndpointName>,
@@ -243,9 +244,10 @@ pub struct LimitView {
 pub struct HoldingView {
     /// Where.
     pub endpoint: EndpointName,
-    /// Files of the datasets and files that they lock there.
-    pub files: u64,
-    /// Their bytes, whether they have arrived or not.
+    /// Files of the datasets and files that they lock there, for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Their bytes, whether they have arrived or not. Told exactly to admins, to others rounded up.
     pub bytes: u64,
 }
 
