@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use crate::catalog::history::note_joined;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::ledger::transfers::end;
@@ -22,7 +23,7 @@ use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
 use crate::replicas::Target;
-use crate::replicas::names::{conflicts, look_up, states_path};
+use crate::replicas::names::{KEPT_OUT, conflicts, kept_out, look_up, states_path};
 use std::time::Duration;
 
 /// How long an announced upload may take to begin.
@@ -104,11 +105,14 @@ async fn announce_in(
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
     let (mut registered, mut seen) = (0, BTreeSet::new());
+    let kept_out = kept_out(txn, target.dataset, &known).await?;
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
-    for (file, known) in files.iter().zip(known) {
+    for ((file, known), kept_out) in files.iter().zip(known).zip(kept_out) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             refused("name-twice", format!("`{}` was announced twice", file.name))
+        } else if kept_out {
+            refused(KEPT_OUT.0, KEPT_OUT.1)
         } else if let Some(conflict) = conflict {
             refused("name-conflict", conflict.to_string())
         } else if names_stated && states_path(txn, target, &file.name).await? {
@@ -126,7 +130,8 @@ async fn announce_in(
     if registered > 0 {
         txn.emit(&Change::DidsRegistered { first, count: registered });
     }
-    attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    let new = attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    note_joined(txn, target.dataset, &target.account, new).await?;
     Ok(answers)
 }
 

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::catalog::history::note_joined;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, Found, land, register};
-use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, Intents, NameRecord, Paths};
+use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, Intents, NameRecord, Paths, Several};
 use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::change::Change;
 use crate::model::checksum::Checksum;
@@ -13,7 +14,7 @@ use crate::model::did::{Did, DidKind, DidName};
 use crate::model::id::DidId;
 use crate::model::replica::Verification;
 use crate::replicas::Target;
-use crate::replicas::names::{conflicts, look_up, owner_of, states_path};
+use crate::replicas::names::{KEPT_OUT, conflicts, kept_out, look_up, owner_of, states_path};
 use crate::storage::layout::StoragePath;
 
 /// A file as a registration states it.
@@ -81,10 +82,13 @@ async fn register_in(
     let (mut answers, mut fresh, mut arrivals) = (Vec::with_capacity(files.len()), Vec::new(), Vec::new());
     let (mut seen, mut paths) = (BTreeSet::new(), BTreeSet::new());
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
-    for (file, known) in files.iter().zip(&known) {
+    let kept_out = kept_out(txn, target.dataset, &known).await?;
+    for ((file, known), kept_out) in files.iter().zip(&known).zip(kept_out) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             Registered::refused("name-twice", format!("`{}` stands twice in this chunk", file.name))
+        } else if kept_out {
+            Registered::refused(KEPT_OUT.0, KEPT_OUT.1)
         } else if let Some(conflict) = conflict {
             Registered::refused("name-conflict", conflict.to_string())
         } else {
@@ -109,7 +113,10 @@ async fn register_in(
 
 async fn store(txn: &Txn, target: &Target, fresh: &[Found], arrivals: &[Arrival]) -> Result<(), MembershipError> {
     if let Some(first) = fresh.first() {
-        txn.emit(&Change::DidsRegistered { first: first.id, count: fresh.len() as u64 });
+        let count = fresh.len() as u64;
+        txn.emit(&Change::DidsRegistered { first: first.id, count });
+        let new = Some(Several { first: first.id, count });
+        note_joined(txn, target.dataset, &target.account, new).await?;
     }
     register(txn, target.endpoint, target.dataset, fresh, target.decision).await?;
     if arrivals.is_empty() {
@@ -117,7 +124,8 @@ async fn store(txn: &Txn, target: &Target, fresh: &[Found], arrivals: &[Arrival]
     }
     let members: Vec<_> =
         arrivals.iter().map(|arrival| Member { id: arrival.file, kind: DidKind::File, bytes: arrival.bytes }).collect();
-    attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    let new = attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    note_joined(txn, target.dataset, &target.account, new).await?;
     land(txn, arrivals).await?;
     Ok(())
 }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use crate::catalog::engine::Range;
+use crate::catalog::history::note;
 use crate::catalog::key::Key;
-use crate::catalog::ledger::membership::{self, Member};
+use crate::catalog::ledger::membership::{self, Member, MembershipError};
 use crate::catalog::ledger::replicas::put_did;
-use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
+use crate::catalog::record::{
+    Closed, ClosedRecord, DidContent, DidNames, DidRecord, Dids, Happening, HeadRecord, Heads,
+};
+use crate::catalog::table::Value as _;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Rows, Txn, View};
 use crate::model::account::AccountName;
@@ -59,8 +63,8 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, Servi
             }
             let record = put_holder(&txn, id, &new.did, new.kind, ctx.account().clone());
             let facts = sight.gatherer().did(id, &record).await?;
-            let tag = tag(&record, Some(HeadRecord::default()));
-            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default())) })
+            let tag = tag(&record, Some(HeadRecord::default()), None);
+            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default()), None) })
         }
     })
     .await
@@ -99,7 +103,7 @@ pub(super) async fn ensure_dataset(
         .await
 }
 
-fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
+pub(super) fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
     let content = if kind == DidKind::Container { DidContent::Container } else { DidContent::Dataset };
     let record =
         DidRecord { scope: did.scope.clone(), name: did.name.clone(), account, created_at: txn.now(), content };
@@ -122,9 +126,21 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceEr
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
-    let tag = tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?);
-    let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
-    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held) })
+    shown(&mut sight, seen).await
+}
+
+/// A DID as it is shown, with the tag of what is stored of it.
+pub(super) async fn shown(sight: &mut Sight, seen: Seen) -> Result<Tagged<DidView>, ServiceError> {
+    let tag = present_tag(sight.view(), &seen).await?;
+    let closed = sight.view().get::<Closed>(&(seen.id,)).await?;
+    let held = counted(sight, &seen, COUNTED_MAX).await?;
+    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held, closed) })
+}
+
+/// Names what is stored of a DID now.
+pub(super) async fn present_tag(view: &View, seen: &Seen) -> Result<Tag, ServiceError> {
+    let closed = view.get::<Closed>(&(seen.id,)).await?;
+    Ok(tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?, closed.as_ref()))
 }
 
 /// Lists the DIDs of a scope by name.
@@ -143,12 +159,14 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
         let there = ids.iter().zip(records).filter_map(|((id,), record)| Some((*id, record?)));
         let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
         let seen = sight.of_these(there).await?;
-        for (_, seen) in seen {
+        let ids: Vec<_> = seen.iter().map(|(_, seen)| (seen.id,)).collect();
+        let closed = view.get_many::<Closed>(&ids).await?;
+        for ((_, seen), closed) in seen.into_iter().zip(closed) {
             let held = match seen.record.kind() {
                 DidKind::File => None,
                 DidKind::Dataset | DidKind::Container => counted(&mut sight, &seen, COUNTED_IN_LISTS_MAX).await?,
             };
-            items.push(to_view(seen.record, &seen.facts, held));
+            items.push(to_view(seen.record, &seen.facts, held, closed));
             if items.len() == limit {
                 return Ok(page(items, true, |item| item.did.name.to_string()));
             }
@@ -228,7 +246,7 @@ async fn change_members(
             async move {
                 let mut sight = ctx.sight(&txn);
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
-                ctx.expect(&tag(&above.record, txn.get::<Heads>(&(above.id,)).await?))?;
+                ctx.expect(&present_tag(&txn, &above).await?)?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
                 let mut children = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
@@ -237,14 +255,10 @@ async fn change_members(
                     let bytes = seen.record.file().map_or(0, |facts| facts.bytes);
                     children.push(Member { id: seen.id, kind: seen.record.kind(), bytes });
                 }
-                if leave {
-                    membership::detach(&txn, parent, &children).await?;
-                } else {
-                    membership::attach(&txn, parent, &children).await?;
-                }
-                let head = txn.get::<Heads>(&(above.id,)).await?;
-                let tag = tag(&above.record, head);
-                Ok(Tagged { tag, view: to_view(above.record, &above.facts, head.map(Held::from)) })
+                move_members(&txn, ctx.account(), parent, &children, leave)
+                    .await
+                    .map_err(|error| named(error, &did))?;
+                shown(&mut sight, above).await
             }
         })
         .await?;
@@ -253,14 +267,55 @@ async fn change_members(
     Ok(done)
 }
 
-/// Names what is stored of a DID: a dataset or container changes with its members.
-fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
-    Tag::of_two(record, &head.unwrap_or_default())
+/// Attaches or detaches members, and notes it. Returns how many came or went.
+pub(super) async fn move_members(
+    txn: &Txn,
+    account: &AccountName,
+    parent: Member,
+    members: &[Member],
+    leave: bool,
+) -> Result<u64, MembershipError> {
+    let moved = if leave {
+        membership::detach(txn, parent, members).await?
+    } else {
+        membership::attach(txn, parent, members).await?
+    };
+    let Some(several) = moved else { return Ok(0) };
+    let what = if leave { Happening::Detached(several) } else { Happening::Attached(several) };
+    note(txn, parent.id, Some(account), what).await?;
+    Ok(several.count)
+}
+
+/// An error of the ledger, which knows no names, with the name of the parent.
+pub(super) fn named(error: MembershipError, parent: &Did) -> ServiceError {
+    match error {
+        MembershipError::Closed { .. } => ServiceError::Conflict {
+            code: "did-closed",
+            detail: format!("`{parent}` is closed: it takes no more members"),
+            hint: Some(format!("`dapple did reopen {parent}` opens it again")),
+        },
+        error => ServiceError::Membership(error),
+    }
+}
+
+/// Names what is stored of a DID: a dataset or container changes with its members, and when it is
+/// closed.
+fn tag(record: &DidRecord, head: Option<HeadRecord>, closed: Option<&ClosedRecord>) -> Tag {
+    let tag = Tag::of_two(record, &head.unwrap_or_default());
+    match closed {
+        Some(closed) => Tag::of_parts(&[tag.as_str().as_bytes(), &closed.encode()]),
+        None => tag,
+    }
 }
 
 /// A member takes on the labels of what holds it. Where that changes its own, whoever moves it needs
 /// a say in the member, too: to write it if that only tightens, to relabel it otherwise.
-async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool) -> Result<(), ServiceError> {
+pub(super) async fn permit_move(
+    sight: &mut Sight,
+    parent: DidId,
+    child: &Seen,
+    leave: bool,
+) -> Result<(), ServiceError> {
     let after = if leave {
         sight.gatherer().without(child.id, &child.record, parent).await?
     } else {
@@ -280,18 +335,30 @@ async fn permit_what_moves_along(ctx: &Context, did: &Did, members: &Members, le
     let mut sight = ctx.sight(&view);
     let (above, _) = sight.did_for(Action::Write, did).await?;
     for child in &members.dids {
-        let seen = sight.did(child).await?;
-        if seen.record.kind() == DidKind::File || ctx.permit(Action::Administer, "the lake").is_ok() {
-            continue;
-        }
-        let (before, above) = (sight.gatherer().holder(seen.id).await?, sight.gatherer().holder(above.id).await?);
-        let after = before.join(&above);
-        if leave && *above != LabelSet::default() {
-            labels::permit_below(ctx, &seen, Action::Relabel).await?;
-        } else if !leave && after != *before {
-            let action = if after.only_tightens(&before) { Action::Write } else { Action::Relabel };
-            labels::permit_below(ctx, &seen, action).await?;
-        }
+        permit_what_it_holds(ctx, &mut sight, above.id, child, leave).await?;
+    }
+    Ok(())
+}
+
+/// The same for one of them.
+pub(super) async fn permit_what_it_holds(
+    ctx: &Context,
+    sight: &mut Sight,
+    above: DidId,
+    child: &Did,
+    leave: bool,
+) -> Result<(), ServiceError> {
+    let seen = sight.did(child).await?;
+    if seen.record.kind() == DidKind::File || ctx.permit(Action::Administer, "the lake").is_ok() {
+        return Ok(());
+    }
+    let (before, above) = (sight.gatherer().holder(seen.id).await?, sight.gatherer().holder(above).await?);
+    let after = before.join(&above);
+    if leave && *above != LabelSet::default() {
+        labels::permit_below(ctx, &seen, Action::Relabel).await?;
+    } else if !leave && after != *before {
+        let action = if after.only_tightens(&before) { Action::Write } else { Action::Relabel };
+        labels::permit_below(ctx, &seen, action).await?;
     }
     Ok(())
 }
@@ -331,7 +398,7 @@ impl From<HeadRecord> for Held {
     }
 }
 
-fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
+fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>, closed: Option<ClosedRecord>) -> DidView {
     let (did, kind) = (record.did(), record.kind());
     let (bytes, checksums) = match record.content {
         DidContent::File(facts) => (Some(facts.bytes), facts.checksums),
@@ -345,6 +412,7 @@ fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
         bytes,
         length: held.map(|held| held.members),
         checksums,
+        closed_at: closed.map(|closed| closed.at),
         labels: of.traits.labels.words().into_iter().collect(),
     }
 }

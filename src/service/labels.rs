@@ -1,7 +1,8 @@
 //! Labels: set and take away those of scopes and DIDs.
 
+use crate::catalog::history::note;
 use crate::catalog::labels;
-use crate::catalog::record::Contents;
+use crate::catalog::record::{Contents, Happening};
 use crate::catalog::wake::Topic;
 use crate::model::did::{Did, DidKind};
 use crate::model::facts::Resource;
@@ -46,7 +47,7 @@ pub async fn label_did(ctx: &Context, did: Did, change: LabelsChange) -> Result<
     let asking = ctx.clone();
     let shown = ctx
         .transact_untagged(Made::Changed, move |txn| {
-            let (ctx, did, changes) = (asking.clone(), did.clone(), changes.clone());
+            let (ctx, did, changes, change) = (asking.clone(), did.clone(), changes.clone(), change.clone());
             async move {
                 let mut sight = ctx.sight(&txn);
                 let seen = sight.did(&did).await?;
@@ -60,6 +61,7 @@ pub async fn label_did(ctx: &Context, did: Did, change: LabelsChange) -> Result<
                         hint: Some("try again".to_owned()),
                     });
                 }
+                note(&txn, seen.id, Some(ctx.account()), Happening::Labelled(change.labels)).await?;
                 for (rule, on) in labels::put_of_did(&txn, seen.id, seen.record.kind(), &new).await? {
                     evaluate::begin(&txn, rule, on).await?;
                 }

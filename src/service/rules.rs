@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::catalog::View;
+use crate::catalog::history::note;
 use crate::catalog::ledger::transfers::revive_one;
 use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
-    CountsRecord, DidContent, Dids, Heads, IntentAct, Intents, Locks, Replicas, RuleCountsTable, RuleRecord, Rules,
-    RulesByDid, StuckFiles,
+    CountsRecord, DidContent, Dids, Happening, Heads, IntentAct, Intents, Locks, Replicas, RuleCountsTable, RuleRecord,
+    Rules, RulesByDid, StuckFiles,
 };
 use crate::catalog::wake::Topic;
 use crate::model::change::Change;
@@ -59,6 +60,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, Ser
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
                 evaluate::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
+                note(&txn, did, Some(ctx.account()), Happening::RuleMade(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
@@ -173,6 +175,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tag
                     evaluate::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
+                note(&txn, old.did, Some(ctx.account()), Happening::RuleChanged(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
@@ -202,6 +205,7 @@ pub async fn remove(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, Servi
                 ctx.expect(&Tag::of(&rule))?;
                 if !rule.releasing {
                     expire::end_rule(&txn, id, &rule);
+                    note(&txn, rule.did, Some(ctx.account()), Happening::RuleRemoved(id)).await?;
                 }
                 tagged(&mut ctx.sight(&txn), id).await
             }
