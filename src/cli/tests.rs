@@ -1,7 +1,9 @@
 //! The command line as people and scripts meet it: arguments, screens, and whole puts and gets.
 
+mod dry;
 mod lake;
 mod reference;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -73,6 +75,10 @@ fn command_lines_are_read_or_refused() {
         "dapple endpoint set a --attr tier=2 --unset country",
         "dapple scope add climate:",
         "dapple did create climate:era5 --kind dataset",
+        "dapple did create --from -",
+        "dapple did close climate:era5 --dry-run",
+        "dapple did reopen climate:era5",
+        "dapple did attach climate:all --from lines",
         "dapple did list climate --prefix a/b",
         "dapple did attach climate:all climate:era5 climate:x",
         "dapple ls climate:",
@@ -108,7 +114,11 @@ fn command_lines_are_read_or_refused() {
         "dapple endpoint add a --kind webdav --secret word",
         "dapple endpoint add a --path /x --create --no-probe",
         "dapple did create climate:x --kind file",
+        "dapple did create climate:x",
+        "dapple did create climate:x --kind dataset --from lines",
         "dapple did attach climate:x",
+        "dapple did attach climate:x climate:y --from lines",
+        "dapple did close",
         "dapple put tree --to climate:era5 --endpoint a --parallel 0",
         "dapple rule add climate:x --on a --lifetime 30",
         "dapple rule add climate:x --on a --lifetime 0s",
