@@ -23,6 +23,7 @@ mod access;
 mod accounts;
 mod contract;
 mod endpoints;
+mod holding;
 mod leaks;
 mod placing;
 mod policy;
