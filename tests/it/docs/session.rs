@@ -1,7 +1,7 @@
 //! A session of a page: one shell on a terminal, in a home of its own, with a lake and stores beside it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -57,6 +57,8 @@ fn furnish(home: &Path, pair: &Pair) {
     }
     for secret in ["s3.key", "dav.token", "ceph.secret", "desy.secret", "new.secret"] {
         std::fs::write(home.join(secret), pair.text()).expect("written");
+        let owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(home.join(secret), owner).expect("its owner's alone");
     }
     std::fs::write(home.join("password"), "a long and secret word\n").expect("written");
     assert!(root.is_dir());
@@ -84,6 +86,7 @@ impl Session {
             ("https://dav.example.org", format!("http://{}", stores[1].address)),
             ("/srv/", format!("{root}/srv/")),
             ("/data/lisbon", format!("{root}/data/lisbon")),
+            ("/data/porto", format!("{root}/data/porto")),
             ("/etc/", format!("{root}/etc/")),
             ("/usr/local/", format!("{root}/usr/local/")),
         ];
@@ -171,14 +174,22 @@ impl Session {
         line
     }
 
-    /// A server that was started in the background listens soon.
+    /// A server that was started in the background answers soon.
     fn await_server(&self) {
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !answers(self.port) {
             assert!(begun.elapsed() < PATIENCE, "no server listens");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Tells whether a server answers. One that only listens may not have made its lake yet.
+fn answers(port: u16) -> bool {
+    let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut answer = [0; 16];
+    let asked = socket.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    asked.is_ok() && socket.read(&mut answer).is_ok_and(|read| answer[..read].starts_with(b"HTTP/1.1 200"))
 }
 
 /// A shell that reads what is written to a pipe, line by line, and writes to a terminal.
@@ -207,7 +218,10 @@ fn open_shell(home: &Path, port: u16) -> (Child, File, Receiver<String>) {
         for line in output.split(b'\n') {
             let Ok(line) = line else { break };
             let text = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
-            if send.send(text).is_err() {
+            // Of a line that was written over, as those of progress are, the last stays.
+            let last = text.rsplit(['\r', '\x1b']).next().unwrap_or_default();
+            let last = last.strip_prefix("[2K").unwrap_or(last).to_owned();
+            if send.send(last).is_err() {
                 break;
             }
         }
