@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use axum::response::IntoResponse as _;
 use axum::routing::get;
@@ -38,8 +37,7 @@ async fn watched(runs: &'static [Option<u64>], format: Format, terminal: bool) -
     let client = Client::new(&url, None, clock).expect("a good address").with_pauses(Vec::new());
     let cli = Cli::try_parse_from(["dapple", "worker", "list", "--watch=0.1"]).expect("a good command line");
     let mut session = Session { client, screen };
-    let watching = dispatch(cli.command, &mut session);
-    let outcome = tokio::time::timeout(Duration::from_secs(30), watching).await.expect("refused at last");
+    let outcome = dispatch(cli.command, &mut session).await;
     (printed.text(), outcome.expect_err("a refusal ends it").exit_code())
 }
 

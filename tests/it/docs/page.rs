@@ -55,7 +55,7 @@ pub(super) fn mismatch(shown: &[String], printed: &[String]) -> Option<String> {
     let Some((line, others)) = printed.split_first() else {
         return Some(format!("`{first}` was not printed"));
     };
-    if !alike(first, line) { Some(format!("`{line}` is not `{first}`")) } else { mismatch(rest, others) }
+    if alike(first, line) { mismatch(rest, others) } else { Some(format!("`{line}` is not `{first}`")) }
 }
 
 /// Tells whether a line is what a page shows.

@@ -197,8 +197,8 @@ async fn chunks(
 }
 
 fn lines(values: Vec<Value>) -> stream::BoxStream<'static, std::io::Result<bytes::Bytes>> {
-    let text: String = values.iter().map(|value| format!("{value}\n")).collect();
-    stream::iter([Ok(bytes::Bytes::from(text))]).boxed()
+    let text = |value: Value| Ok(bytes::Bytes::from(value.to_string() + "\n"));
+    stream::iter(values.into_iter().map(text)).boxed()
 }
 
 fn sums(chunks: &[MovedChunk]) -> (u64, u64, Vec<String>) {
