@@ -75,10 +75,6 @@ fn command_lines_are_read_or_refused() {
         "dapple endpoint set a --attr tier=2 --unset country",
         "dapple scope add climate:",
         "dapple did create climate:era5 --kind dataset",
-        "dapple did create --from -",
-        "dapple did close climate:era5 --dry-run",
-        "dapple did reopen climate:era5",
-        "dapple did attach climate:all --from lines",
         "dapple did list climate --prefix a/b",
         "dapple did attach climate:all climate:era5 climate:x",
         "dapple ls climate:",
@@ -114,11 +110,7 @@ fn command_lines_are_read_or_refused() {
         "dapple endpoint add a --kind webdav --secret word",
         "dapple endpoint add a --path /x --create --no-probe",
         "dapple did create climate:x --kind file",
-        "dapple did create climate:x",
-        "dapple did create climate:x --kind dataset --from lines",
         "dapple did attach climate:x",
-        "dapple did attach climate:x climate:y --from lines",
-        "dapple did close",
         "dapple put tree --to climate:era5 --endpoint a --parallel 0",
         "dapple rule add climate:x --on a --lifetime 30",
         "dapple rule add climate:x --on a --lifetime 0s",
@@ -129,6 +121,29 @@ fn command_lines_are_read_or_refused() {
         "dapple get climate:x --to out --from climate:x",
         "dapple get climate:x --to out --redirect",
         "dapple ls climate:x -o yaml",
+    ];
+    for line in bad {
+        let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn what_is_done_with_datasets_is_read_or_refused() {
+    let good = [
+        "dapple did create --from -",
+        "dapple did close climate:era5 --dry-run",
+        "dapple did reopen climate:era5",
+        "dapple did attach climate:all --from lines",
+    ];
+    for line in good {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    let bad = [
+        "dapple did create climate:x",
+        "dapple did create climate:x --kind dataset --from lines",
+        "dapple did attach climate:x climate:y --from lines",
+        "dapple did close",
     ];
     for line in bad {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));
