@@ -19,6 +19,7 @@ use crate::service::Lake;
 use crate::workers::board::Board;
 
 mod accounts;
+mod bulk;
 mod changes;
 mod check;
 mod dids;
@@ -64,7 +65,9 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(endpoints::probe))
         .routes(routes!(dids::create))
         .routes(routes!(dids::list))
-        .routes(routes!(dids::show))
+        .routes(routes!(dids::show, dids::change))
+        .routes(routes!(dids::history))
+        .routes(routes!(dids::coverage))
         .routes(routes!(dids::contents, dids::attach, dids::detach))
         .routes(routes!(replicas::list))
         .routes(routes!(replicas::declare_bad))
@@ -102,6 +105,8 @@ fn of_accounts() -> OpenApiRouter<Doors> {
 fn repeatable() -> OpenApiRouter<Doors> {
     OpenApiRouter::default()
         .routes(routes!(replicas::register))
+        .routes(routes!(bulk::create))
+        .routes(routes!(bulk::attach, bulk::detach))
         .routes(routes!(uploads::announce))
         .routes(routes!(urls::mint))
         .routes(routes!(policy::check))

@@ -25,6 +25,7 @@ pub mod endpoints;
 pub mod engine;
 pub mod feed;
 pub mod hands;
+pub mod history;
 pub mod ids;
 pub mod key;
 pub mod labels;

@@ -16,14 +16,17 @@ use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
+pub mod bulk;
 pub mod census;
 pub mod changes;
 pub mod check;
+pub mod closing;
 pub mod coverage;
 pub mod dids;
 pub mod endpoints;
 pub mod error;
 pub mod explain;
+pub mod history;
 pub mod labels;
 pub mod paging;
 mod plan;

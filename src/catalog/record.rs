@@ -32,11 +32,13 @@ use crate::model::transfer::TransferState;
 mod access;
 pub mod accounts;
 mod answers;
+mod history;
 pub mod placing;
 
 pub use access::{DecisionRecord, LabelSetRecord};
 pub use answers::AnswerRecord;
 use answers::answer_indexes;
+pub use history::{ClosedRecord, Happening, HistoryRecord, Several};
 
 tables! {
     /// Few facts about the catalog itself: counters of ids, revisions.
@@ -157,6 +159,12 @@ tables! {
     70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
     /// Answers by when they were given.
     71 "answers_by_time" AnswersByTime: (u64, String, String) => ();
+    /// Datasets and containers that take no more members.
+    90 "closed" Closed: (DidId,) => ClosedRecord;
+    /// What happened to a DID, by number.
+    91 "history" History: (DidId, u64) => HistoryRecord;
+    /// The number that the next entry of a DID's history gets.
+    92 "history_heads" HistoryHeads: (DidId,) => u64;
 }
 
 impl crate::catalog::table::Value for u64 {

@@ -1,4 +1,4 @@
-//! Registration in bulk: lines go up while answers come down, in one exchange of any length.
+//! Work in bulk: lines go up while answers come down, in one exchange of any length.
 
 use std::io;
 
@@ -30,12 +30,25 @@ impl Client {
         lines: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<impl Stream<Item = Result<RegisteredChunk, ClientError>> + use<>, ClientError> {
         let did = to.to_string();
-        let dry_run = self.rehearses.then_some("true");
-        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str())), ("dry_run", dry_run)];
-        let url = self.api(&format!("/replicas{}", query(&wanted)));
+        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str())), ("dry_run", self.dry_run())];
+        self.exchange_lines(Method::POST, self.api(&format!("/replicas{}", query(&wanted))), lines).await
+    }
+
+    /// What the query of a change says of dry runs.
+    pub(crate) fn dry_run(&self) -> Option<&'static str> {
+        self.rehearses.then_some("true")
+    }
+
+    /// Sends lines and reads those of the answer while the others still go up.
+    pub(crate) async fn exchange_lines<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: String,
+        lines: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<T>, ClientError> {
         let mut request = self
             .http
-            .request(Method::POST, &url)
+            .request(method, &url)
             .header(CONTENT_TYPE, "application/x-ndjson")
             .body(reqwest::Body::wrap_stream(lines));
         if let Some(token) = &self.token {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use crate::catalog::history::note_joined;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::ledger::transfers::end;
@@ -23,7 +24,7 @@ use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
 use crate::replicas::Target;
 use crate::replicas::leave::{IntakeError, Known, Leave, Refusal};
-use crate::replicas::names::{conflicts, look_up, states_path};
+use crate::replicas::names::{KEPT_OUT, conflicts, kept_out, look_up, states_path};
 use std::time::Duration;
 
 /// How long an announced upload may take to begin.
@@ -109,11 +110,14 @@ async fn announce_in(
     let known = leave.known(&named).await?;
     let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
     let (mut registered, mut seen) = (0, BTreeSet::new());
+    let kept_out = kept_out(txn, target.dataset, &named).await?;
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
-    for (file, known) in files.iter().zip(known) {
+    for ((file, known), kept_out) in files.iter().zip(known).zip(kept_out) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             refused("name-twice", format!("`{}` was announced twice", file.name))
+        } else if kept_out {
+            refused(KEPT_OUT.0, KEPT_OUT.1)
         } else if let Some(conflict) = conflict {
             leave.conflict(conflict).await?.into()
         } else if let Err(refused) = may(target, &mut leave, file, known.as_ref()).await? {
@@ -133,7 +137,8 @@ async fn announce_in(
     if registered > 0 {
         txn.emit(&Change::DidsRegistered { first, count: registered });
     }
-    attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    let new = attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    note_joined(txn, target.dataset, &target.account, new).await?;
     Ok(answers)
 }
 

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::catalog::history::note_joined;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, Found, land, register};
-use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, Intents, Paths};
+use crate::catalog::record::{DidContent, DidRecord, Dids, FileFacts, Intents, Paths, Several};
 use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::change::Change;
 use crate::model::checksum::Checksum;
@@ -14,7 +15,7 @@ use crate::model::id::DidId;
 use crate::model::replica::Verification;
 use crate::replicas::Target;
 use crate::replicas::leave::{IntakeError, Known, Leave, Refusal};
-use crate::replicas::names::{conflicts, look_up, owner_of, states_path};
+use crate::replicas::names::{KEPT_OUT, conflicts, kept_out, look_up, owner_of, states_path};
 use crate::storage::layout::StoragePath;
 
 /// A file as a registration states it.
@@ -85,11 +86,14 @@ async fn register_in(
     let known = leave.known(&named).await?;
     let mut batch = Batch { first, fresh: Vec::new(), arrivals: Vec::new(), paths: BTreeSet::new() };
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
+    let kept_out = kept_out(txn, target.dataset, &named).await?;
     let (mut answers, mut seen) = (Vec::with_capacity(files.len()), BTreeSet::new());
-    for (file, known) in files.iter().zip(known) {
+    for ((file, known), kept_out) in files.iter().zip(known).zip(kept_out) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             Err(Refusal::new("name-twice", format!("`{}` stands twice in this chunk", file.name)))
+        } else if kept_out {
+            Err(Refusal::new(KEPT_OUT.0, KEPT_OUT.1))
         } else if let Some(conflict) = conflict {
             Err(leave.conflict(conflict).await?)
         } else {
@@ -151,7 +155,10 @@ async fn register_one(
 
 async fn store(txn: &Txn, target: &Target, fresh: &[Found], arrivals: &[Arrival]) -> Result<(), MembershipError> {
     if let Some(first) = fresh.first() {
-        txn.emit(&Change::DidsRegistered { first: first.id, count: fresh.len() as u64 });
+        let count = fresh.len() as u64;
+        txn.emit(&Change::DidsRegistered { first: first.id, count });
+        let new = Some(Several { first: first.id, count });
+        note_joined(txn, target.dataset, &target.account, new).await?;
     }
     register(txn, target.endpoint, target.dataset, fresh, target.decision).await?;
     if arrivals.is_empty() {
@@ -159,7 +166,8 @@ async fn store(txn: &Txn, target: &Target, fresh: &[Found], arrivals: &[Arrival]
     }
     let members: Vec<_> =
         arrivals.iter().map(|arrival| Member { id: arrival.file, kind: DidKind::File, bytes: arrival.bytes }).collect();
-    attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    let new = attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    note_joined(txn, target.dataset, &target.account, new).await?;
     land(txn, arrivals).await?;
     Ok(())
 }

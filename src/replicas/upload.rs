@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::stream::{self, StreamExt as _};
 
+use crate::catalog::history::note_joined;
 use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, confirm, land};
@@ -505,7 +506,9 @@ async fn settle_in(
     let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
         let parent = Member { id: dataset, kind: DidKind::Dataset, bytes: 0 };
-        attach(txn, parent, &[Member { id: sending.file, kind: DidKind::File, bytes: sending.bytes }]).await?;
+        let file = Member { id: sending.file, kind: DidKind::File, bytes: sending.bytes };
+        let new = attach(txn, parent, &[file]).await?;
+        note_joined(txn, dataset, &sending.account, new).await?;
     }
     end_intent(txn, sending.file, sending.endpoint).await?;
     let arrival = Arrival {

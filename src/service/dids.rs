@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use crate::catalog::engine::Range;
+use crate::catalog::history::note;
 use crate::catalog::key::Key;
 use crate::catalog::labels::{self, Gatherer, Supposed};
-use crate::catalog::ledger::membership::{self, Member};
+use crate::catalog::ledger::membership::{self, Member, MembershipError};
 use crate::catalog::ledger::replicas::put_did;
-use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
+use crate::catalog::record::{
+    Closed, ClosedRecord, DidContent, DidNames, DidRecord, Dids, Happening, HeadRecord, Heads,
+};
+use crate::catalog::table::Value as _;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Rows, Txn, View};
 use crate::model::account::AccountName;
@@ -15,7 +19,7 @@ use crate::model::change::Change;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
-use crate::model::id::{DecisionId, DidId, RuleId};
+use crate::model::id::{DecisionId, DidId};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
 use crate::rules::evaluate;
@@ -60,8 +64,8 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, Servi
             }
             let record = put_holder(&txn, id, &new.did, new.kind, ctx.account().clone());
             let facts = sight.gatherer().did(id, &record).await?;
-            let tag = tag(&record, Some(HeadRecord::default()));
-            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default())) })
+            let tag = tag(&record, Some(HeadRecord::default()), None);
+            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default()), None) })
         }
     })
     .await
@@ -100,7 +104,7 @@ pub(super) async fn ensure_dataset(
         .await
 }
 
-fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
+pub(super) fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
     let content = if kind == DidKind::Container { DidContent::Container } else { DidContent::Dataset };
     let record =
         DidRecord { scope: did.scope.clone(), name: did.name.clone(), account, created_at: txn.now(), content };
@@ -123,15 +127,27 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceEr
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
-    let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
+    shown(&mut sight, seen).await
+}
+
+/// A DID as it is shown, with the tag of what is stored of it, as far as whoever asks may know it.
+pub(super) async fn shown(sight: &mut Sight, seen: Seen) -> Result<Tagged<DidView>, ServiceError> {
+    let closed = sight.view().get::<Closed>(&(seen.id,)).await?;
+    let held = counted(sight, &seen, COUNTED_MAX).await?;
     let head = if sight.knows_all(&seen) {
-        view.get::<Heads>(&(seen.id,)).await?
+        sight.view().get::<Heads>(&(seen.id,)).await?
     } else {
         // What comes and goes hidden leaves the tag as it is.
         held.map(|held| HeadRecord { next_seq: 0, members: held.members, bytes: held.bytes })
     };
-    let tag = tag(&seen.record, head);
-    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held) })
+    let tag = tag(&seen.record, head, closed.as_ref());
+    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held, closed) })
+}
+
+/// Names what is stored of a DID now.
+pub(super) async fn present_tag(view: &View, seen: &Seen) -> Result<Tag, ServiceError> {
+    let closed = view.get::<Closed>(&(seen.id,)).await?;
+    Ok(tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?, closed.as_ref()))
 }
 
 /// Lists the DIDs of a scope by name.
@@ -150,12 +166,14 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
         let there = ids.iter().zip(records).filter_map(|((id,), record)| Some((*id, record?)));
         let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
         let seen = sight.of_these(there).await?;
-        for (_, seen) in seen {
+        let ids: Vec<_> = seen.iter().map(|(_, seen)| (seen.id,)).collect();
+        let closed = view.get_many::<Closed>(&ids).await?;
+        for ((_, seen), closed) in seen.into_iter().zip(closed) {
             let held = match seen.record.kind() {
                 DidKind::File => None,
                 DidKind::Dataset | DidKind::Container => counted(&mut sight, &seen, COUNTED_IN_LISTS_MAX).await?,
             };
-            items.push(to_view(seen.record, &seen.facts, held));
+            items.push(to_view(seen.record, &seen.facts, held, closed));
             if items.len() == limit {
                 return Ok(page(items, true, |item| item.did.name.to_string()));
             }
@@ -237,7 +255,7 @@ async fn change_members(
                 looked.still_holds(&txn, &did).await?;
                 let mut sight = ctx.sight(&txn);
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
-                ctx.expect(&tag(&above.record, txn.get::<Heads>(&(above.id,)).await?))?;
+                ctx.expect(&present_tag(&txn, &above).await?)?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
                 let mut moved = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
@@ -245,22 +263,19 @@ async fn change_members(
                 }
                 let mut after = Gatherer::supposing(&txn, supposed(parent.id, &moved, leave));
                 let mut children = Vec::with_capacity(moved.len());
-                let changed = permit_moves(&sight, &mut after, &moved).await?;
-                for seen in &moved {
+                let mut changed = Vec::new();
+                for (seen, permitted) in moved.iter().zip(permit_moves(&sight, &mut after, &moved).await?) {
+                    if permitted? {
+                        changed.push(seen);
+                    }
                     let bytes = seen.record.file().map_or(0, |facts| facts.bytes);
                     children.push(Member { id: seen.id, kind: seen.record.kind(), bytes });
                 }
-                if leave {
-                    membership::detach(&txn, parent, &children).await?;
-                } else {
-                    membership::attach(&txn, parent, &children).await?;
-                }
-                for (rule, on) in told(&txn, parent.id, &changed).await? {
-                    evaluate::begin(&txn, rule, on).await?;
-                }
-                let head = txn.get::<Heads>(&(above.id,)).await?;
-                let tag = tag(&above.record, head);
-                Ok(Tagged { tag, view: to_view(above.record, &above.facts, head.map(Held::from)) })
+                move_members(&txn, ctx.account(), parent, &children, leave)
+                    .await
+                    .map_err(|error| named(error, &did))?;
+                tell_of_labels(&txn, parent.id, &changed).await?;
+                shown(&mut sight, above).await
             }
         })
         .await?;
@@ -269,39 +284,76 @@ async fn change_members(
     Ok(done)
 }
 
-/// Names what is stored of a DID: a dataset or container changes with its members.
-fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
-    Tag::of_two(record, &head.unwrap_or_default())
+/// Attaches or detaches members, and notes it. Returns how many came or went.
+pub(super) async fn move_members(
+    txn: &Txn,
+    account: &AccountName,
+    parent: Member,
+    members: &[Member],
+    leave: bool,
+) -> Result<u64, MembershipError> {
+    let moved = if leave {
+        membership::detach(txn, parent, members).await?
+    } else {
+        membership::attach(txn, parent, members).await?
+    };
+    let Some(several) = moved else { return Ok(0) };
+    let what = if leave { Happening::Detached(several) } else { Happening::Attached(several) };
+    note(txn, parent.id, Some(account), what).await?;
+    Ok(several.count)
+}
+
+/// An error of the ledger, which knows no names, with the name of the parent.
+pub(super) fn named(error: MembershipError, parent: &Did) -> ServiceError {
+    match error {
+        MembershipError::Closed { .. } => ServiceError::Conflict {
+            code: "did-closed",
+            detail: format!("`{parent}` is closed: it takes no more members"),
+            hint: Some(format!("`dapple did reopen {parent}` opens it again")),
+        },
+        error => ServiceError::Membership(error),
+    }
+}
+
+/// Names what is stored of a DID: a dataset or container changes with its members, and when it is
+/// closed.
+fn tag(record: &DidRecord, head: Option<HeadRecord>, closed: Option<&ClosedRecord>) -> Tag {
+    let tag = Tag::of_two(record, &head.unwrap_or_default());
+    match closed {
+        Some(closed) => Tag::of_parts(&[tag.as_str().as_bytes(), &closed.encode()]),
+        None => tag,
+    }
 }
 
 /// Members take on the labels of what holds them. Where that changes their own, whoever moves them needs
-/// a say in them, too: to write them if that only tightens, to relabel them otherwise. Returns those whose
-/// labels change.
-async fn permit_moves<'a>(
+/// a say in them, too: to write them if that only tightens, to relabel them otherwise. Says of each whether
+/// its labels change.
+pub(super) async fn permit_moves(
     sight: &Sight,
     after: &mut Gatherer,
-    moved: &'a [Seen],
-) -> Result<Vec<&'a Seen>, ServiceError> {
+    moved: &[Seen],
+) -> Result<Vec<Result<bool, ServiceError>>, ServiceError> {
     let asked: Vec<_> = moved.iter().map(|seen| (seen.id, &seen.record)).collect();
-    let mut changed = Vec::new();
-    for (seen, after) in moved.iter().zip(after.dids(&asked).await?) {
-        if let Some(action) = asks_for(&seen.facts, &after) {
-            sight.permit(action, &seen.resource(), None)?;
-            changed.push(seen);
-        }
-    }
-    Ok(changed)
+    let after = after.dids(&asked).await?;
+    let permitted = moved.iter().zip(after).map(|(seen, after)| match asks_for(&seen.facts, &after) {
+        Some(action) => sight.permit(action, &seen.resource(), None).map(|_| true),
+        None => Ok(false),
+    });
+    Ok(permitted.collect())
 }
 
-/// Tells of members whose labels have changed. Returns rules that are to be placed anew at once.
-async fn told(txn: &Txn, parent: DidId, changed: &[&Seen]) -> Result<Vec<(RuleId, DidId)>, ServiceError> {
+/// Tells of members whose labels have changed: rules on them are placed anew at once.
+pub(super) async fn tell_of_labels(txn: &Txn, parent: DidId, changed: &[&Seen]) -> Result<(), ServiceError> {
     let (files, holders): (Vec<&Seen>, Vec<_>) = changed.iter().partition(|seen| seen.record.kind() == DidKind::File);
     let files: Vec<DidId> = files.iter().map(|seen| seen.id).collect();
     let mut rules = labels::changed_files(txn, parent, &files).await?;
     for holder in holders {
         rules.extend(labels::changed(txn, holder.id, holder.record.kind()).await?);
     }
-    Ok(rules)
+    for (rule, on) in rules {
+        evaluate::begin(txn, rule, on).await?;
+    }
+    Ok(())
 }
 
 /// What a dataset or container holds takes on labels with it: whoever moves it needs a say in that, too.
@@ -326,7 +378,8 @@ async fn permit_what_moves_along(
     below::permit(ctx, &view, &moved.iter().collect::<Vec<_>>(), change).await
 }
 
-fn supposed(parent: DidId, moved: &[Seen], leave: bool) -> Supposed {
+/// A change of members, before it is made.
+pub(super) fn supposed(parent: DidId, moved: &[Seen], leave: bool) -> Supposed {
     let children = moved.iter().map(|seen| seen.id).collect();
     if leave { Supposed::Detached { children, from: parent } } else { Supposed::Attached { children, to: parent } }
 }
@@ -367,7 +420,7 @@ impl From<HeadRecord> for Held {
     }
 }
 
-fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
+fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>, closed: Option<ClosedRecord>) -> DidView {
     let (did, kind) = (record.did(), record.kind());
     let (bytes, checksums) = match record.content {
         DidContent::File(facts) => (Some(facts.bytes), facts.checksums),
@@ -381,6 +434,7 @@ fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
         bytes,
         length: held.map(|held| held.members),
         checksums,
+        closed_at: closed.map(|closed| closed.at),
         labels: of.traits.labels.words().into_iter().collect(),
     }
 }

@@ -1,6 +1,8 @@
 //! Labels: set and take away those of scopes and DIDs.
 
+use crate::catalog::history::note;
 use crate::catalog::labels::{self, Supposed};
+use crate::catalog::record::Happening;
 use crate::catalog::wake::Topic;
 use crate::model::did::Did;
 use crate::model::facts::Resource;
@@ -46,7 +48,8 @@ pub async fn label_did(ctx: &Context, did: Did, change: LabelsChange) -> Result<
     let asking = ctx.clone();
     let shown = ctx
         .transact_untagged(Made::Changed, move |txn| {
-            let (ctx, did, changes, looked) = (asking.clone(), did.clone(), changes.clone(), looked.clone());
+            let (ctx, did, changes, change) = (asking.clone(), did.clone(), changes.clone(), change.clone());
+            let looked = looked.clone();
             async move {
                 let mut sight = ctx.sight(&txn);
                 let seen = sight.did(&did).await?;
@@ -54,6 +57,7 @@ pub async fn label_did(ctx: &Context, did: Did, change: LabelsChange) -> Result<
                 let new = old.changed(&changes)?;
                 sight.permit(needed(&old, &new), &seen.resource(), None)?;
                 looked.still_holds(&txn, &did).await?;
+                note(&txn, seen.id, Some(ctx.account()), Happening::Labelled(change.labels)).await?;
                 for (rule, on) in labels::put_of_did(&txn, seen.id, seen.record.kind(), &new).await? {
                     evaluate::begin(&txn, rule, on).await?;
                 }

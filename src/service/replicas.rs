@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::catalog::endpoints;
+use crate::catalog::history::note;
 use crate::catalog::ledger::replicas::mark_bad;
-use crate::catalog::record::{DidRecord, Replicas};
+use crate::catalog::record::{DidRecord, Happening, Parents, Replicas, Several};
 use crate::catalog::wake::Topic;
+use crate::catalog::{Txn, endpoints};
 use crate::fault::{Fault as _, Kind};
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
-use crate::model::id::EndpointId;
+use crate::model::id::{DidId, EndpointId};
 use crate::model::replica::FILE_BYTES_MAX;
 use crate::policy::decision::Action;
 use crate::replicas::Target;
@@ -27,6 +28,9 @@ use crate::storage::layout::StoragePath;
 pub const CHUNK: usize = crate::catalog::TRANSACTION_FILES_MAX;
 /// The most replicas of one file that are listed.
 const REPLICAS_MAX: usize = 1_000;
+
+/// The most datasets in whose history it is noted that a replica of a file is bad.
+const PARENTS_NOTED_MAX: usize = 100;
 
 /// Lists the replicas of a file, or of the files of a dataset. A page holds whole files.
 pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<ReplicaView>, ServiceError> {
@@ -160,6 +164,12 @@ fn read_line(text: &str) -> Result<Stated, String> {
     Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path })
 }
 
+/// A file and the datasets that hold it.
+async fn holders(txn: &Txn, file: DidId) -> Result<Vec<DidId>, ServiceError> {
+    let parents = txn.scan::<Parents>(&(file,), PARENTS_NOTED_MAX).await?;
+    Ok(std::iter::once(file).chain(parents.into_iter().map(|((_, parent), _)| parent)).collect())
+}
+
 /// Declares a replica bad: it is read no more, and rules replace it.
 pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<Tagged<ReplicaView>, ServiceError> {
     let asking = ctx.clone();
@@ -178,7 +188,12 @@ pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Res
                 if txn.get::<Replicas>(&key).await?.is_none() {
                     return Err(missing());
                 }
-                mark_bad(&txn, id, place.id, facts.bytes).await?;
+                if mark_bad(&txn, id, place.id, facts.bytes).await? {
+                    let what = Happening::ReplicasBad(place.id, Several { first: id, count: 1 });
+                    for of in holders(&txn, id).await? {
+                        note(&txn, of, Some(ctx.account()), what.clone()).await?;
+                    }
+                }
                 let replica = txn.get::<Replicas>(&key).await?.ok_or_else(missing)?;
                 let tag = Tag::of(&replica);
                 let view = to_view(&record, place.id, replica, &[place]).ok_or_else(missing)?;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::catalog::history::note;
 use crate::catalog::ledger::locks;
 use crate::catalog::ledger::transfers::revive_one;
 use crate::catalog::record::{
-    CountsRecord, IntentAct, Intents, Locks, RuleCountsTable, RuleRecord, Rules, RulesByDid, StuckFiles, Unplaced,
+    CountsRecord, Happening, IntentAct, Intents, Locks, RuleCountsTable, RuleRecord, Rules, RulesByDid, StuckFiles,
+    Unplaced,
 };
 use crate::catalog::wake::Topic;
 use crate::model::change::Change;
@@ -57,6 +59,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, Ser
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
                 evaluate::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
+                note(&txn, did, Some(ctx.account()), Happening::RuleMade(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
@@ -171,6 +174,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tag
                     evaluate::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
+                note(&txn, old.did, Some(ctx.account()), Happening::RuleChanged(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
@@ -200,6 +204,7 @@ pub async fn remove(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, Servi
                 ctx.expect(&Tag::of(&rule))?;
                 if !rule.releasing {
                     expire::end_rule(&txn, id, &rule);
+                    note(&txn, rule.did, Some(ctx.account()), Happening::RuleRemoved(id)).await?;
                 }
                 tagged(&mut ctx.sight(&txn), id).await
             }

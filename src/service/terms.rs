@@ -35,15 +35,16 @@ pub struct Tag(String);
 impl Tag {
     /// The tag of what is stored.
     pub fn of(record: &impl Value) -> Self {
-        Self::of_bytes(&[&record.encode()])
+        Self::of_parts(&[&record.encode()])
     }
 
     /// The tag of two records that are shown as one thing.
     pub fn of_two(one: &impl Value, other: &impl Value) -> Self {
-        Self::of_bytes(&[&one.encode(), &other.encode()])
+        Self::of_parts(&[&one.encode(), &other.encode()])
     }
 
-    fn of_bytes(parts: &[&[u8]]) -> Self {
+    /// The tag of stored forms that are shown as one thing.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
             hasher.update(&(part.len() as u64).to_be_bytes()).update(part);

@@ -17,6 +17,7 @@ use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
 mod account;
+mod data;
 mod endpoint;
 mod policy;
 
@@ -24,6 +25,7 @@ pub use account::{
     AccountChange, AccountView, HoldingView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit,
     NewMember, NewPassword, NewSession, PasswordRemoval, SessionView, UsageView, WhoView,
 };
+pub use data::{Attachment, CoverageView, DatasetCoverage, DidChange, HistoryView, MovedChunk};
 pub use endpoint::{
     EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
     SettingsChange, SettingsView,
@@ -97,6 +99,9 @@ pub struct DidView {
     /// A file's checksums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checksums: Vec<Checksum>,
+    /// Since when it takes no more members; absent while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
     /// The labels that hold for it: its own, its scope's, and those of all that holds it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -149,17 +154,6 @@ pub struct ReplicaView {
     /// How its bytes are known to be right.
     pub verification: Verification,
     /// The file's length.
-    pub bytes: u64,
-}
-
-/// How much of a dataset is at an endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CoverageView {
-    /// Where.
-    pub endpoint: EndpointName,
-    /// Files that are available there.
-    pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
 }
 

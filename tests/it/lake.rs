@@ -24,6 +24,7 @@ mod accounts;
 mod contract;
 mod endpoints;
 mod hidden;
+mod holding;
 mod labels;
 mod leaks;
 mod leave;

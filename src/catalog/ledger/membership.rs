@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::history::is_closed;
 use crate::catalog::ledger::ancestors::{tell_rules, upward};
 use crate::catalog::ledger::holdings::grow;
 use crate::catalog::ledger::tally::{add_coverage, ask_fold};
 use crate::catalog::record::{
-    BacklogRecord, ContentRecord, Contents, FoldRecord, HeadRecord, Heads, Intents, Parents, Replicas, StuckFiles,
-    Tally,
+    BacklogRecord, ContentRecord, Contents, FoldRecord, HeadRecord, Heads, Intents, Parents, Replicas, Several,
+    StuckFiles, Tally,
 };
 use crate::catalog::{CatalogError, Txn};
 use crate::fault::{Fault, Kind};
@@ -48,6 +49,12 @@ pub enum MembershipError {
         /// What should be held.
         child: DidKind,
     },
+    /// The parent takes no more members.
+    #[error("the {parent} is closed: it takes no more members")]
+    Closed {
+        /// What should hold.
+        parent: DidKind,
+    },
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -56,7 +63,7 @@ pub enum MembershipError {
 impl Fault for MembershipError {
     fn kind(&self) -> Kind {
         match self {
-            MembershipError::Circle => Kind::Conflict,
+            MembershipError::Circle | MembershipError::Closed { .. } => Kind::Conflict,
             MembershipError::WrongKind { .. } => Kind::Invalid,
             MembershipError::Catalog(error) => error.kind(),
         }
@@ -66,6 +73,7 @@ impl Fault for MembershipError {
         match self {
             MembershipError::Circle => "membership-circle",
             MembershipError::WrongKind { .. } => "membership-wrong-kind",
+            MembershipError::Closed { .. } => "did-closed",
             MembershipError::Catalog(error) => error.code(),
         }
     }
@@ -76,14 +84,14 @@ impl Fault for MembershipError {
                 Some("datasets hold files; containers hold datasets and containers".to_owned())
             }
             MembershipError::Catalog(error) => error.hint(),
+            MembershipError::Closed { .. } => Some("`dapple did reopen SCOPE:NAME` opens it again".to_owned()),
             MembershipError::Circle => None,
         }
     }
 }
 
-/// Attaches members to a parent; those that it holds already are passed over. Returns how many are
-/// new.
-pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usize, MembershipError> {
+/// Attaches members to a parent; those that it holds already are passed over. Returns which are new.
+pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<Option<Several>, MembershipError> {
     for member in members {
         if !parent.kind.holds(member.kind) {
             return Err(MembershipError::WrongKind { parent: parent.kind, child: member.kind });
@@ -104,8 +112,9 @@ pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
         }
     }
     let new: Vec<Member> = new.into_values().collect();
-    if new.is_empty() {
-        return Ok(0);
+    let Some(several) = several(&new) else { return Ok(None) };
+    if is_closed(txn, parent.id).await? {
+        return Err(MembershipError::Closed { parent: parent.kind });
     }
     let first = add_places(txn, parent.id, &new).await?;
     if parent.kind == DidKind::Dataset {
@@ -113,11 +122,33 @@ pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
     }
     tell_rules(txn, parent.id, attached(first)).await?;
     txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
-    Ok(new.len())
+    Ok(Some(several))
+}
+
+/// Tells whether a parent holds a member, and fails if the member could not join it, or `leave`.
+pub async fn check_fits(txn: &Txn, parent: Member, member: Member, leave: bool) -> Result<bool, MembershipError> {
+    let is_held = txn.get::<Parents>(&(member.id, parent.id)).await?.is_some();
+    if is_held || leave {
+        return Ok(is_held);
+    }
+    if !parent.kind.holds(member.kind) {
+        return Err(MembershipError::WrongKind { parent: parent.kind, child: member.kind });
+    }
+    if member.kind == DidKind::Container && upward(txn, parent.id).await?.contains(&member.id) {
+        return Err(MembershipError::Circle);
+    }
+    if is_closed(txn, parent.id).await? {
+        return Err(MembershipError::Closed { parent: parent.kind });
+    }
+    Ok(false)
+}
+
+fn several(members: &[Member]) -> Option<Several> {
+    members.first().map(|first| Several { first: first.id, count: members.len() as u64 })
 }
 
 /// Attaches files that were registered in this same transaction: they are in nothing yet and have
-/// no replicas, so nothing about them has to be read.
+/// no replicas, so nothing about them has to be read. The caller has looked that the dataset is open.
 pub(super) async fn attach_fresh(txn: &Txn, dataset: DidId, files: &[Member]) -> Result<(), CatalogError> {
     if files.is_empty() {
         return Ok(());
@@ -155,8 +186,8 @@ fn lengthened(head: HeadRecord, bytes: u64) -> Option<HeadRecord> {
     })
 }
 
-/// Detaches members from a parent; those it does not hold are passed over. Returns how many went.
-pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usize, CatalogError> {
+/// Detaches members from a parent; those it does not hold are passed over. Returns which went.
+pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<Option<Several>, CatalogError> {
     let keys: Vec<_> = members.iter().map(|member| (member.id, parent.id)).collect();
     let held = txn.get_many::<Parents>(&keys).await?;
     let mut gone = BTreeMap::new();
@@ -166,7 +197,7 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
         }
     }
     if gone.is_empty() {
-        return Ok(0);
+        return Ok(None);
     }
     let mut head = txn.get::<Heads>(&(parent.id,)).await?.unwrap_or_default();
     let first = head.next_seq;
@@ -189,7 +220,7 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
     }
     tell_rules(txn, parent.id, BacklogRecord { from_seq: first, detached: true }).await?;
     txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
-    Ok(members.len())
+    Ok(several(&members))
 }
 
 /// A dataset hears no more of the trouble of files that it no longer holds.

@@ -138,6 +138,14 @@ fn too_many() -> ServiceError {
 }
 
 impl Looked {
+    /// Takes in what was looked at in the same view besides.
+    pub(in crate::service) fn add(&mut self, more: Self) {
+        if !more.entered.is_empty() {
+            self.labels = more.labels;
+            self.entered.extend(more.entered);
+        }
+    }
+
     /// Fails if what was looked at has changed since, in the transaction that makes the change.
     pub(in crate::service) async fn still_holds(&self, view: &View, of: &Did) -> Result<(), ServiceError> {
         if self.entered.is_empty() || self.is_as_it_was(view).await? {

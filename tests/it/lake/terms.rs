@@ -67,6 +67,7 @@ async fn who_has_not_seen_the_present_state_does_not_change_it() {
     let cases = [
         (format!("/rules/{rule}"), Method::PATCH, format!("/rules/{rule}"), json!({"lifetime_seconds": 9_000})),
         ("/endpoints/x".to_owned(), Method::PATCH, "/endpoints/x".to_owned(), json!({"attributes": {"tier": "1"}})),
+        ("/dids/s/d".to_owned(), Method::PATCH, "/dids/s/d".to_owned(), json!({"closed": true})),
         ("/dids/s/d".to_owned(), Method::DELETE, "/contents/s/d".to_owned(), json!({"dids": ["s:d/0"]})),
     ];
     for (shown_at, method, path, change) in cases {
