@@ -25,6 +25,7 @@ mod check;
 mod dids;
 mod endpoints;
 pub mod health;
+mod metadata;
 pub mod metrics;
 mod openapi;
 mod policy;
@@ -69,6 +70,7 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(dids::history))
         .routes(routes!(dids::coverage))
         .routes(routes!(dids::contents, dids::attach, dids::detach))
+        .routes(routes!(metadata::show, metadata::replace, metadata::patch))
         .routes(routes!(replicas::list))
         .routes(routes!(replicas::declare_bad))
         .routes(routes!(rules::list, rules::create))
@@ -107,6 +109,7 @@ fn repeatable() -> OpenApiRouter<Doors> {
         .routes(routes!(replicas::register))
         .routes(routes!(bulk::create))
         .routes(routes!(bulk::attach, bulk::detach))
+        .routes(routes!(metadata::patch_many))
         .routes(routes!(uploads::announce))
         .routes(routes!(urls::mint))
         .routes(routes!(policy::check))

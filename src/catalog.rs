@@ -31,6 +31,7 @@ pub mod key;
 pub mod labels;
 pub mod lease;
 pub mod ledger;
+pub mod metadata;
 pub mod placing;
 pub mod record;
 pub mod subjects;

@@ -12,6 +12,7 @@ mod error;
 mod lines;
 mod listing;
 mod memory;
+mod metadata;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use crate::model::scope::Scope;
 use crate::policy::standing::Standing;
 
 pub mod announce;
+mod describe;
 pub mod leave;
 pub mod locate;
 pub mod names;

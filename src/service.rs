@@ -28,6 +28,7 @@ pub mod error;
 pub mod explain;
 pub mod history;
 pub mod labels;
+pub mod metadata;
 pub mod paging;
 mod plan;
 pub mod policy;

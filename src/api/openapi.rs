@@ -12,7 +12,9 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::http::answer::NDJSON;
-use crate::service::view::{Attachment, MovedChunk, NewReplica, ProblemView, RefusedLine, RegisteredChunk};
+use crate::service::view::{
+    Attachment, MetadataChunk, MetadataLine, MovedChunk, NewReplica, ProblemView, RefusedLine, RegisteredChunk,
+};
 
 /// The name of the way to say who asks.
 const KEY: &str = "key";
@@ -59,6 +61,8 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
         (RefusedLine::name(), RefusedLine::schema()),
         (Attachment::name(), Attachment::schema()),
         (MovedChunk::name(), MovedChunk::schema()),
+        (MetadataLine::name(), MetadataLine::schema()),
+        (MetadataChunk::name(), MetadataChunk::schema()),
     ];
     components.schemas.extend(unnamed.map(|(name, schema)| (name.into_owned(), schema)));
     for (status, what) in PROBLEMS.iter().chain(&PROBLEMS_OF_CHANGES).chain(&[CHANGED]) {

@@ -33,12 +33,14 @@ mod access;
 pub mod accounts;
 mod answers;
 mod history;
+mod metadata;
 pub mod placing;
 
 pub use access::{DecisionRecord, LabelSetRecord};
 pub use answers::AnswerRecord;
 use answers::answer_indexes;
 pub use history::{ClosedRecord, Happening, HistoryRecord, Several};
+pub use metadata::MetadataRecord;
 
 tables! {
     /// Few facts about the catalog itself: counters of ids, revisions.
@@ -159,6 +161,8 @@ tables! {
     70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
     /// Answers by when they were given.
     71 "answers_by_time" AnswersByTime: (u64, String, String) => ();
+    /// Metadata of DIDs. A DID without any has no row.
+    80 "metadata" MetadataTable: (DidId,) => MetadataRecord;
     /// Datasets and containers that take no more members.
     90 "closed" Closed: (DidId,) => ClosedRecord;
     /// What happened to a DID, by number.

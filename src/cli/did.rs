@@ -16,6 +16,8 @@ use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
 use crate::service::view::{DidChange, DidView, Members, NewDid, NewScope, NewUrl, ScopeChange};
 
+pub(crate) mod meta;
+
 /// Members that one call may carry.
 const MEMBERS_MAX: usize = 1_000;
 
@@ -128,6 +130,8 @@ pub(crate) enum DidCommand {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Show what is said of a file, dataset or container, or change it
+    Meta(meta::MetaArgs),
     /// Attach members to a dataset or container
     Attach {
         /// The dataset or container
@@ -267,6 +271,7 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             dry.begin(session);
             return policy::label_did(session, did, labels).await;
         }
+        DidCommand::Meta(args) => return meta::run(session, args).await,
         DidCommand::Attach { parent, children, from, dry } => {
             dry.begin(session);
             if let Some(from) = from {

@@ -12,8 +12,10 @@ use crate::model::change::Change;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::id::DidId;
+use crate::model::metadata::Metadata;
 use crate::model::replica::Verification;
 use crate::replicas::Target;
+use crate::replicas::describe::Given;
 use crate::replicas::leave::{IntakeError, Known, Leave, Refusal};
 use crate::replicas::names::{KEPT_OUT, conflicts, kept_out, look_up, owner_of, states_path};
 use crate::storage::layout::StoragePath;
@@ -29,6 +31,8 @@ pub struct Stated {
     pub checksum: Checksum,
     /// Its path below the root, if stated.
     pub path: Option<StoragePath>,
+    /// What is said of it, if anything is.
+    pub meta: Option<Metadata>,
 }
 
 /// What became of one file.
@@ -84,7 +88,8 @@ async fn register_in(
     let new: Vec<&str> = names.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(n, _)| &**n).collect();
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let known = leave.known(&named).await?;
-    let mut batch = Batch { first, fresh: Vec::new(), arrivals: Vec::new(), paths: BTreeSet::new() };
+    let (paths, given) = (BTreeSet::new(), Given::default());
+    let mut batch = Batch { first, fresh: Vec::new(), arrivals: Vec::new(), paths, given };
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
     let kept_out = kept_out(txn, target.dataset, &named).await?;
     let (mut answers, mut seen) = (Vec::with_capacity(files.len()), BTreeSet::new());
@@ -102,6 +107,7 @@ async fn register_in(
         answers.push(answer.unwrap_or_else(Registered::from));
     }
     store(txn, &target, &batch.fresh, &batch.arrivals).await?;
+    batch.given.tell(txn);
     Ok(answers)
 }
 
@@ -111,6 +117,7 @@ struct Batch {
     fresh: Vec<Found>,
     arrivals: Vec<Arrival>,
     paths: BTreeSet<String>,
+    given: Given,
 }
 
 /// Finds out what becomes of one file.
@@ -144,13 +151,17 @@ async fn register_one(
     let Some(known) = known else {
         let id = DidId(batch.first.0 + batch.fresh.len() as u64);
         batch.fresh.push(found(txn, target, file, id, path));
+        batch.given.put_new(txn, target, id, file.meta.as_ref());
         return Ok(Ok(Registered::New));
     };
-    Ok(add_replica(txn, file, known).map(|id| {
-        let (endpoint, bytes, verification) = (target.endpoint, file.bytes, Verification::Claimed);
-        batch.arrivals.push(Arrival { file: id, endpoint, bytes, verification, path, decision });
-        Registered::Known
-    }))
+    let file_id = match add_replica(txn, file, known) {
+        Ok(id) => id,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let (endpoint, bytes, verification) = (target.endpoint, file.bytes, Verification::Claimed);
+    batch.arrivals.push(Arrival { file: file_id, endpoint, bytes, verification, path, decision });
+    batch.given.put_known(txn, target, file_id, file.meta.as_ref()).await?;
+    Ok(Ok(Registered::Known))
 }
 
 async fn store(txn: &Txn, target: &Target, fresh: &[Found], arrivals: &[Arrival]) -> Result<(), MembershipError> {

@@ -13,7 +13,7 @@ use crate::catalog::record::{
 };
 use crate::catalog::table::Value as _;
 use crate::catalog::wake::Topic;
-use crate::catalog::{Rows, Txn, View};
+use crate::catalog::{Rows, Txn, View, metadata};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::did::{Did, DidKind};
@@ -29,7 +29,7 @@ use crate::service::labels::below::{self, Looked, asks_for};
 use crate::service::paging::{Paging, page};
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
-use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
+use crate::service::view::{ContentView, DidView, Members, MetadataObject, NewDid, Page};
 
 /// The most members that one request attaches or detaches.
 const MEMBERS_MAX: usize = crate::catalog::TRANSACTION_FILES_MAX;
@@ -141,7 +141,11 @@ pub(super) async fn shown(sight: &mut Sight, seen: Seen) -> Result<Tagged<DidVie
         held.map(|held| HeadRecord { next_seq: 0, members: held.members, bytes: held.bytes })
     };
     let tag = tag(&seen.record, head, closed.as_ref());
-    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held, closed) })
+    let metadata = match metadata::of(sight.view(), seen.id).await? {
+        Some(record) => MetadataObject(metadata::read(Some(&record))?.into_object()),
+        None => MetadataObject::default(),
+    };
+    Ok(Tagged { tag, view: DidView { metadata, ..to_view(seen.record, &seen.facts, held, closed) } })
 }
 
 /// Names what is stored of a DID now.
@@ -436,5 +440,6 @@ fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>, closed: Option<
         checksums,
         closed_at: closed.map(|closed| closed.at),
         labels: of.traits.labels.words().into_iter().collect(),
+        metadata: MetadataObject::default(),
     }
 }

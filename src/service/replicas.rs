@@ -17,6 +17,7 @@ use crate::replicas::Target;
 use crate::replicas::register::{Registered, Stated, register_batch};
 use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
+use crate::service::metadata::{WRITTEN_BYTES_MAX, bytes_of, read_given};
 use crate::service::paging::Paging;
 use crate::service::sight::Seen;
 use crate::service::terms::{Made, Tag, Tagged};
@@ -110,9 +111,8 @@ impl Registration {
                     files.push(file);
                     numbers.push(number);
                 }
-                Err(detail) => {
-                    let code = "invalid-line".to_owned();
-                    answer.refused.push(RefusedLine { line: number, code, detail });
+                Err((code, detail)) => {
+                    answer.refused.push(RefusedLine { line: number, code: code.to_owned(), detail });
                 }
             }
         }
@@ -145,23 +145,42 @@ impl Registration {
     async fn register(&self, files: Vec<Stated>) -> Result<Vec<Registered>, ServiceError> {
         let ctx = accounts::renewed(&self.ctx).await?;
         let target = Target { standing: Arc::new(ctx.standing()), ..self.target.clone() };
-        if ctx.is_dry_run() {
-            // A rehearsal of each chunk by itself: one of them all would grow with their number.
-            let rehearsal = ctx.catalog().rehearsing().await?;
-            return Ok(register_batch(&rehearsal, target, files).await?);
+        // A rehearsal of each chunk by itself: one of them all would grow with their number.
+        let rehearsal = if ctx.is_dry_run() { Some(ctx.catalog().rehearsing().await?) } else { None };
+        let catalog = rehearsal.as_ref().unwrap_or(ctx.catalog());
+        let mut outcomes = Vec::with_capacity(files.len());
+        for batch in batches(files) {
+            outcomes.extend(register_batch(catalog, target.clone(), batch).await?);
         }
-        Ok(register_batch(ctx.catalog(), target, files).await?)
+        Ok(outcomes)
     }
 }
 
-fn read_line(text: &str) -> Result<Stated, String> {
-    let new: NewReplica = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let name = DidName::parse(&new.name).map_err(|error| error.to_string())?;
-    let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| error.to_string())?;
-    if new.bytes > FILE_BYTES_MAX {
-        return Err(format!("a file has at most {FILE_BYTES_MAX} bytes"));
+/// Files that go into one transaction together: much is said of few, or little of many.
+fn batches(files: Vec<Stated>) -> Vec<Vec<Stated>> {
+    let (mut batches, mut bytes) = (vec![Vec::with_capacity(files.len())], 0);
+    for file in files {
+        let more = bytes_of(file.meta.as_ref());
+        if bytes + more > WRITTEN_BYTES_MAX {
+            batches.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += more;
+        batches.last_mut().expect("there is one from the beginning").push(file);
     }
-    Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path })
+    batches
+}
+
+fn read_line(text: &str) -> Result<Stated, (&'static str, String)> {
+    let invalid = |detail: String| ("invalid-line", detail);
+    let new: NewReplica = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    let name = DidName::parse(&new.name).map_err(|error| invalid(error.to_string()))?;
+    let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| invalid(error.to_string()))?;
+    if new.bytes > FILE_BYTES_MAX {
+        return Err(invalid(format!("a file has at most {FILE_BYTES_MAX} bytes")));
+    }
+    let meta = read_given(new.meta.as_ref())?;
+    Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path, meta })
 }
 
 /// A file and the datasets that hold it.

@@ -237,6 +237,7 @@ impl Client {
             name: file.name.clone(),
             bytes: content.len() as u64,
             checksum: blake3_of(content),
+            meta: None,
         });
         let answers = self.ctx.lake.uploads.announce(target, announced.collect()).await?;
         let mut said = format!("uploads to {to} at {}:", endpoint.name);

@@ -8,6 +8,7 @@ use crate::cli::Cli;
 use crate::cli::bulk::MovedSum;
 use crate::cli::config::SettingRow;
 use crate::cli::context::ContextRow;
+use crate::cli::did::meta::{MetaRow, MetaSum};
 use crate::cli::get::GetReport;
 use crate::cli::history::CoverageRow;
 use crate::cli::put::PutReport;
@@ -115,6 +116,8 @@ fn columns() -> String {
         ("`did create`, `attach`, `detach` with `--from`", MovedSum::HEADERS),
         ("`did history`", HistoryView::HEADERS),
         ("`did coverage`", CoverageRow::HEADERS),
+        ("`did meta`", MetaRow::HEADERS),
+        ("`did meta --lines`", MetaSum::HEADERS),
         ("`endpoint add`, `list`, `set`", EndpointView::HEADERS),
         ("`endpoint probe`", FindingOfProbe::HEADERS),
         ("`scope add`, `list`, `change`", ScopeView::HEADERS),

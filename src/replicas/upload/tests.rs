@@ -117,7 +117,7 @@ impl World {
             decision: DecisionId(1),
         };
         let name = DidName::parse(name).expect("valid");
-        let file = Announced { name: name.clone(), bytes, checksum: checksum.clone() };
+        let file = Announced { name: name.clone(), bytes, checksum: checksum.clone(), meta: None };
         let did = Did { scope: target.scope.clone(), name };
         match now(self.uploads.announce(target, vec![file])).expect("announced").remove(0) {
             Answer::Send { file, intent, .. } => {

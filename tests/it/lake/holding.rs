@@ -76,6 +76,7 @@ async fn what_is_closed_takes_no_more_members_by_any_way() {
         name: name.to_owned(),
         bytes: bytes.len() as u64,
         checksum: blake3_of(bytes),
+        meta: None,
     };
     let files = vec![file("d/0", &super::numbered("s:d", 0)), file("d/new", b"new")];
     let new = NewUploads { to: did("s:d"), endpoint: name("x"), files };
@@ -87,6 +88,7 @@ async fn what_is_closed_takes_no_more_members_by_any_way() {
         bytes: super::numbered("s:other", 0).len() as u64,
         checksum: blake3_of(&super::numbered("s:other", 0)),
         path: None,
+        meta: None,
     };
     let (new, known, refused) = lake.register("s:d", "x", &[line("fresh"), line("other/0")]).await;
     assert_eq!((new, known, refused), (0, 0, vec!["1: did-closed".to_owned(), "2: did-closed".to_owned()]));
@@ -103,7 +105,7 @@ async fn what_is_closed_takes_no_more_members_by_any_way() {
 #[tokio::test]
 async fn an_upload_that_was_announced_does_not_land_in_a_dataset_closed_since() {
     let lake = TestLake::with_endpoints(&["x"]).await;
-    let files = vec![NewUpload { name: "f".to_owned(), bytes: 1, checksum: blake3_of(b"1") }];
+    let files = vec![NewUpload { name: "f".to_owned(), bytes: 1, checksum: blake3_of(b"1"), meta: None }];
     let new = NewUploads { to: did("s:d"), endpoint: name("x"), files };
     let answers = lake.client.announce(&new).await.expect("announced").items;
     let UploadView::Put { url, .. } = &answers[0] else { panic!("{answers:?}") };

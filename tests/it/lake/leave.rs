@@ -15,7 +15,13 @@ use super::accounts::{account, new_account};
 use super::{TestLake, blake3_of, did, name};
 
 fn line(name: &str, content: &[u8]) -> NewReplica {
-    NewReplica { name: name.to_owned(), bytes: content.len() as u64, checksum: blake3_of(content), path: None }
+    NewReplica {
+        name: name.to_owned(),
+        bytes: content.len() as u64,
+        checksum: blake3_of(content),
+        path: None,
+        meta: None,
+    }
 }
 
 fn text(lines: &[NewReplica]) -> String {
@@ -129,7 +135,8 @@ async fn a_file_that_is_known_is_registered_again_only_by_who_may_write_it() {
     );
     // Announcements are held to the same.
     let client = lake.with_key(&bob);
-    let upload = |name: &&str| NewUpload { name: (*name).to_owned(), bytes: 4, checksum: blake3_of(b"same") };
+    let upload =
+        |name: &&str| NewUpload { name: (*name).to_owned(), bytes: 4, checksum: blake3_of(b"same"), meta: None };
     let files = names[..4].iter().map(upload).collect();
     let uploads = NewUploads { to: did("s:mine"), endpoint: name("y"), files };
     let answers = client.announce(&uploads).await.expect("answered").items;
@@ -251,7 +258,7 @@ async fn a_stream_goes_on_only_as_long_as_its_account_may() {
     suspend(false).await;
     give("bob").await;
     let client = lake.with_key(&key_of(&lake, "bob").await.0);
-    let files = vec![NewUpload { name: "up".to_owned(), bytes: 4, checksum: blake3_of(b"same") }];
+    let files = vec![NewUpload { name: "up".to_owned(), bytes: 4, checksum: blake3_of(b"same"), meta: None }];
     let new = NewUploads { to: did("s:his"), endpoint: name("x"), files };
     let Some(UploadView::Put { url, .. }) = client.announce(&new).await.expect("his").items.pop() else {
         panic!("it is wanted")
