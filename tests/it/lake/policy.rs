@@ -356,9 +356,10 @@ async fn policies_of_a_directory_are_in_force_as_soon_as_they_hold_together() {
 #[tokio::test]
 async fn a_policy_that_names_data_binds_it_among_its_equals() {
     let policies = tempfile::tempdir().expect("a directory");
-    let all = "// Admins.\n@id(\"admins\")\npermit (principal is Dapple::Account, action, resource) when { principal.admin };\n\
-        // This one stays.\n@id(\"stays\")\nforbid (principal, action == Dapple::Action::\"Place\", resource == Dapple::Did::\"s:b\");\n";
-    std::fs::write(policies.path().join("all.cedar"), all).expect("written");
+    let admins = "// Admins.\n@id(\"admins\")\npermit (principal is Dapple::Account, action, resource) when { principal.admin };\n";
+    let stays = "// This one stays.\n@id(\"stays\")\nforbid (principal, action == Dapple::Action::\"Place\", resource == Dapple::Did::\"s:b\");\n";
+    let write = |text: &str| std::fs::write(policies.path().join("all.cedar"), text).expect("written");
+    write(admins);
     let settings = format!("policy.dir = {:?}\n", policies.path());
     let lake = TestLake::with_settings(&settings, &["y"]).await;
     lake.make("s:box", DidKind::Container).await;
@@ -367,6 +368,8 @@ async fn a_policy_that_names_data_binds_it_among_its_equals() {
         lake.attach("s:box", &[dataset]).await;
     }
     let id = lake.grouped_rule("s:box", 1, "site=y", Grouping::All).await;
+    lake.until_rule(id, |told| told.locks_ok == 3).await;
+    write(&format!("{admins}{stays}"));
     lake.until_rule(id, |told| told.state == RuleState::Stuck && (told.locks_ok, told.units_unplaced) == (2, 1)).await;
     let why = lake.client.explain_rule(id).await.expect("explained");
     assert_eq!(why.problems[0].reason, "policy does not let the data be at y: stays");
