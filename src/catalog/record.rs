@@ -2,9 +2,6 @@
 //! `catalog-schema/README.md` describes it. Shapes are only ever added: a change of one is a new
 //! version beside the old.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::record::accounts::{
@@ -12,19 +9,12 @@ use crate::catalog::record::accounts::{
     session_indexes,
 };
 use crate::catalog::record::placing::{CauseRecord, PassRecord};
-use crate::catalog::table::{
-    DecodeError, IndexRow, Parts, Typed, Value, decode_version, encode_version, stored_v1, tables,
-};
+use crate::catalog::table::{IndexRow, Parts, Typed, stored_v1, tables};
 use crate::model::account::AccountName;
-use crate::model::checksum::Checksum;
-use crate::model::did::{Did, DidKind, DidName};
-use crate::model::endpoint::{EndpointKind, EndpointName, SealedSecret, Settings};
 use crate::model::id::{DecisionId, DidId, EndpointId, IntentId, LabelSetId, ProcessId, RuleId, TransferId};
 use crate::model::lock::LockState;
-use crate::model::probe::Probe;
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::Grouping;
-use crate::model::scope::Scope;
 use crate::model::stuck::StuckReason;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
@@ -32,6 +22,8 @@ use crate::model::transfer::TransferState;
 mod access;
 pub mod accounts;
 mod answers;
+mod dids;
+mod endpoints;
 mod history;
 mod metadata;
 pub mod placing;
@@ -39,6 +31,8 @@ pub mod placing;
 pub use access::{DecisionRecord, LabelSetRecord};
 pub use answers::AnswerRecord;
 use answers::answer_indexes;
+pub use dids::{BacklogRecord, ContentRecord, DidContent, DidRecord, FileFacts, HeadRecord, NameRecord, ScopeRecord};
+pub use endpoints::EndpointRecord;
 pub use history::{ClosedRecord, Happening, HistoryRecord, Several};
 pub use metadata::MetadataRecord;
 
@@ -178,173 +172,6 @@ impl crate::catalog::table::Value for u64 {
 
     fn decode(bytes: &[u8]) -> Result<Self, crate::catalog::table::DecodeError> {
         crate::catalog::table::decode_version(1, bytes)
-    }
-}
-
-/// A scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScopeRecord {
-    /// Its owner.
-    pub account: AccountName,
-    /// When it was added.
-    pub created_at: Timestamp,
-}
-
-/// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NameRecord {
-    /// The DID's number.
-    pub id: DidId,
-    /// What it is.
-    pub kind: DidKind,
-}
-
-/// A DID.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DidRecord {
-    /// Its scope.
-    pub scope: Scope,
-    /// Its name there.
-    pub name: DidName,
-    /// Who registered it.
-    pub account: AccountName,
-    /// When.
-    pub created_at: Timestamp,
-    /// What it is, with a file's facts.
-    pub content: DidContent,
-}
-
-/// What a DID is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DidContent {
-    /// A file.
-    File(FileFacts),
-    /// A dataset.
-    Dataset,
-    /// A container.
-    Container,
-}
-
-/// What is registered of a file. Never changes once a replica has been there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileFacts {
-    /// Its length.
-    pub bytes: u64,
-    /// Its checksums, at least one.
-    pub checksums: Vec<Checksum>,
-    /// Whether it was only announced: no replica has been there yet, so the facts may still change.
-    pub announced: bool,
-}
-
-impl DidRecord {
-    /// `scope:name`.
-    pub fn did(&self) -> Did {
-        Did { scope: self.scope.clone(), name: self.name.clone() }
-    }
-
-    /// What it is.
-    pub fn kind(&self) -> DidKind {
-        match self.content {
-            DidContent::File(_) => DidKind::File,
-            DidContent::Dataset => DidKind::Dataset,
-            DidContent::Container => DidKind::Container,
-        }
-    }
-
-    /// A file's facts.
-    pub fn file(&self) -> Option<&FileFacts> {
-        match &self.content {
-            DidContent::File(facts) => Some(facts),
-            DidContent::Dataset | DidContent::Container => None,
-        }
-    }
-}
-
-/// The head row of a dataset or container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct HeadRecord {
-    /// The place that the next member gets; places are never given twice.
-    pub next_seq: u64,
-    /// Members attached now.
-    pub members: u64,
-    /// Bytes of the files attached now.
-    pub bytes: u64,
-}
-
-/// What changed below a ruled DID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BacklogRecord {
-    /// The first place of the unit that changed.
-    pub from_seq: u64,
-    /// Whether something was detached.
-    pub detached: bool,
-}
-
-/// What happened at a place of a parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ContentRecord {
-    /// The member was attached here and is still.
-    Member(DidId),
-    /// The member that was attached elsewhere was detached here.
-    Detached(DidId),
-}
-
-/// An endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndpointRecord {
-    /// Its name.
-    pub name: EndpointName,
-    /// The protocol it speaks.
-    pub kind: EndpointKind,
-    /// Where it is.
-    pub location: String,
-    /// Attributes.
-    pub attributes: BTreeMap<String, String>,
-    /// When it was added.
-    pub created_at: Timestamp,
-    /// How it is spoken to.
-    pub settings: Settings,
-    /// What lets dapple in, sealed.
-    pub secret: Option<SealedSecret>,
-    /// What it was last seen to do.
-    pub probe: Option<Probe>,
-}
-
-/// An endpoint as version 1 had it: without anything that only remote storage needs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct EndpointRecordV1 {
-    name: EndpointName,
-    kind: EndpointKind,
-    location: String,
-    attributes: BTreeMap<String, String>,
-    created_at: Timestamp,
-}
-
-impl From<EndpointRecordV1> for EndpointRecord {
-    fn from(old: EndpointRecordV1) -> Self {
-        Self {
-            name: old.name,
-            kind: old.kind,
-            location: old.location,
-            attributes: old.attributes,
-            created_at: old.created_at,
-            settings: Settings::default(),
-            secret: None,
-            probe: None,
-        }
-    }
-}
-
-impl Value for EndpointRecord {
-    fn encode(&self) -> Bytes {
-        encode_version(2, self)
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        match bytes.first() {
-            Some(1) => decode_version::<EndpointRecordV1>(1, bytes).map(Self::from),
-            _ => decode_version(2, bytes),
-        }
     }
 }
 
@@ -582,15 +409,9 @@ pub struct LeaseRecord {
     pub until: Timestamp,
 }
 
-stored_v1!(ScopeRecord);
-stored_v1!(NameRecord);
-stored_v1!(DidRecord);
-stored_v1!(HeadRecord);
-stored_v1!(ContentRecord);
 stored_v1!(ReplicaRecord);
 stored_v1!(Tally);
 stored_v1!(FoldRecord);
-stored_v1!(BacklogRecord);
 stored_v1!(RuleRecord);
 stored_v1!(RuleWorkRecord);
 stored_v1!(CountsRecord);

@@ -1,11 +1,15 @@
 //! Golden records: what was written once is read for ever.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::catalog::record::accounts::{AccountRecord, ApiKeyRecord};
+use crate::catalog::table::Value as _;
 use crate::model::account::AccountKind;
 use crate::model::api_key::{KeyReach, KeyScope};
-use crate::model::endpoint::Addressing;
-use crate::model::probe::{Feature, Finding};
+use crate::model::endpoint::{Addressing, EndpointKind, EndpointName, SealedSecret, Settings};
+use crate::model::probe::{Feature, Finding, Probe};
+use crate::model::scope::Scope;
 
 fn text(value: &str) -> Vec<u8> {
     let length = u8::try_from(value.len()).expect("short");
