@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::catalog::record::accounts::{AccountRecord, ApiKeyRecord};
-use crate::catalog::table::Value as _;
+use crate::catalog::table::{DecodeError, Value as _};
 use crate::model::account::AccountKind;
 use crate::model::api_key::{KeyReach, KeyScope};
 use crate::model::endpoint::{Addressing, EndpointKind, EndpointName, SealedSecret, Settings};
