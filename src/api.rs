@@ -24,6 +24,7 @@ mod check;
 mod dids;
 mod endpoints;
 pub mod health;
+mod metadata;
 pub mod metrics;
 mod openapi;
 mod policy;
@@ -66,6 +67,7 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(dids::list))
         .routes(routes!(dids::show))
         .routes(routes!(dids::contents, dids::attach, dids::detach))
+        .routes(routes!(metadata::show, metadata::replace, metadata::patch))
         .routes(routes!(replicas::list))
         .routes(routes!(replicas::declare_bad))
         .routes(routes!(rules::list, rules::create))
@@ -103,6 +105,7 @@ fn of_accounts() -> OpenApiRouter<Doors> {
 fn repeatable() -> OpenApiRouter<Doors> {
     OpenApiRouter::default()
         .routes(routes!(replicas::register))
+        .routes(routes!(metadata::patch_many))
         .routes(routes!(uploads::announce))
         .routes(routes!(urls::mint))
         .routes(routes!(policy::check))

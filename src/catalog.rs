@@ -30,6 +30,7 @@ pub mod key;
 pub mod labels;
 pub mod lease;
 pub mod ledger;
+pub mod metadata;
 pub mod record;
 pub mod subjects;
 pub mod table;

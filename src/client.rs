@@ -10,6 +10,7 @@ mod data;
 mod error;
 mod lines;
 mod listing;
+mod metadata;
 mod request;
 #[cfg(test)]
 mod tests;

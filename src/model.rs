@@ -14,6 +14,7 @@ pub mod id;
 pub mod label;
 pub mod location;
 pub mod lock;
+pub mod metadata;
 pub mod network;
 pub mod probe;
 pub mod replica;

@@ -25,6 +25,7 @@ pub mod endpoints;
 pub mod error;
 pub mod explain;
 pub mod labels;
+pub mod metadata;
 pub mod paging;
 mod plan;
 pub mod policy;

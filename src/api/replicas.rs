@@ -48,7 +48,7 @@ pub(super) async fn list(
 
 /// Reads lines and answers chunk by chunk, so that neither side holds more than one. A fault in the
 /// middle breaks the answer off; what was answered until then is on disk.
-#[utoipa::path(post, path = "/replicas", params(Target), request_body(content = String, content_type = "application/x-ndjson", description = "A `NewReplica` on each line, of at most 16 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `RegisteredChunk` on each line, one for up to 1,000 lines")), tag = "replicas", operation_id = "register_replicas")]
+#[utoipa::path(post, path = "/replicas", params(Target), request_body(content = String, content_type = "application/x-ndjson", description = "A `NewReplica` on each line, of at most 128 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `RegisteredChunk` on each line, one for up to 1,000 lines")), tag = "replicas", operation_id = "register_replicas")]
 pub(super) async fn register(
     Unkept(ctx): Unkept,
     Wanted(target): Wanted<Target>,

@@ -31,10 +31,12 @@ use crate::model::transfer::TransferState;
 mod access;
 pub mod accounts;
 mod answers;
+mod metadata;
 
 pub use access::{DecisionRecord, LabelSetRecord};
 pub use answers::AnswerRecord;
 use answers::answer_indexes;
+pub use metadata::MetadataRecord;
 
 tables! {
     /// Few facts about the catalog itself: counters of ids, revisions.
@@ -149,6 +151,8 @@ tables! {
     70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
     /// Answers by when they were given.
     71 "answers_by_time" AnswersByTime: (u64, String, String) => ();
+    /// Metadata of DIDs. A DID without any has no row.
+    80 "metadata" MetadataTable: (DidId,) => MetadataRecord;
 }
 
 impl crate::catalog::table::Value for u64 {

@@ -14,6 +14,8 @@ use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
 use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl, ScopeChange};
 
+pub(crate) mod meta;
+
 /// Members that one call may carry.
 const MEMBERS_MAX: usize = 1_000;
 
@@ -92,6 +94,8 @@ pub(crate) enum DidCommand {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Show what is said of a file, dataset or container, or change it
+    Meta(meta::MetaArgs),
     /// Attach members to a dataset or container
     Attach {
         /// The dataset or container
@@ -198,6 +202,7 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             dry.begin(session);
             return policy::label_did(session, did, labels).await;
         }
+        DidCommand::Meta(args) => return meta::run(session, args).await,
         DidCommand::Attach { parent, children, dry } => {
             dry.begin(session);
             attach(session, &parent, &children).await?

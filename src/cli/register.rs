@@ -129,7 +129,8 @@ async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), Failu
     })
 }
 
-async fn lines(from: &Path) -> Result<BoxStream<'static, io::Result<Bytes>>, Failure> {
+/// The lines of a file, or of stdin, as they come.
+pub(crate) async fn lines(from: &Path) -> Result<BoxStream<'static, io::Result<Bytes>>, Failure> {
     if from == Path::new("-") {
         let stdin = std::io::stdin().as_fd().try_clone_to_owned();
         let stdin = stdin.map_err(|source| Failure::io("read", from, source))?;

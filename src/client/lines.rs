@@ -1,4 +1,4 @@
-//! Registration in bulk: lines go up while answers come down, in one exchange of any length.
+//! Bulk calls: lines go up while answers come down, in one exchange of any length.
 
 use std::io;
 
@@ -30,12 +30,23 @@ impl Client {
         lines: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<impl Stream<Item = Result<RegisteredChunk, ClientError>> + use<>, ClientError> {
         let did = to.to_string();
-        let dry_run = self.rehearses.then_some("true");
-        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str())), ("dry_run", dry_run)];
-        let url = self.api(&format!("/replicas{}", query(&wanted)));
+        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str()))];
+        self.stream_lines(Method::POST, "/replicas", &wanted, lines).await
+    }
+
+    /// Sends lines, and reads the lines that answer them while it does.
+    pub(super) async fn stream_lines<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        wanted: &[(&str, Option<&str>)],
+        lines: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<T>, ClientError> {
+        let dry_run = [("dry_run", self.rehearses.then_some("true"))];
+        let url = self.api(&format!("{path}{}", query(&[wanted, &dry_run].concat())));
         let mut request = self
             .http
-            .request(Method::POST, &url)
+            .request(method, &url)
             .header(CONTENT_TYPE, "application/x-ndjson")
             .body(reqwest::Body::wrap_stream(lines));
         if let Some(token) = &self.token {

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{Extensions, HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, header};
 use bytes::BytesMut;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
@@ -13,7 +13,9 @@ use crate::storage::backend::{ByteStream, CHUNK_BYTES_MAX, StorageError};
 /// The most bytes of a JSON body where nothing else is set: a thousand files with long names fit.
 const JSON_BYTES_MAX: usize = 4 << 20;
 /// The most bytes of one line of a stream of lines.
-pub const LINE_BYTES_MAX: usize = 16 << 10;
+pub const LINE_BYTES_MAX: usize = 128 << 10;
+/// How many bytes of lines are enough for a group: no more wait than these and one line.
+const GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// A JSON body; one that cannot be read is a problem document that says where.
 pub struct JsonBody<T>(pub T);
@@ -22,7 +24,7 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        require_json(request.headers())?;
+        require_json(request.headers(), request.method())?;
         let limit = json_bytes_max(request.extensions());
         let bytes = read_whole(request.into_body(), limit).await?;
         let value = serde_json::from_slice(&bytes);
@@ -31,10 +33,11 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
 }
 
 /// Refuses a body that says of itself that it is something else than JSON.
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+fn require_json(headers: &HeaderMap, method: &Method) -> Result<(), Problem> {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
+    let is_patch = method == Method::PATCH && kind.eq_ignore_ascii_case("application/merge-patch+json");
+    if is_patch || kind.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let detail = format!("this takes `application/json`, not `{kind}`");
@@ -78,14 +81,15 @@ fn pieces(mut chunk: Bytes) -> impl Stream<Item = Result<Bytes, StorageError>> {
     }))
 }
 
-/// The lines of a body, up to `count` at a time, empty ones included. Each group comes with the number
+/// The lines of a body, up to `count` at a time, fewer if they are long, empty ones included. Each group comes with the number
 /// of its first line, counted from 1.
 pub fn line_groups(body: Body, count: usize) -> impl Stream<Item = Result<(u64, Vec<String>), Problem>> {
     let state = (Box::pin(body.into_data_stream()), BytesMut::new(), 1, false);
     futures::stream::try_unfold(state, move |(mut chunks, mut rest, mut line, mut ended)| async move {
-        let (first, mut lines) = (line, Vec::new());
-        while lines.len() < count {
+        let (first, mut lines, mut bytes) = (line, Vec::new(), 0);
+        while lines.len() < count && bytes < GROUP_BYTES_MAX {
             if let Some(text) = take_line(&mut rest, ended)? {
+                bytes += text.len();
                 lines.push(text);
                 line += 1;
                 continue;

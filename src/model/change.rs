@@ -72,4 +72,11 @@ pub enum Change {
         /// The DID.
         did: DidId,
     },
+    /// The metadata of DIDs changed: `count` of them from `first` on.
+    MetadataChanged {
+        /// The first of a run of ids.
+        first: DidId,
+        /// How many.
+        count: u64,
+    },
 }

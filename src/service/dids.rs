@@ -8,7 +8,7 @@ use crate::catalog::ledger::membership::{self, Member};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Rows, Txn, View};
+use crate::catalog::{Rows, Txn, View, metadata};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::did::{Did, DidKind};
@@ -24,7 +24,7 @@ use crate::service::labels;
 use crate::service::paging::{Paging, page};
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
-use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
+use crate::service::view::{ContentView, DidView, Members, MetadataObject, NewDid, Page};
 
 /// The most members that one request attaches or detaches.
 const MEMBERS_MAX: usize = crate::catalog::TRANSACTION_FILES_MAX;
@@ -124,7 +124,11 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceEr
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
     let tag = tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?);
     let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
-    Ok(Tagged { tag, view: to_view(seen.record, &seen.facts, held) })
+    let metadata = match metadata::of(&view, seen.id).await? {
+        Some(record) => MetadataObject(metadata::read(Some(&record))?.into_object()),
+        None => MetadataObject::default(),
+    };
+    Ok(Tagged { tag, view: DidView { metadata, ..to_view(seen.record, &seen.facts, held) } })
 }
 
 /// Lists the DIDs of a scope by name.
@@ -346,5 +350,6 @@ fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
         length: held.map(|held| held.members),
         checksums,
         labels: of.traits.labels.words().into_iter().collect(),
+        metadata: MetadataObject::default(),
     }
 }

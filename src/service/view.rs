@@ -18,6 +18,7 @@ use crate::model::time::Timestamp;
 
 mod account;
 mod endpoint;
+mod metadata;
 mod policy;
 
 pub use account::{
@@ -28,6 +29,7 @@ pub use endpoint::{
     EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
     SettingsChange, SettingsView,
 };
+pub use metadata::{MetadataChunk, MetadataLine, MetadataObject, MetadataView};
 pub use policy::{
     CheckedPolicies, FlawView, LabelsChange, LabelsView, PoliciesView, PolicyExplanation, PolicyFile, PolicyFiles,
     PolicyQuestion, PolicyView, UnmetView,
@@ -100,6 +102,9 @@ pub struct DidView {
     /// The labels that hold for it: its own, its scope's, and those of all that holds it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What people say of it, where one DID is shown; lists leave it out.
+    #[serde(default, skip_serializing_if = "MetadataObject::is_empty")]
+    pub metadata: MetadataObject,
 }
 
 /// A dataset or container to make.

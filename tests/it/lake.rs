@@ -24,6 +24,7 @@ mod accounts;
 mod contract;
 mod endpoints;
 mod leaks;
+mod metadata;
 mod placing;
 mod policy;
 mod quotas;

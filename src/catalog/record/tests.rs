@@ -96,3 +96,13 @@ fn keys_of_version_1_are_whole_and_version_2_is_written_as_it_was() {
     assert_eq!(record.encode(), golden);
     assert_eq!(ApiKeyRecord::decode(&golden).expect("a golden record"), record);
 }
+
+#[test]
+fn metadata_of_version_1_is_written_as_it_was() {
+    let json = r#"{"title":"t"}"#.to_owned();
+    let (at, by) = (Timestamp::from_millis(1_000), AccountName::root());
+    let record = MetadataRecord { revision: 3, at, by, json };
+    let golden = [&[1, 3, 0xe8, 0x07][..], &text("root"), &text(r#"{"title":"t"}"#)].concat();
+    assert_eq!(record.encode(), golden);
+    assert_eq!(MetadataRecord::decode(&golden).expect("a golden record"), record);
+}

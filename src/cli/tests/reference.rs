@@ -7,6 +7,7 @@ use clap::{Command, CommandFactory as _};
 use crate::cli::Cli;
 use crate::cli::config::SettingRow;
 use crate::cli::context::ContextRow;
+use crate::cli::did::meta::{MetaRow, MetaSum};
 use crate::cli::get::GetReport;
 use crate::cli::put::PutReport;
 use crate::cli::register::Sum;
@@ -110,6 +111,8 @@ fn columns() -> String {
         ("`get`", GetReport::HEADERS),
         ("`ls` of a dataset or container", ContentView::HEADERS),
         ("`ls` of a scope, `did create`, `show`, `list`, `attach`, `detach`", DidView::HEADERS),
+        ("`did meta`", MetaRow::HEADERS),
+        ("`did meta --lines`", MetaSum::HEADERS),
         ("`endpoint add`, `list`, `set`", EndpointView::HEADERS),
         ("`endpoint probe`", FindingOfProbe::HEADERS),
         ("`scope add`, `list`, `change`", ScopeView::HEADERS),

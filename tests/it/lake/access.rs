@@ -67,6 +67,10 @@ async fn every_route_but_health_needs_a_key() {
         (Method::PATCH, "labels/s".to_owned()),
         (Method::GET, "labels/s/d".to_owned()),
         (Method::PATCH, "labels/s/d".to_owned()),
+        (Method::GET, "metadata/s/d".to_owned()),
+        (Method::PUT, "metadata/s/d".to_owned()),
+        (Method::PATCH, "metadata/s/d".to_owned()),
+        (Method::PATCH, "metadata".to_owned()),
         (Method::POST, "workers/fold/pause".to_owned()),
         (Method::POST, "workers/fold/resume".to_owned()),
     ];

@@ -5,15 +5,15 @@ use std::process::{Command, Stdio};
 use super::TestLake;
 
 /// What a command printed, and how it ended.
-struct Ran {
-    code: i32,
-    out: String,
-    told: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) told: String,
 }
 
 impl TestLake {
     /// Runs a command with a key; `None` is the admin's.
-    async fn typed(&self, key: Option<&str>, words: &[&str]) -> Ran {
+    pub(crate) async fn typed(&self, key: Option<&str>, words: &[&str]) -> Ran {
         let key = key.unwrap_or(&self.server.as_ref().expect("it is up").admin_key);
         let mut command = Command::new(env!("CARGO_BIN_EXE_dapple"));
         command.env("DAPPLE_URL", self.url()).env("DAPPLE_TOKEN", key).args(words).stdin(Stdio::null());
@@ -26,7 +26,7 @@ impl TestLake {
         }
     }
 
-    async fn good(&self, words: &[&str]) -> String {
+    pub(crate) async fn good(&self, words: &[&str]) -> String {
         let ran = self.typed(None, words).await;
         assert_eq!(ran.code, 0, "{words:?}: {}", ran.told);
         ran.out
