@@ -24,6 +24,7 @@ mod check;
 mod dids;
 mod endpoints;
 pub mod health;
+mod index;
 mod metadata;
 pub mod metrics;
 mod openapi;
@@ -31,6 +32,7 @@ mod policy;
 mod replicas;
 mod rules;
 mod scopes;
+pub mod stac;
 mod transfers;
 mod uploads;
 mod urls;
@@ -77,6 +79,8 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(transfers::list))
         .routes(routes!(changes::list))
         .routes(routes!(check::check))
+        .routes(routes!(index::status))
+        .routes(routes!(index::rebuild))
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::resume))

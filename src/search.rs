@@ -5,11 +5,14 @@
 //! at is kept in memory as columns, what it hands back lies compressed in files. A batch becomes a
 //! segment in memory and a record of the journal; many small segments become few large ones.
 
+pub mod access;
 mod area;
 mod blob;
 pub mod document;
 pub mod error;
 mod find;
+pub mod follow;
+pub mod geojson;
 pub mod index;
 mod journal;
 mod manifest;

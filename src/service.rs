@@ -12,6 +12,7 @@ use crate::model::id::DecisionId;
 use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
+use crate::search::follow::Search;
 use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
@@ -32,6 +33,7 @@ pub mod policy;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;
+pub mod search;
 mod sight;
 pub mod terms;
 pub mod transfers;
@@ -47,6 +49,8 @@ pub struct Lake {
     pub stores: Arc<Registry>,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// What can be found.
+    pub search: Arc<Search>,
     /// Decides who may do what.
     pub judge: Arc<Judge>,
     /// Guards the door for passwords.

@@ -13,6 +13,9 @@ pub enum SearchError {
         /// What to ask instead.
         hint: String,
     },
+    /// It does not have everything yet.
+    #[error("the search index is being built")]
+    Building,
     /// Another process has the index open.
     #[error("the search index is in use by another process")]
     InUse,
@@ -50,7 +53,7 @@ impl Fault for SearchError {
     fn kind(&self) -> Kind {
         match self {
             SearchError::Question { .. } => Kind::Invalid,
-            SearchError::InUse => Kind::Unavailable,
+            SearchError::Building | SearchError::InUse => Kind::Unavailable,
             SearchError::Damaged { .. } => Kind::Corrupt,
             SearchError::Disk { .. } => Kind::Unavailable,
         }
@@ -59,6 +62,7 @@ impl Fault for SearchError {
     fn code(&self) -> &'static str {
         match self {
             SearchError::Question { .. } => "search-invalid",
+            SearchError::Building => "search-building",
             SearchError::InUse => "search-in-use",
             SearchError::Damaged { .. } => "search-damaged",
             SearchError::Disk { .. } => "search-disk",
@@ -68,6 +72,7 @@ impl Fault for SearchError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             SearchError::Question { hint, .. } => hint.clone(),
+            SearchError::Building => "try again in a moment; `dapple index status` shows how far it is".to_owned(),
             SearchError::InUse => "stop the other process, or give this one a directory of its own".to_owned(),
             SearchError::Damaged { .. } => {
                 "rebuild it: everything in it comes from the catalog, so wiping it loses nothing".to_owned()

@@ -48,7 +48,8 @@ impl Snapshot {
         found.truncate(query.limit);
         let next = if more { found.last().map(|last| last.place.clone()) } else { None };
         let hits = found.iter().map(|found| hit(&found.part.segment, found.ordinal)).collect::<Result<_, _>>()?;
-        Ok(Page { hits, next })
+        let places = found.into_iter().map(|found| found.place).collect();
+        Ok(Page { hits, places, next })
     }
 
     pub(super) fn count(&self, query: &Query, access: &Access) -> Result<Option<u64>, SearchError> {

@@ -199,7 +199,7 @@ impl Access {
 
 /// Where a page ends: what its last document is sorted by. It stays good whatever is added to the
 /// index or taken from it, that document included.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cursor {
     /// The values of the fields that are sorted by; none for those that every document has.
     pub(super) values: Vec<Option<Value>>,
@@ -247,6 +247,8 @@ pub struct Hit {
 pub struct Page {
     /// What was found, in order.
     pub hits: Vec<Hit>,
+    /// Where each of them stands.
+    pub places: Vec<Cursor>,
     /// Where to go on. If it is there, so is at least one hit, here and behind it.
     pub next: Option<Cursor>,
 }

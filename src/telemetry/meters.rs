@@ -128,14 +128,20 @@ impl Meters {
         }
     }
 
-    /// Counts a transaction of the catalog. One that is committed tells the newest change it saw.
-    pub fn transacted(&self, newest: Option<u64>, took: Duration) {
+    /// Counts a transaction of the catalog. One that is committed tells the newest change it saw. Answers
+    /// whether that is a newer one.
+    pub fn transacted(&self, newest: Option<u64>, took: Duration) -> bool {
         let outcome = if newest.is_some() { "committed" } else { "aborted" };
         self.commits.get_or_create(&[("outcome", outcome)]).inc();
         self.commit_seconds.observe(took.as_secs_f64());
-        if let Some(newest) = newest.and_then(|newest| i64::try_from(newest).ok()) {
-            self.feed_head.inner().fetch_max(newest, std::sync::atomic::Ordering::Relaxed);
-        }
+        newest.and_then(|newest| i64::try_from(newest).ok()).is_some_and(|newest| {
+            self.feed_head.inner().fetch_max(newest, std::sync::atomic::Ordering::Relaxed) < newest
+        })
+    }
+
+    /// The newest change that a transaction of this process has seen.
+    pub fn feed_head(&self) -> u64 {
+        u64::try_from(self.feed_head.get()).unwrap_or(0)
     }
 
     /// The text, with what is counted elsewhere: each with its name, help, label, and values by that.

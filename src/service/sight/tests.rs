@@ -22,6 +22,7 @@ use crate::policy::decision::{Action, Question};
 use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
+use crate::search::follow::Search;
 use crate::service::paging::Paging;
 use crate::service::view::{LabelsChange, Members, NewDid, NewRule, NewScope, Page};
 use crate::service::{Context, Lake, accounts, dids, labels, rules, scopes, transfers};
@@ -75,6 +76,7 @@ fn lake() -> Arc<Lake> {
         catalog,
         stores,
         signer,
+        search: Arc::new(Search::scratch(&*SystemClock::shared())),
         directory: None,
         public_url: "http://lake.example".to_owned(),
     })
