@@ -8,6 +8,7 @@ mod accounts;
 mod address;
 mod data;
 mod error;
+mod index;
 mod lines;
 mod listing;
 mod metadata;

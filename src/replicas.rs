@@ -4,8 +4,10 @@
 use crate::model::account::AccountName;
 use crate::model::id::{DecisionId, DidId, EndpointId};
 use crate::model::scope::Scope;
+use crate::replicas::describe::Writers;
 
 pub mod announce;
+pub mod describe;
 pub mod locate;
 pub mod names;
 mod permit;
@@ -26,4 +28,6 @@ pub struct Target {
     pub account: AccountName,
     /// The recorded decision that allows it.
     pub decision: DecisionId,
+    /// Which files that are known already may be given other metadata.
+    pub writers: Writers,
 }

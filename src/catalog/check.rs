@@ -10,6 +10,7 @@ use crate::catalog::{CatalogError, Rows, View};
 
 mod counts;
 mod holdings;
+mod metadata;
 mod mirrors;
 mod rules;
 mod transfers;
@@ -62,6 +63,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("contents-mirror-parents", |v, r| Box::pin(mirrors::membership(v, r))),
     ("paths-mirror-replicas", |v, r| Box::pin(mirrors::paths(v, r))),
     ("indexes-mirror-rows", |v, r| Box::pin(mirrors::indexes(v, r))),
+    ("metadata-has-its-did", |v, r| Box::pin(metadata::has_its_did(v, r))),
     ("heads-equal-contents", |v, r| Box::pin(counts::heads(v, r))),
     ("coverage-equals-recount", |v, r| Box::pin(counts::coverage(v, r))),
     ("usage-equals-recount", |v, r| Box::pin(counts::usage(v, r))),

@@ -46,6 +46,11 @@ pub fn put(
     (Some(record), true)
 }
 
+/// Forgets the metadata of a DID that nobody has seen.
+pub fn forget(txn: &Txn, did: DidId) {
+    txn.clear::<MetadataTable>(&(did,));
+}
+
 /// Tells followers of the feed whose metadata changed, one entry for each run of neighbours.
 pub fn tell(txn: &Txn, mut changed: Vec<DidId>) {
     changed.sort();

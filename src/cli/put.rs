@@ -6,6 +6,7 @@
 
 mod announce;
 mod hash;
+mod meta;
 mod send;
 mod walk;
 
@@ -27,8 +28,10 @@ use crate::cli::{Session, parse};
 use crate::client::{ClientError, Notice};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
+use crate::service::view::MetadataObject;
 
 use announce::Ready;
+use meta::FileMeta;
 use send::{Run, Sent};
 
 /// Files between walking and hashing.
@@ -50,6 +53,12 @@ pub(crate) struct PutArgs {
     /// [default: the dataset's name]
     #[arg(long, verbatim_doc_comment)]
     prefix: Option<String>,
+    /// What to say of the dataset: KEY=VALUE, or a file with a JSON object; merged into what is said
+    #[arg(long, value_name = "FILE|KEY=VALUE")]
+    meta: Vec<String>,
+    /// What to say of the files: JSON lines with `file`, its path below TREE, and `meta`
+    #[arg(long, value_name = "FILE")]
+    file_meta: Option<PathBuf>,
     /// How many uploads at once
     #[arg(long, value_name = "N", default_value = "16", value_parser = parse::parallel)]
     parallel: usize,
@@ -62,6 +71,8 @@ pub(crate) struct PutArgs {
 pub(crate) struct Target {
     pub(crate) to: Did,
     pub(crate) endpoint: EndpointName,
+    /// What is said of the files.
+    pub(crate) meta: Option<Arc<FileMeta>>,
 }
 
 /// What a put did, in all.
@@ -102,13 +113,16 @@ pub(crate) async fn run(session: &mut Session, args: PutArgs) -> Result<(), Fail
     args.dry.begin(session);
     let bar = session.screen.bytes_bar();
     let mut report = PutReport::new(&args);
+    let prefix = args.prefix.clone().unwrap_or_else(|| args.to.name.as_str().to_owned());
+    let meta = args.file_meta.as_deref().map(|path| FileMeta::open(path, &prefix)).transpose()?.map(Arc::new);
+    let of_dataset = meta::of_dataset(&args.meta)?;
     let run = Run {
         client: session.client.clone().with_notice(told_once(session.screen.talk(), bar.clone())),
         clock: session.screen.clock().clone(),
-        target: Target { to: args.to.clone(), endpoint: args.endpoint.clone() },
+        target: Target { to: args.to.clone(), endpoint: args.endpoint.clone(), meta },
         bar: bar.clone(),
     };
-    let ended = put(&run, args, &mut report).await;
+    let ended = put(&run, args, prefix, of_dataset, &mut report).await;
     bar.finish_and_clear();
     let talk = session.screen.talk();
     talk.failed_files(&report.failed, report.failed_count);
@@ -140,7 +154,13 @@ fn told_once(talk: Talk, bar: ProgressBar) -> Notice {
     })
 }
 
-async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Failure> {
+async fn put(
+    run: &Run,
+    args: PutArgs,
+    prefix: String,
+    of_dataset: MetadataObject,
+    report: &mut PutReport,
+) -> Result<(), Failure> {
     let tree = std::fs::metadata(&args.tree).map_err(|source| Failure::io("read", &args.tree, source))?;
     if !tree.is_dir() && !tree.is_file() {
         return Err(Failure::Usage {
@@ -148,7 +168,9 @@ async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Fai
             hint: None,
         });
     }
-    let prefix = args.prefix.unwrap_or_else(|| args.to.name.as_str().to_owned());
+    if !of_dataset.0.is_empty() {
+        meta::describe_dataset(&run.client, &run.target, &of_dataset).await?;
+    }
     // Dropped on the way out, this ends the stages too.
     let mut stages = JoinSet::new();
     let (found_in, found) = mpsc::channel(FOUND_MAX);
@@ -187,6 +209,9 @@ async fn put(run: &Run, args: PutArgs, report: &mut PutReport) -> Result<(), Fai
     }
     while let Some(stage) = stages.join_next().await {
         stage.expect("stages do not panic");
+    }
+    for unused in run.target.meta.iter().flat_map(|meta| meta.unused()) {
+        report.fail(unused);
     }
     report.files = report.uploaded + report.already_there + report.failed_count;
     Ok(())

@@ -54,7 +54,8 @@ pub(crate) struct RegisterArgs {
     /// The dataset they join
     #[arg(long, value_name = "DID")]
     to: Did,
-    /// A file of JSON lines with `name`, `bytes`, `checksum` and, if it differs, `path`; `-` for stdin
+    /// A file of JSON lines with `name`, `bytes`, `checksum`, `path` if it differs, and `meta` if
+    /// something is to be said of it; `-` for stdin
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
     #[command(flatten)]

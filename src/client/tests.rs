@@ -270,6 +270,7 @@ async fn announcements_must_be_answered_for_each_file() {
             name: "n".to_owned(),
             bytes: 0,
             checksum: "adler32:00000001".parse().expect("a checksum"),
+            meta: None,
         }],
     };
     assert!(matches!(client.announce(&new).await, Err(ClientError::Protocol { .. })));

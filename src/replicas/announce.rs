@@ -13,15 +13,17 @@ use crate::catalog::record::{
     Transfers,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Rows, Txn};
+use crate::catalog::{Catalog, CatalogError, Rows, Txn, metadata};
 use crate::model::change::Change;
 use crate::model::checksum::{Algorithm, Checksum};
 use crate::model::did::{DidKind, DidName};
 use crate::model::id::{DidId, EndpointId, IntentId, ProcessId, TransferId};
+use crate::model::metadata::Metadata;
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
 use crate::replicas::Target;
+use crate::replicas::describe::{Given, refusal};
 use crate::replicas::names::{conflicts, look_up, states_path};
 use std::time::Duration;
 
@@ -40,6 +42,8 @@ pub struct Announced {
     pub bytes: u64,
     /// Its BLAKE3.
     pub checksum: Checksum,
+    /// What is said of it, if anything is. It shows with the file, once the bytes have come.
+    pub meta: Option<Metadata>,
 }
 
 /// What to do about an announced file.
@@ -103,7 +107,7 @@ async fn announce_in(
     let new: Vec<&str> = names.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(n, _)| &**n).collect();
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
-    let (mut registered, mut seen) = (0, BTreeSet::new());
+    let (mut registered, mut seen, mut given) = (0, BTreeSet::new(), Given::default());
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
     for (file, known) in files.iter().zip(known) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
@@ -114,11 +118,22 @@ async fn announce_in(
         } else if names_stated && states_path(txn, target, &file.name).await? {
             refused("path-taken", format!("another file is registered where `{}` would lie", file.name))
         } else if let Some(known) = known {
-            again(txn, target, file, known.id, process, taking, &mut members).await?
+            let meta = file.meta.as_ref();
+            match refusal(txn, target, known.id, &file.name, meta).await? {
+                Some(detail) => refused("denied", detail),
+                None => {
+                    let answer = again(txn, target, file, known.id, process, taking, &mut members).await?;
+                    if !matches!(answer, Answer::Refused { .. }) {
+                        given.put_known(txn, target, known.id, meta).await?;
+                    }
+                    answer
+                }
+            }
         } else {
             let id = DidId(first.0 + registered);
             registered += 1;
             put_did(txn, id, &announced_record(txn, target, file));
+            given.put_new(txn, target, id, file.meta.as_ref());
             expect_bytes(txn, target, id, process, None)
         };
         answers.push(answer);
@@ -126,6 +141,7 @@ async fn announce_in(
     if registered > 0 {
         txn.emit(&Change::DidsRegistered { first, count: registered });
     }
+    given.tell(txn);
     attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
     Ok(answers)
 }
@@ -241,6 +257,8 @@ async fn become_another(
     }
     expire_others(txn, target.endpoint, &uploads);
     txn.put::<Dids>(&(id,), &announced_record(txn, target, file));
+    // What was said of what it was to be does not hold for it.
+    metadata::forget(txn, id);
     // The same intent, so that what is staged under it is written over.
     Ok(expect_bytes(txn, target, id, process, intent.as_ref()))
 }

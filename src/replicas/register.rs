@@ -11,8 +11,10 @@ use crate::model::change::Change;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::id::DidId;
+use crate::model::metadata::Metadata;
 use crate::model::replica::Verification;
 use crate::replicas::Target;
+use crate::replicas::describe::{Given, refusal};
 use crate::replicas::names::{conflicts, look_up, owner_of, states_path};
 use crate::storage::layout::StoragePath;
 
@@ -27,6 +29,8 @@ pub struct Stated {
     pub checksum: Checksum,
     /// Its path below the root, if stated.
     pub path: Option<StoragePath>,
+    /// What is said of it, if anything is.
+    pub meta: Option<Metadata>,
 }
 
 /// What became of one file.
@@ -79,7 +83,7 @@ async fn register_in(
     let new: Vec<&str> = names.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(n, _)| &**n).collect();
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
     let (mut answers, mut fresh, mut arrivals) = (Vec::with_capacity(files.len()), Vec::new(), Vec::new());
-    let (mut seen, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    let (mut seen, mut paths, mut given) = (BTreeSet::new(), BTreeSet::new(), Given::default());
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
     for (file, known) in files.iter().zip(&known) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
@@ -95,15 +99,20 @@ async fn register_in(
                     Registered::refused("path-taken", format!("another file of this chunk states `{path}`"))
                 }
                 (Ok(path), None) => {
-                    fresh.push(found(txn, target, file, DidId(first.0 + fresh.len() as u64), path));
+                    let id = DidId(first.0 + fresh.len() as u64);
+                    fresh.push(found(txn, target, file, id, path));
+                    given.put_new(txn, target, id, file.meta.as_ref());
                     Registered::New
                 }
-                (Ok(path), Some(known)) => add_replica(txn, target, file, *known, path, &mut arrivals).await?,
+                (Ok(path), Some(known)) => {
+                    add_known(txn, target, file, *known, path, &mut arrivals, &mut given).await?
+                }
             }
         };
         answers.push(answer);
     }
     store(txn, target, &fresh, &arrivals).await?;
+    given.tell(txn);
     Ok(answers)
 }
 
@@ -170,6 +179,27 @@ async fn path_for(
         }
         _ => Ok(Some(path.to_string())),
     })
+}
+
+/// Takes note of a file that is known: of its replica here, and of what is said of it.
+async fn add_known(
+    txn: &Txn,
+    target: &Target,
+    file: &Stated,
+    known: NameRecord,
+    path: Option<String>,
+    arrivals: &mut Vec<Arrival>,
+    given: &mut Given,
+) -> Result<Registered, CatalogError> {
+    let meta = file.meta.as_ref();
+    if let Some(detail) = refusal(txn, target, known.id, &file.name, meta).await? {
+        return Ok(Registered::refused("denied", detail));
+    }
+    let answer = add_replica(txn, target, file, known, path, arrivals).await?;
+    if answer == Registered::Known {
+        given.put_known(txn, target, known.id, meta).await?;
+    }
+    Ok(answer)
 }
 
 /// Adds a replica of a file that is known, if the statement agrees with what is known.

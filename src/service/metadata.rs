@@ -7,9 +7,11 @@ use crate::catalog::record::{DidNames, DidRecord, Dids, MetadataRecord, Metadata
 use crate::catalog::{Txn, metadata as stored};
 use crate::fault::Fault as _;
 use crate::model::did::Did;
+use crate::model::facts::Resource;
 use crate::model::id::DidId;
 use crate::model::metadata::{InvalidMetadata, Metadata};
 use crate::policy::decision::Action;
+use crate::replicas::describe::Writers;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::sight::{Seen, Sight};
@@ -90,6 +92,28 @@ fn shown(did: &Did, record: Option<&MetadataRecord>) -> Result<Tagged<MetadataVi
         updated_by: record.map(|record| record.by.clone()),
     };
     Ok(Tagged { tag: tag(record), view })
+}
+
+/// Reads metadata that comes with a file; a refusal has its code and what to do.
+pub(super) fn read_given(given: Option<&MetadataObject>) -> Result<Option<Metadata>, (&'static str, String)> {
+    let read = given.map(|given| Metadata::read(&given.0)).transpose();
+    read.map_err(|error| ("invalid-metadata", format!("{error}; {}", error.hint)))
+}
+
+/// How much metadata takes in a transaction.
+pub(super) fn bytes_of(given: Option<&Metadata>) -> usize {
+    given.map_or(0, |given| given.canonical().len())
+}
+
+impl Context {
+    /// Which known files whoever asks may give other metadata.
+    pub(super) fn writers(&self) -> Writers {
+        let ctx = self.clone();
+        Writers::new(move |txn, facts| {
+            let resource = Resource::Did(facts.clone());
+            ctx.sight(txn).decide(Action::Write, &resource, None).allows()
+        })
+    }
 }
 
 /// What became of one line.

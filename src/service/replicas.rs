@@ -13,6 +13,7 @@ use crate::replicas::Target;
 use crate::replicas::register::{Registered, Stated, register_batch};
 use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
+use crate::service::metadata::{WRITTEN_BYTES_MAX, bytes_of, read_given};
 use crate::service::paging::Paging;
 use crate::service::sight::Seen;
 use crate::service::terms::{Made, Tag, Tagged};
@@ -83,7 +84,7 @@ pub async fn begin_registration(
     let place = endpoint_acts::find(&ctx.catalog().view().await?, endpoint).await?;
     let (dataset, decision) = ensure_dataset(ctx, to, &place).await?;
     let (scope, account) = (to.scope.clone(), ctx.account().clone());
-    let target = Target { scope, dataset, endpoint: place.id, account, decision };
+    let target = Target { scope, dataset, endpoint: place.id, account, decision, writers: ctx.writers() };
     Ok(Registration { ctx: ctx.clone(), target })
 }
 
@@ -99,19 +100,18 @@ impl Registration {
                     files.push(file);
                     numbers.push(number);
                 }
-                Err(detail) => {
-                    let code = "invalid-line".to_owned();
-                    answer.refused.push(RefusedLine { line: number, code, detail });
+                Err((code, detail)) => {
+                    answer.refused.push(RefusedLine { line: number, code: code.to_owned(), detail });
                 }
             }
         }
-        let outcomes = if self.ctx.is_dry_run() {
-            // A rehearsal of each chunk by itself: one of them all would grow with their number.
-            let rehearsal = self.ctx.catalog().rehearsing().await?;
-            register_batch(&rehearsal, self.target.clone(), files).await?
-        } else {
-            register_batch(self.ctx.catalog(), self.target.clone(), files).await?
-        };
+        // A rehearsal of each chunk by itself: one of them all would grow with their number.
+        let rehearsal = if self.ctx.is_dry_run() { Some(self.ctx.catalog().rehearsing().await?) } else { None };
+        let catalog = rehearsal.as_ref().unwrap_or(self.ctx.catalog());
+        let mut outcomes = Vec::with_capacity(files.len());
+        for batch in batches(files) {
+            outcomes.extend(register_batch(catalog, self.target.clone(), batch).await?);
+        }
         for (number, outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Registered::New => answer.registered += 1,
@@ -128,14 +128,31 @@ impl Registration {
     }
 }
 
-fn read_line(text: &str) -> Result<Stated, String> {
-    let new: NewReplica = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let name = DidName::parse(&new.name).map_err(|error| error.to_string())?;
-    let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| error.to_string())?;
-    if new.bytes > FILE_BYTES_MAX {
-        return Err(format!("a file has at most {FILE_BYTES_MAX} bytes"));
+/// Files that go into one transaction together: much is said of few, or little of many.
+fn batches(files: Vec<Stated>) -> Vec<Vec<Stated>> {
+    let (mut batches, mut bytes) = (vec![Vec::with_capacity(files.len())], 0);
+    for file in files {
+        let more = bytes_of(file.meta.as_ref());
+        if bytes + more > WRITTEN_BYTES_MAX {
+            batches.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += more;
+        batches.last_mut().expect("there is one from the beginning").push(file);
     }
-    Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path })
+    batches
+}
+
+fn read_line(text: &str) -> Result<Stated, (&'static str, String)> {
+    let invalid = |detail: String| ("invalid-line", detail);
+    let new: NewReplica = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    let name = DidName::parse(&new.name).map_err(|error| invalid(error.to_string()))?;
+    let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| invalid(error.to_string()))?;
+    if new.bytes > FILE_BYTES_MAX {
+        return Err(invalid(format!("a file has at most {FILE_BYTES_MAX} bytes")));
+    }
+    let meta = read_given(new.meta.as_ref())?;
+    Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path, meta })
 }
 
 /// Declares a replica bad: it is read no more, and rules replace it.

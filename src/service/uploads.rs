@@ -12,6 +12,7 @@ use crate::replicas::announce::{Announced, Answer};
 use crate::replicas::upload::Sending;
 use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
+use crate::service::metadata::{WRITTEN_BYTES_MAX, bytes_of, read_given};
 use crate::service::sight::Sight;
 use crate::service::urls::object_url;
 use crate::service::view::{NewUpload, NewUploads, UploadView, Uploaded, Uploads};
@@ -24,12 +25,16 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
         let detail = format!("announce at most {} files at a time", crate::catalog::TRANSACTION_FILES_MAX);
         return Err(ServiceError::invalid("too-many-files", detail));
     }
+    let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
+    let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
+    if good.iter().map(|file| bytes_of(file.meta.as_ref())).sum::<usize>() > WRITTEN_BYTES_MAX {
+        let detail = format!("announce fewer files at a time: their metadata has over {WRITTEN_BYTES_MAX} bytes");
+        return Err(ServiceError::invalid("too-many-files", detail));
+    }
     let endpoint = endpoints::find(&ctx.catalog().view().await?, &new.endpoint).await?;
     let (dataset, decision) = ensure_dataset(ctx, &new.to, &endpoint).await?;
     let (scope, account) = (new.to.scope.clone(), ctx.account().clone());
-    let target = Target { scope, dataset, endpoint: endpoint.id, account, decision };
-    let read: Vec<Result<Announced, UploadView>> = new.files.iter().map(read_file).collect();
-    let good: Vec<_> = read.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
+    let target = Target { scope, dataset, endpoint: endpoint.id, account, decision, writers: ctx.writers() };
     let uploads = &ctx.lake.uploads;
     let answers = if ctx.is_dry_run() {
         uploads.rehearse(ctx.catalog(), target.clone(), good).await?
@@ -59,7 +64,8 @@ fn read_file(file: &NewUpload) -> Result<Announced, UploadView> {
     if file.bytes > FILE_BYTES_MAX {
         return Err(refused("invalid-length", format!("a file has at most {FILE_BYTES_MAX} bytes")));
     }
-    Ok(Announced { name, bytes: file.bytes, checksum: file.checksum.clone() })
+    let meta = read_given(file.meta.as_ref()).map_err(|(code, detail)| refused(code, detail))?;
+    Ok(Announced { name, bytes: file.bytes, checksum: file.checksum.clone(), meta })
 }
 
 fn to_view(

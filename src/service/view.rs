@@ -21,6 +21,7 @@ mod endpoint;
 mod index;
 mod metadata;
 mod policy;
+mod upload;
 
 pub use account::{
     AccountChange, AccountView, HoldingView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit,
@@ -36,6 +37,7 @@ pub use policy::{
     CheckedPolicies, FlawView, LabelsChange, LabelsView, PoliciesView, PolicyExplanation, PolicyFile, PolicyFiles,
     PolicyQuestion, PolicyView, UnmetView,
 };
+pub use upload::{NewUpload, NewUploads, UploadView, Uploaded, Uploads};
 
 /// One page of a list, in the list's order.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -196,6 +198,9 @@ pub struct NewReplica {
     /// Its path below the root, where it is not `<scope>/<name>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// What is said of it. Of a file that is known it takes the place of what there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<MetadataObject>,
 }
 
 /// The answer to one chunk of a registration in bulk.
@@ -221,72 +226,6 @@ pub struct RefusedLine {
     pub code: String,
     /// What to do about it.
     pub detail: String,
-}
-
-/// Files about to be uploaded to one dataset through one endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewUploads {
-    /// The dataset they join; made if it is missing and its scope exists.
-    pub to: Did,
-    /// The endpoint that takes the bytes.
-    pub endpoint: EndpointName,
-    /// At most 1,000 files.
-    #[schema(max_items = 1000)]
-    pub files: Vec<NewUpload>,
-}
-
-/// A file about to be uploaded.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewUpload {
-    /// Its name in the dataset's scope.
-    #[schema(value_type = crate::model::did::DidName)]
-    pub name: String,
-    /// Its length.
-    pub bytes: u64,
-    /// BLAKE3 of its bytes; an upload whose bytes differ is refused.
-    pub checksum: Checksum,
-}
-
-/// What to do with a file that was announced, in the order of the announcement.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum UploadView {
-    /// Send the bytes with one PUT to this URL.
-    Put {
-        /// A signed URL, good for one file, until `expires_at`.
-        url: String,
-        /// When it expires.
-        expires_at: Timestamp,
-    },
-    /// The same bytes are there already, and the file is in the dataset.
-    Done,
-    /// The file cannot be taken.
-    Refused {
-        /// A stable name of the reason.
-        code: String,
-        /// What to do about it.
-        detail: String,
-    },
-}
-
-/// The answer to an announcement.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Uploads {
-    /// One entry for each file announced, in its order.
-    pub items: Vec<UploadView>,
-}
-
-/// What a PUT of bytes answers.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Uploaded {
-    /// The file.
-    pub did: Did,
-    /// Its length.
-    pub bytes: u64,
-    /// What its bytes gave.
-    pub checksum: Checksum,
 }
 
 /// A rule to make.

@@ -1,9 +1,12 @@
 //! Data: scopes, what is in them, and one DID: what it holds, where it is, and how to read it.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::scope::Scope;
@@ -22,6 +25,8 @@ use crate::web::visitor::{Asked, Fields, Visitor, if_permitted};
 const SHOWN: usize = 50;
 /// How many rules on one DID a page shows.
 const RULES_SHOWN: usize = 20;
+/// The longest value of metadata that is shown in whole, such as that of a geometry.
+const VALUE_SHOWN: usize = 2_000;
 /// How long a signed URL may be wanted for, in seconds, and in words.
 const SPANS: [(u64, &str); 4] = [(600, "10 minutes"), (3_600, "an hour"), (86_400, "a day"), (604_800, "a week")];
 
@@ -102,6 +107,13 @@ struct DidPage {
     minted: Option<Minted>,
 }
 
+/// A key of metadata and its value: text as it is, all else as JSON.
+struct Said<'a> {
+    key: &'a str,
+    value: Cow<'a, str>,
+    is_text: bool,
+}
+
 /// A signed URL, and how to use it.
 struct Minted {
     url: UrlView,
@@ -126,10 +138,31 @@ impl DidPage {
         format!("dapple put TREE --to {} --endpoint NAME", quoted(&self.did.did.to_string()))
     }
 
+    /// What is said of it under a key, if that is a text.
+    fn text(&self, key: &str) -> Option<&str> {
+        self.did.metadata.0.get(key).and_then(Value::as_str)
+    }
+
+    /// All that is said of it.
+    fn said(&self) -> Vec<Said<'_>> {
+        self.did.metadata.0.iter().map(|(key, value)| said(key, value)).collect()
+    }
+
     /// How many files there should be at an endpoint.
     fn wanted(&self) -> u64 {
         self.did.length.unwrap_or(0)
     }
+}
+
+fn said<'a>(key: &'a str, value: &'a Value) -> Said<'a> {
+    let (mut shown, is_text) = match value {
+        Value::String(text) => (Cow::Borrowed(text.as_str()), true),
+        other => (Cow::Owned(other.to_string()), false),
+    };
+    if let Some((end, _)) = shown.char_indices().nth(VALUE_SHOWN) {
+        shown = Cow::Owned(format!("{}…", &shown[..end]));
+    }
+    Said { key, value: shown, is_text }
 }
 
 fn read(scope: &str, name: &str) -> Result<Did, ServiceError> {
@@ -162,7 +195,7 @@ async fn gather(ctx: &Context, did: &Did, after: Option<String>) -> Result<DidPa
     }
     let rules = if_permitted(rules::list(ctx, Some(did.clone()), paging(RULES_SHOWN, None)).await)?;
     let word = quoted(&did.to_string());
-    let mut commands = vec![format!("dapple did show {word}")];
+    let mut commands = vec![format!("dapple did show {word}"), format!("dapple did meta {word}")];
     commands.push(match kind {
         DidKind::File => format!("dapple replica list {word}"),
         DidKind::Dataset | DidKind::Container => format!("dapple ls {word}"),

@@ -138,6 +138,7 @@ impl TestLake {
             name: (*name).to_owned(),
             bytes: content.len() as u64,
             checksum: blake3_of(content),
+            meta: None,
         });
         let new = NewUploads { to: did(dataset), endpoint: name(endpoint), files: announced.collect() };
         let answers = self.client.announce(&new).await.expect("announced").items;

@@ -17,6 +17,7 @@ use dapple::model::rule::Grouping;
 use dapple::policy::decision::Action;
 use dapple::replicas::Target;
 use dapple::replicas::announce::{Announced, Answer};
+use dapple::replicas::describe::Writers;
 use dapple::replicas::upload::Sending;
 use dapple::service::error::ServiceError;
 use dapple::service::view::{EndpointChange, Members, NewDid, NewRule, RuleChange};
@@ -224,6 +225,7 @@ impl Client {
             endpoint: endpoint.id,
             account: self.ctx.account().clone(),
             decision,
+            writers: Writers::nobody(),
         };
         let mut files = Vec::new();
         for _ in 0..=self.random.below(3) {
@@ -236,6 +238,7 @@ impl Client {
             name: file.name.clone(),
             bytes: content.len() as u64,
             checksum: blake3_of(content),
+            meta: None,
         });
         let answers = self.ctx.lake.uploads.announce(target, announced.collect()).await?;
         let mut said = format!("uploads to {to} at {}:", endpoint.name);

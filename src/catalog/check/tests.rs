@@ -14,10 +14,10 @@ use crate::catalog::ledger::transfers::{plan, tell_stuck};
 use crate::catalog::record::{
     ChosenBecause, ChosenRecord, ContentRecord, Contents, CountsRecord, Coverage, CoverageDeltas, DecisionRecord,
     Decisions, DidContent, DidNames, DidRecord, Dids, EndpointNames, Failed, FileFacts, HeadRecord, Heads, Holders,
-    HoldingDeltas, Holdings, IntentAct, IntentRecord, Intents, LockRecord, Locks, LocksByUnit, Parents, Paths,
-    PlacementRecord, Placements, Ready, ReplicaRecord, Replicas, ReplicasByEndpoint, RuleCountsTable, RuleRecord,
-    Rules, RulesByDid, RulesByExpiry, Running, StuckFiles, Tally, TransferRecord, Transfers, Unplaced, UploadsDue,
-    Usage,
+    HoldingDeltas, Holdings, IntentAct, IntentRecord, Intents, LockRecord, Locks, LocksByUnit, MetadataRecord,
+    MetadataTable, Parents, Paths, PlacementRecord, Placements, Ready, ReplicaRecord, Replicas, ReplicasByEndpoint,
+    RuleCountsTable, RuleRecord, Rules, RulesByDid, RulesByExpiry, Running, StuckFiles, Tally, TransferRecord,
+    Transfers, Unplaced, UploadsDue, Usage,
 };
 use crate::catalog::{Catalog, Txn, endpoints};
 use crate::clock::SystemClock;
@@ -173,6 +173,11 @@ fn a_catalog_that_only_the_ledger_has_written_is_clean() {
 /// A raw write behind the ledger's back, and the invariant that must notice it.
 type Corruption = (&'static str, fn(&Txn));
 
+fn say(txn: &Txn, did: DidId, json: &str) {
+    let record = MetadataRecord { revision: 1, at: txn.now(), by: AccountName::root(), json: json.to_owned() };
+    txn.put::<MetadataTable>(&(did,), &record);
+}
+
 fn corrupted_mirrors() -> Vec<Corruption> {
     vec![
         ("names-mirror-dids", |t| t.clear::<DidNames>(&("s".into(), "a".into()))),
@@ -181,6 +186,9 @@ fn corrupted_mirrors() -> Vec<Corruption> {
         ("names-mirror-dids", |t| {
             t.put::<EndpointNames>(&("three".into(),), &1);
         }),
+        ("metadata-has-its-did", |t| say(t, DidId(77), r#"{"a":1}"#)),
+        ("metadata-has-its-did", |t| say(t, FILE, "{}")),
+        ("metadata-has-its-did", |t| say(t, FILE, "[")),
         ("contents-mirror-parents", |t| t.clear::<Parents>(&(ELSEWHERE, DATASET))),
         ("contents-mirror-parents", |t| t.put::<Parents>(&(FILE, CONTAINER), &7)),
         ("paths-mirror-replicas", |t| {

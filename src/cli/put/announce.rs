@@ -11,6 +11,8 @@ use crate::service::view::{NewUpload, NewUploads, UploadView};
 
 /// Files in one announcement at most.
 pub(crate) const BATCH_FILES_MAX: usize = 500;
+/// The same where much is said of the files: what is announced is one body.
+const BATCH_META_BYTES_MAX: u64 = 1024 * 1024;
 /// A batch with more bytes than this does not wait for more files: uploading can begin.
 const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -38,7 +40,7 @@ pub(crate) async fn announce_all(
     ready: Sender<Result<Ready, ClientError>>,
 ) {
     let mut batch = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut meta_bytes) = (0, 0);
     let mut is_announced = false;
     loop {
         let next = hashed.recv().await;
@@ -46,6 +48,7 @@ pub(crate) async fn announce_all(
         let passed_on = match next {
             Some(Hashed::File(file)) => {
                 bytes += file.stamp.bytes;
+                meta_bytes += target.meta.as_ref().map_or(0, |meta| meta.bytes_of(&file.file.name));
                 batch.push(file);
                 None
             }
@@ -58,9 +61,9 @@ pub(crate) async fn announce_all(
         {
             return;
         }
-        let full = batch.len() >= BATCH_FILES_MAX || bytes >= BATCH_BYTES_MAX;
+        let full = batch.len() >= BATCH_FILES_MAX || bytes >= BATCH_BYTES_MAX || meta_bytes >= BATCH_META_BYTES_MAX;
         if full || (ended && !(batch.is_empty() && is_announced)) {
-            bytes = 0;
+            (bytes, meta_bytes) = (0, 0);
             is_announced = true;
             if !pass_on(&client, &target, std::mem::take(&mut batch), &ready).await {
                 return;
@@ -102,17 +105,26 @@ pub(crate) async fn announce(
     target: &Target,
     batch: Vec<HashedFile>,
 ) -> Result<Vec<Ready>, ClientError> {
-    let files = batch.iter().map(|hashed| NewUpload {
-        name: hashed.file.name.to_string(),
-        bytes: hashed.stamp.bytes,
-        checksum: hashed.checksum.clone(),
-    });
-    let new = NewUploads { to: target.to.clone(), endpoint: target.endpoint.clone(), files: files.collect() };
+    let (mut ready, mut announced, mut files) = (Vec::new(), Vec::with_capacity(batch.len()), Vec::new());
+    for hashed in batch {
+        let meta = match target.meta.as_ref().map(|all| all.of(&hashed.file.name).map_err(|error| all.lost(&error))) {
+            None => None,
+            Some(Ok(meta)) => meta,
+            Some(Err(detail)) => {
+                ready.push(Ready::Failed(hashed.file.failed("unreadable", detail)));
+                continue;
+            }
+        };
+        let (name, bytes, checksum) = (hashed.file.name.to_string(), hashed.stamp.bytes, hashed.checksum.clone());
+        files.push(NewUpload { name, bytes, checksum, meta });
+        announced.push(hashed);
+    }
+    let new = NewUploads { to: target.to.clone(), endpoint: target.endpoint.clone(), files };
     let answers = client.announce(&new).await?;
-    let ready = batch.into_iter().zip(answers.items).map(|(file, answer)| match answer {
+    ready.extend(announced.into_iter().zip(answers.items).map(|(file, answer)| match answer {
         UploadView::Done => Ready::AlreadyThere(file.stamp.bytes),
         UploadView::Refused { code, detail } => Ready::Failed(file.file.failed(&code, detail)),
         UploadView::Put { url, .. } => Ready::Upload(Upload { file, url }),
-    });
-    Ok(ready.collect())
+    }));
+    Ok(ready)
 }

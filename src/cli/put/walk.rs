@@ -85,7 +85,8 @@ fn below(entry: &DirEntry, prefix: Option<&str>) -> (PathBuf, Option<String>) {
     (entry.path(), prefix)
 }
 
-fn join(prefix: &str, part: &str) -> String {
+/// The name of what is called so below a prefix.
+pub(crate) fn join(prefix: &str, part: &str) -> String {
     if prefix.is_empty() { part.to_owned() } else { format!("{prefix}/{part}") }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::register::Sum;
 use crate::cli::screen::Row as _;
 use crate::service::view::{
     AccountView, ContentView, DidView, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView, ReplicaView,
-    RuleView, ScopeView, TransferView, WhoView, WorkerView,
+    IndexView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 const HEAD: &str = "\
@@ -126,6 +126,7 @@ fn columns() -> String {
         ("`account limit set`, `list`", LimitView::HEADERS),
         ("`whoami`", WhoView::HEADERS),
         ("`worker list`, `pause`, `resume`", WorkerView::HEADERS),
+        ("`index status`, `rebuild`", IndexView::HEADERS),
         ("`config show --origin`", SettingRow::HEADERS),
         ("`context add`, `use`, `list`, `show`", ContextRow::HEADERS),
     ];

@@ -21,6 +21,7 @@ use crate::model::id::DecisionId;
 use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 use crate::policy::judge::Judge;
+use crate::replicas::describe::Writers;
 use crate::storage::lanes::{LANES, LARGE_BYTES_MIN};
 use crate::storage::memory::Memory;
 
@@ -113,9 +114,10 @@ impl World {
             endpoint,
             account: AccountName::root(),
             decision: DecisionId(1),
+            writers: Writers::nobody(),
         };
         let name = DidName::parse(name).expect("valid");
-        let file = Announced { name: name.clone(), bytes, checksum: checksum.clone() };
+        let file = Announced { name: name.clone(), bytes, checksum: checksum.clone(), meta: None };
         let did = Did { scope: target.scope.clone(), name };
         match now(self.uploads.announce(target, vec![file])).expect("announced").remove(0) {
             Answer::Send { file, intent, .. } => {

@@ -185,7 +185,12 @@ impl World {
         let new = NewUploads {
             to: did("s:set"),
             endpoint: EndpointName::parse("x").expect("a name"),
-            files: vec![NewUpload { name: name.to_owned(), bytes: content.len() as u64, checksum: blake3_of(content) }],
+            files: vec![NewUpload {
+                name: name.to_owned(),
+                bytes: content.len() as u64,
+                checksum: blake3_of(content),
+                meta: None,
+            }],
         };
         let answer = uploads::announce_files(&self.ctx, new).await.expect("it may");
         match &answer.items[..] {
@@ -221,6 +226,7 @@ impl World {
             bytes: content.len() as u64,
             checksum: blake3_of(content),
             path: Some(path.to_owned()),
+            meta: None,
         };
         let lines = [serde_json::to_string(&line).expect("plain")];
         let outcome = registration.expect("it may").chunk(1, &lines).await.expect("it may");

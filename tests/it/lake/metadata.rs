@@ -174,3 +174,152 @@ async fn metadata_is_hidden_with_its_did_and_changed_by_those_who_may_write_it()
     let kept = lake.client.metadata(&did("s:hidden")).await.expect("root sees it").metadata;
     assert_eq!(kept, object(json!({"title": "s:hidden"})), "nothing of bob's came of it");
 }
+
+/// What is said of a DID.
+async fn said(lake: &TestLake, of: &str) -> Value {
+    serde_json::to_value(lake.client.metadata(&did(of)).await.expect("there").metadata).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metadata_comes_with_files_that_are_put() {
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    let scratch = tempfile::tempdir().expect("a directory");
+    let tree = scratch.path().join("tree");
+    std::fs::create_dir_all(tree.join("a")).expect("made");
+    for name in ["a/1", "a/2", "b"] {
+        std::fs::write(tree.join(name), name).expect("written");
+    }
+    let (of_all, of_files) = (scratch.path().join("all.json"), scratch.path().join("files.ndjson"));
+    std::fs::write(&of_all, r#"{"title": "All", "n": 1}"#).expect("written");
+    let line = |file: &str, meta: &str| format!("{{\"file\":\"{file}\",\"meta\":{meta}}}\n");
+    std::fs::write(&of_files, line("a/1", r#"{"n":1}"#) + &line("b", r#"{"bbox":[]}"#)).expect("written");
+    let text = |path: &std::path::Path| path.to_str().expect("text").to_owned();
+    let (tree_text, of_all, of_files_text) = (text(&tree), text(&of_all), text(&of_files));
+    let put = ["put", &tree_text, "--to", "s:d", "--endpoint", "x", "--meta", &of_all, "--meta", "n=2"];
+    let put = [&put[..], &["--file-meta", &of_files_text]].concat();
+    let refused = lake.typed(None, &put).await;
+    assert_eq!(refused.code, 2, "{}", refused.told);
+    assert!(refused.told.contains("files.ndjson, line 2: metadata `bbox`: the key is reserved"), "{}", refused.told);
+    assert!(lake.client.did(&did("s:d")).await.is_err(), "nothing was sent");
+
+    std::fs::write(&of_files, line("a/1", r#"{"n":1}"#) + "\n" + &line("b", r#"{"n":2}"#)).expect("written");
+    lake.good(&[&put[..], &["--dry-run"]].concat()).await;
+    assert!(lake.client.did(&did("s:d")).await.is_err(), "it was a dry run");
+    lake.good(&put).await;
+    assert_eq!(said(&lake, "s:d").await, json!({"title": "All", "n": 2}));
+    let of = async |name: &str| said(&lake, name).await;
+    assert_eq!(
+        (of("s:d/a/1").await, of("s:d/a/2").await, of("s:d/b").await),
+        (json!({"n": 1}), json!({}), json!({"n": 2}))
+    );
+    // Put again, what the lines say now holds; what they do not name stays, and misspelt names are told.
+    std::fs::write(&of_files, line("a/2", r#"{"n":3}"#) + &line("b", r#"{"m":1}"#) + &line("a/3", "{}"))
+        .expect("written");
+    let again = lake.typed(None, &put).await;
+    assert_eq!((again.code, again.told.contains("no-such-file")), (3, true), "{}", again.told);
+    assert_eq!(
+        (of("s:d/a/1").await, of("s:d/a/2").await, of("s:d/b").await),
+        (json!({"n": 1}), json!({"n": 3}), json!({"m": 1}))
+    );
+    lake.is_well().await;
+}
+
+#[tokio::test]
+async fn metadata_comes_with_files_that_are_registered() {
+    let lake = TestLake::with_endpoints(&["x", "y"]).await;
+    let line = |name: &str, meta: Value| {
+        json!({"name": name, "bytes": 1, "checksum": "adler32:00620062", "meta": meta}).to_string()
+    };
+    let lines = [line("a", json!({"n": 1})), line("b", json!({"links": []})), line("c", json!({}))];
+    let answer = lake.raw_register("s:d", "x", lines.join("\n")).await;
+    let chunk: Value = serde_json::from_str(&answer).expect("a chunk");
+    assert_eq!(
+        (&chunk["registered"], &chunk["refused"][0]["code"]),
+        (&json!(2), &json!("invalid-metadata")),
+        "{chunk}"
+    );
+    assert!(lake.client.did(&did("s:b")).await.is_err(), "nothing of it was stored");
+    assert_eq!(lake.client.did(&did("s:a")).await.expect("there").metadata, object(json!({"n": 1})));
+    let plain = |name: &str| json!({"name": name, "bytes": 1, "checksum": "adler32:00620062"}).to_string();
+    let lines = [plain("a"), line("c", json!({"n": 3}))];
+    lake.raw_register("s:d", "y", lines.join("\n")).await;
+    assert_eq!((said(&lake, "s:a").await, said(&lake, "s:c").await), (json!({"n": 1}), json!({"n": 3})));
+    // Much may be said of many: it is more than one transaction takes.
+    let long = "x".repeat(900);
+    let many: Vec<String> = (0..3_000).map(|n| line(&format!("many/{n}"), json!({"n": n, "long": long}))).collect();
+    let answer = lake.raw_register("s:many", "x", many.join("\n")).await;
+    let sum = |key: &str| {
+        let chunks = answer.lines().map(|line| serde_json::from_str::<Value>(line).expect("a chunk"));
+        chunks.map(|chunk| chunk[key].as_u64().expect("a number")).sum::<u64>()
+    };
+    assert_eq!(sum("registered"), 3_000, "{answer}");
+    assert_eq!(said(&lake, "s:many/2999").await["n"], 2_999);
+    // 1e15 is longer as it is stored than as it was sent.
+    let numbers = |name: &str| {
+        let list = vec!["1e15"; 3_000].join(",");
+        format!("{{\"name\":\"{name}\",\"bytes\":1,\"checksum\":\"adler32:00620062\",\"meta\":{{\"l\":[{list}]}}}}")
+    };
+    let many: Vec<String> = (0..60).map(|n| numbers(&format!("numbers/{n}"))).collect();
+    let answer = lake.raw_register("s:many", "x", many.join("\n")).await;
+    assert!(answer.contains("\"registered\":60"), "{answer}");
+    lake.is_well().await;
+}
+
+/// Files, once they are known, are written by nobody but admins; all else is everybody's.
+const POLICIES: &str = r#"
+// All.
+@id("all")
+permit (principal is Dapple::Account, action, resource);
+// But not this.
+@id("kept")
+forbid (principal is Dapple::Account, action == Dapple::Action::"Write", resource is Dapple::Did)
+when { resource.kind == "file" && !principal.admin };
+"#;
+
+#[tokio::test]
+async fn known_files_are_described_by_those_alone_who_may_write_them() {
+    let policies = tempfile::tempdir().expect("a directory");
+    std::fs::write(policies.path().join("all.cedar"), POLICIES).expect("written");
+    let settings = format!("[policy]\ndir = {:?}\n", policies.path());
+    let lake = TestLake::with_settings(&settings, &["x"]).await;
+    let bob = lake.as_account("bob", &[KeyScope::Read, KeyScope::Write]).await;
+    let register = async |meta: &str| {
+        let line = format!("{{\"name\":\"a\",\"bytes\":1,\"checksum\":\"{}\"{meta}}}", super::blake3_of(b"a"));
+        let lines = futures::stream::iter([Ok(bytes::Bytes::from(line))]);
+        let answers = bob.register(&did("s:d"), &super::name("x"), Box::pin(lines)).await.expect("answered");
+        let chunks: Vec<_> = futures::StreamExt::collect(answers).await;
+        let chunk = chunks[0].as_ref().expect("a chunk");
+        let refused: Vec<_> = chunk.refused.iter().map(|refused| refused.code.clone()).collect();
+        (chunk.registered, chunk.known, refused.join(","))
+    };
+    assert_eq!(register(",\"meta\":{\"n\":1}").await, (1, 0, String::new()));
+    assert_eq!(register("").await, (0, 1, String::new()));
+    // The same as there is, or other: the answer does not tell which.
+    for meta in ["{\"n\":1}", "{\"n\":2}"] {
+        assert_eq!(register(&format!(",\"meta\":{meta}")).await, (0, 0, "denied".to_owned()));
+        let file = dapple::service::view::NewUpload {
+            name: "a".to_owned(),
+            bytes: 1,
+            checksum: super::blake3_of(b"a"),
+            meta: Some(serde_json::from_str(meta).expect("an object")),
+        };
+        let new = dapple::service::view::NewUploads { to: did("s:d"), endpoint: super::name("x"), files: vec![file] };
+        let answers = serde_json::to_string(&bob.announce(&new).await.expect("answered")).expect("JSON");
+        assert!(answers.contains("\"denied\""), "{answers}");
+        lake.client.announce(&new).await.expect("answered");
+        assert_eq!(said(&lake, "s:a").await, serde_json::from_str::<Value>(meta).expect("JSON"), "root may");
+    }
+}
+
+#[tokio::test]
+async fn a_page_shows_what_is_said_of_a_did_as_text() {
+    let lake = TestLake::with_endpoints(&[]).await;
+    lake.make("s:d", DidKind::Dataset).await;
+    let odd = json!({"title": "<b>Ice</b>", "description": "Daily", "nested": {"a": [1]}, "long": "y".repeat(3_000)});
+    lake.client.replace_metadata(&did("s:d"), &object(odd)).await.expect("root may");
+    let browser = super::web::Browser::signed_in(&lake, lake.key()).await;
+    let page = browser.page("/data/s/d").await;
+    assert!(page.contains("<p class=\"lead\">&#60;b&#62;Ice&#60;/b&#62;</p>"), "{page}");
+    assert!(page.contains("<p class=\"muted\">Daily</p>") && page.contains("<h2 id=\"metadata\">Metadata</h2>"));
+    assert!(page.contains("{&#34;a&#34;:[1]}") && page.contains("yyy…") && !page.contains(&"y".repeat(2_001)));
+}

@@ -88,7 +88,7 @@ async fn nobody_opens_hides_or_widens_what_is_not_theirs() {
     lake.client.change_rule(on_his, &wider(2)).await.expect("it is root's");
     bob.change_rule(on_his, &wider(1)).await.expect("less is no harm");
     // No file is so long that a server would have to fear for its memory.
-    let upload = NewUpload { name: "long".to_owned(), bytes: 1 << 62, checksum: blake3_of(b"") };
+    let upload = NewUpload { name: "long".to_owned(), bytes: 1 << 62, checksum: blake3_of(b""), meta: None };
     let uploads =
         NewUploads { to: did("s:data"), endpoint: "x".to_owned().try_into().expect("valid"), files: vec![upload] };
     let answers = serde_json::to_string(&lake.client.announce(&uploads).await.expect("answered")).expect("JSON");
@@ -288,7 +288,7 @@ async fn data_lies_only_where_policy_lets_it() {
     lake.client.label_scope(&s, &labels(&["classification=personal"])).await.expect("root may");
     lake.until(id, RuleState::Stuck).await;
     // Uploads are held to it as well.
-    let file = NewUpload { name: "f".to_owned(), bytes: 1, checksum: blake3_of(b"f") };
+    let file = NewUpload { name: "f".to_owned(), bytes: 1, checksum: blake3_of(b"f"), meta: None };
     let upload = NewUploads { to: did("s:more"), endpoint: name("y"), files: vec![file] };
     assert_eq!(code(lake.client.announce(&upload).await), "denied", "personal, and y is not trusted");
     assert!(lake.client.check().await.expect("checked").findings.is_empty());

@@ -8,7 +8,13 @@ use dapple::service::view::NewReplica;
 use super::{TestLake, blake3_of, did, tree};
 
 fn line(name: &str, content: &[u8]) -> NewReplica {
-    NewReplica { name: name.to_owned(), bytes: content.len() as u64, checksum: blake3_of(content), path: None }
+    NewReplica {
+        name: name.to_owned(),
+        bytes: content.len() as u64,
+        checksum: blake3_of(content),
+        path: None,
+        meta: None,
+    }
 }
 
 #[tokio::test]

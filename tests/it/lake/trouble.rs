@@ -124,7 +124,7 @@ async fn an_upload_that_failed_does_not_keep_rules_from_its_place() {
     let announced = NewUploads {
         to: did("s:d"),
         endpoint: name("y"),
-        files: vec![NewUpload { name: "d/0".to_owned(), bytes: 5, checksum: blake3_of(b"right") }],
+        files: vec![NewUpload { name: "d/0".to_owned(), bytes: 5, checksum: blake3_of(b"right"), meta: None }],
     };
     let answer = lake.client.announce(&announced).await.expect("announced").items.remove(0);
     let UploadView::Put { url, .. } = answer else { panic!("the bytes are wanted: {answer:?}") };

@@ -48,7 +48,7 @@ async fn a_tree_gets_copies_on_every_kind_and_an_independent_tool_finds_them_equ
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
         std::fs::write(&path, &bytes).expect("written");
         let adler = Checksum::new(Algorithm::Blake3, *blake3::hash(&bytes).as_bytes()).expect("32 bytes");
-        lines.push(NewReplica { name: relative, bytes: bytes.len() as u64, checksum: adler, path: None });
+        lines.push(NewReplica { name: relative, bytes: bytes.len() as u64, checksum: adler, path: None, meta: None });
     }
     let (registered, _, refused) = lake.register("s:tree", "x", &lines).await;
     assert_eq!((registered, refused), (count as u64, vec![]));

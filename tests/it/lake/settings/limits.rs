@@ -130,7 +130,12 @@ async fn a_stream_may_take_long_but_not_stand_still() {
     let settings = "[limits]\nstall_time = \"1s\"\nrequest_time = \"1s\"\n";
     let lake = TestLake::with_settings(settings, &["x"]).await;
     let content = vec![7; 32 << 20];
-    let files = vec![NewUpload { name: "f".to_owned(), bytes: content.len() as u64, checksum: blake3_of(&content) }];
+    let files = vec![NewUpload {
+        name: "f".to_owned(),
+        bytes: content.len() as u64,
+        checksum: blake3_of(&content),
+        meta: None,
+    }];
     let new = NewUploads { to: did("s:d"), endpoint: name("x"), files };
     let Some(UploadView::Put { url, .. }) = lake.client.announce(&new).await.expect("announced").items.pop() else {
         panic!("it is wanted")
