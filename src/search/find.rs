@@ -115,8 +115,9 @@ impl Snapshot {
             };
             for (path, field) in &part.segment.columns.fields {
                 for (group, kinds) in field.groups.iter().filter(|(group, _)| wanted(*group)) {
-                    if part.dead.len() == 0 || has(part, *group, field) {
-                        all.entry(path).or_default().add(*kinds);
+                    let kinds = if part.dead.len() == 0 { *kinds } else { living(part, *group, field, *kinds) };
+                    if kinds != Kinds::default() {
+                        all.entry(path).or_default().add(kinds);
                     }
                 }
             }
@@ -132,12 +133,23 @@ impl Snapshot {
     }
 }
 
-/// Whether a living document of a group has a field.
-fn has(part: &Part, group: u32, field: &Field) -> bool {
-    part.ordinals().any(|ordinal| {
-        let member = part.segment.columns.group[ordinal as usize] == group;
-        member && (field.code(ordinal) != MISSING || field.elements(ordinal).next().is_some())
-    })
+/// Which kinds of values the living documents of a group have, of those that all have.
+fn living(part: &Part, group: u32, field: &Field, all: Kinds) -> Kinds {
+    let mut kinds = Kinds::default();
+    for ordinal in part.ordinals().filter(|&ordinal| part.segment.columns.group[ordinal as usize] == group) {
+        let code = field.code(ordinal);
+        if code != MISSING {
+            kinds.add(field.kind(code));
+        }
+        for code in field.elements(ordinal) {
+            kinds.add(field.kind(code));
+            kinds.add(Kinds::LISTS);
+        }
+        if kinds == all {
+            break;
+        }
+    }
+    kinds
 }
 
 fn join(all: &mut BTreeMap<String, (Extent, Sides)>, id: &str, count: u64, sides: &Sides, time: (i64, i64)) {

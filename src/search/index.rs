@@ -273,11 +273,12 @@ fn take(snapshot: &mut Snapshot, batch: &Batch) -> Result<(), SearchError> {
     for &key in &batch.deletes {
         snapshot.remove_key(key);
     }
-    let rows = last_of_each(&batch.upserts);
-    for row in &rows {
+    // As if they came one by one: what replaces something is replaced itself, perhaps.
+    for row in &batch.upserts {
         snapshot.remove_key(row.head.key);
         snapshot.remove_item(&row.head.collection_id, &row.head.id);
     }
+    let rows = last_of_each(&batch.upserts);
     if !rows.is_empty() {
         snapshot.push(Part::new(build::in_memory(&rows)?, Bits::default(), None));
     }
