@@ -12,7 +12,9 @@ use crate::search::blob;
 use crate::search::error::SearchError;
 use crate::search::find::plan::{Order, Plan};
 use crate::search::find::scan::{best, count};
-use crate::search::query::{Access, Bounds, COUNT_MAX, Cursor, Direction, Extent, Hit, Page, Query, Queryable};
+use crate::search::query::{
+    Access, Bounds, COUNT_MAX, Cursor, Direction, Extent, Hit, Page, Query, Queryable, ValueKind,
+};
 use crate::search::segment::Segment;
 use crate::search::segment::field::{Field, Kinds, MISSING};
 use crate::search::snapshot::{Part, Snapshot};
@@ -122,11 +124,11 @@ impl Snapshot {
                 }
             }
         }
+        let known =
+            [(Kinds::NUMBERS, ValueKind::Number), (Kinds::TEXTS, ValueKind::Text), (Kinds::TRUTHS, ValueKind::Bool)];
         let queryable = |(name, kinds): (&str, Kinds)| Queryable {
             name: name.to_owned(),
-            numbers: kinds.have(Kinds::NUMBERS),
-            texts: kinds.have(Kinds::TEXTS),
-            truths: kinds.have(Kinds::TRUTHS),
+            kinds: known.iter().filter(|(kind, _)| kinds.have(*kind)).map(|(_, kind)| *kind).collect(),
             lists: kinds.have(Kinds::LISTS),
         };
         all.into_iter().map(queryable).collect()

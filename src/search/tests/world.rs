@@ -11,7 +11,9 @@ use serde_json::json;
 
 use crate::search::document::Document;
 use crate::search::index::Index;
-use crate::search::query::{Access, Bounds, Direction, Extent, Filter, Interval, Query, Queryable, Sort, Test};
+use crate::search::query::{
+    Access, Bounds, Direction, Extent, Filter, Interval, Query, Queryable, Sort, Test, ValueKind,
+};
 use crate::search::value::Value;
 
 /// A sequence of numbers from its seed.
@@ -312,12 +314,17 @@ impl World {
         let mut all: BTreeMap<String, Queryable> = BTreeMap::new();
         for (document, path) in visible.flat_map(|document| FIELDS.map(|path| (document, path))) {
             for value in values(document, path) {
-                let none =
-                    Queryable { name: path.to_owned(), numbers: false, texts: false, truths: false, lists: false };
+                let none = Queryable { name: path.to_owned(), kinds: Vec::new(), lists: false };
                 let known = all.entry(path.to_owned()).or_insert(none);
-                known.numbers |= matches!(value, Value::Number(_));
-                known.texts |= matches!(value, Value::Text(_));
-                known.truths |= matches!(value, Value::Bool(_));
+                let kind = match value {
+                    Value::Number(_) => ValueKind::Number,
+                    Value::Text(_) => ValueKind::Text,
+                    Value::Bool(_) => ValueKind::Bool,
+                };
+                if !known.kinds.contains(&kind) {
+                    known.kinds.push(kind);
+                    known.kinds.sort_by_key(|kind| *kind as u8);
+                }
                 known.lists |= path == "list";
             }
         }
