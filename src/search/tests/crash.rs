@@ -34,9 +34,9 @@ fn a_torn_batch_is_as_if_it_had_never_been() {
         let mut bytes = std::fs::read(&journal).unwrap();
         let at = usize::try_from(dice.below(bytes.len() as u64)).unwrap();
         if round % 2 == 0 {
-            bytes.truncate(at)
+            bytes.truncate(at);
         } else {
-            bytes[at] ^= 0x40
+            bytes[at] ^= 0x40;
         }
         std::fs::write(&journal, &bytes).unwrap();
         let index = Index::open(directory.path()).unwrap();
