@@ -78,15 +78,17 @@ fn item(dice: &mut Dice, key: u64) -> Document {
     let collection = dice.below(20);
     let letter = |number: u64| char::from(b'A' + u8::try_from(number).expect("a letter"));
     let square = format!("{}{}", letter(dice.below(26)), letter(dice.below(26)));
+    let orbit = if dice.below(2) == 0 { "ascending" } else { "descending" };
+    let platform = format!("sentinel-2{}", char::from(b'a' + u8::try_from(key % 3).expect("a letter")));
     let properties = json!({
-        "eo:cloud_cover": dice.between(0.0, 100.0).round(), "platform": format!("sentinel-2{}", ["a", "b", "c"][key as usize % 3]),
+        "eo:cloud_cover": dice.between(0.0, 100.0).round(), "platform": platform,
         "constellation": "sentinel-2", "instruments": ["msi"], "proj:code": format!("EPSG:326{:02}", 1 + dice.below(60)),
         "mgrs:utm_zone": 1 + dice.below(60), "mgrs:grid_square": square,
         "s2:processing_baseline": format!("05.{:02}", dice.below(12)), "s2:snow_ice_percentage": dice.between(0.0, 100.0),
         "s2:water_percentage": dice.between(0.0, 100.0), "s2:nodata_pixel_percentage": dice.between(0.0, 100.0),
         "view:sun_azimuth": dice.between(0.0, 360.0), "view:sun_elevation": dice.between(0.0, 90.0),
         "created": "2024-01-01T00:00:00Z", "updated": "2024-01-02T00:00:00Z",
-        "sat:orbit_state": ["ascending", "descending"][dice.below(2) as usize], "sat:relative_orbit": 1 + dice.below(143),
+        "sat:orbit_state": orbit, "sat:relative_orbit": 1 + dice.below(143),
     });
     let bands: Vec<_> = (1..13)
         .map(|band| json!({ "name": format!("B{band:02}"), "eo:common_name": "nir", "eo:center_wavelength": 0.4 + 0.05 * f64::from(band), "raster:scale": 0.0001, "raster:offset": -0.1 }))
@@ -97,7 +99,7 @@ fn item(dice: &mut Dice, key: u64) -> Document {
         "type": "Feature", "stac_version": "1.1.0", "id": id, "collection": collection_id, "properties": properties, "bands": bands,
         "geometry": { "type": "Polygon", "coordinates": [coordinates] },
     });
-    let mut word = || WORDS[dice.below(10) as usize];
+    let mut word = || WORDS[usize::try_from(dice.below(10)).expect("below ten")];
     let text = format!("{} {} {}", word(), word(), word());
     let serde_json::Value::Object(fields) = properties else { unreachable!("it is an object") };
     Document {

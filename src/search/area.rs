@@ -1,6 +1,6 @@
 //! Where something is looked for: a box or two, a shape, or both.
 
-use geo::{BoundingRect as _, Coord, Geometry, Intersects as _, Rect};
+use geo::{BoundingRect as _, Coord, CoordsIter as _, Geometry, Intersects as _, Rect};
 
 use crate::search::error::SearchError;
 use crate::search::query::{Bounds, Query};
@@ -22,6 +22,11 @@ fn within(inner: &Sides, outer: &Sides) -> bool {
 pub(super) fn sides(geometry: &Geometry<f64>) -> Option<Sides> {
     let rect = geometry.bounding_rect()?;
     Some([rect.min().x, rect.min().y, rect.max().x, rect.max().y])
+}
+
+/// Has points, all of them finite.
+pub(super) fn is_somewhere(geometry: &Geometry<f64>) -> bool {
+    geometry.bounding_rect().is_some() && geometry.coords_iter().all(|at| at.x.is_finite() && at.y.is_finite())
 }
 
 /// Grows `all` so that it has `one` inside.
@@ -54,9 +59,9 @@ impl Area {
         let shape = match &query.intersects {
             None => None,
             Some(geometry) => {
-                let sides = sides(geometry).filter(|sides| sides.iter().all(|side| side.is_finite()));
-                let hint = "give a GeoJSON geometry with at least one point";
-                let sides = sides.ok_or_else(|| SearchError::question("the geometry has no points", hint))?;
+                let hint = "give a GeoJSON geometry with at least one point, in finite degrees";
+                let found = sides(geometry).filter(|_| is_somewhere(geometry));
+                let sides = found.ok_or_else(|| SearchError::question("the geometry has no points", hint))?;
                 Some((geometry.clone(), sides))
             }
         };
@@ -117,6 +122,7 @@ fn of_rect(rect: &Rect<f64>) -> Sides {
 }
 
 /// Whether a geometry fills its sides, so that they say all about it.
+#[expect(clippy::float_cmp, reason = "a side of a box has the same number at both ends, or it is not one")]
 pub(super) fn fills(geometry: &Geometry<f64>) -> bool {
     match geometry {
         Geometry::Point(_) | Geometry::Rect(_) => true,

@@ -1,8 +1,9 @@
 //! What is put into the index, and how one document is stored.
 
-use geo::{BoundingRect as _, CoordsIter as _, Geometry};
+use geo::Geometry;
 use serde::{Deserialize, Serialize};
 
+use crate::search::area::is_somewhere;
 use crate::search::blob;
 use crate::search::error::SearchError;
 use crate::search::value::{Leaf, leaves};
@@ -93,9 +94,4 @@ impl Body {
             .map_err(|e| SearchError::damaged(format!("a geometry cannot be decoded: {e}")))?;
         Ok(geometry)
     }
-}
-
-/// Has points, all of them finite.
-fn is_somewhere(geometry: &Geometry<f64>) -> bool {
-    geometry.bounding_rect().is_some() && geometry.coords_iter().all(|at| at.x.is_finite() && at.y.is_finite())
 }

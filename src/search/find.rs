@@ -12,7 +12,9 @@ use crate::search::blob;
 use crate::search::error::SearchError;
 use crate::search::find::plan::{Order, Plan};
 use crate::search::find::scan::{best, count};
-use crate::search::query::{Access, Bounds, COUNT_MAX, Cursor, Direction, Extent, Hit, Page, Query, Queryable};
+use crate::search::query::{
+    Access, Bounds, COUNT_MAX, Cursor, Direction, Extent, Hit, Page, Query, Queryable, ValueKind,
+};
 use crate::search::segment::Segment;
 use crate::search::segment::field::{Field, Kinds, MISSING};
 use crate::search::snapshot::{Part, Snapshot};
@@ -116,29 +118,41 @@ impl Snapshot {
             };
             for (path, field) in &part.segment.columns.fields {
                 for (group, kinds) in field.groups.iter().filter(|(group, _)| wanted(*group)) {
-                    if part.dead.len() == 0 || has(part, *group, field) {
-                        all.entry(path).or_default().add(*kinds);
+                    let kinds = if part.dead.len() == 0 { *kinds } else { living(part, *group, field, *kinds) };
+                    if kinds != Kinds::default() {
+                        all.entry(path).or_default().add(kinds);
                     }
                 }
             }
         }
+        let known =
+            [(Kinds::NUMBERS, ValueKind::Number), (Kinds::TEXTS, ValueKind::Text), (Kinds::TRUTHS, ValueKind::Bool)];
         let queryable = |(name, kinds): (&str, Kinds)| Queryable {
             name: name.to_owned(),
-            numbers: kinds.have(Kinds::NUMBERS),
-            texts: kinds.have(Kinds::TEXTS),
-            truths: kinds.have(Kinds::TRUTHS),
+            kinds: known.iter().filter(|(kind, _)| kinds.have(*kind)).map(|(_, kind)| *kind).collect(),
             lists: kinds.have(Kinds::LISTS),
         };
         all.into_iter().map(queryable).collect()
     }
 }
 
-/// Whether a living document of a group has a field.
-fn has(part: &Part, group: u32, field: &Field) -> bool {
-    part.ordinals().any(|ordinal| {
-        let member = part.segment.columns.group[ordinal as usize] == group;
-        member && (field.code(ordinal) != MISSING || field.elements(ordinal).next().is_some())
-    })
+/// Which kinds of values the living documents of a group have, of those that all have.
+fn living(part: &Part, group: u32, field: &Field, all: Kinds) -> Kinds {
+    let mut kinds = Kinds::default();
+    for ordinal in part.ordinals().filter(|&ordinal| part.segment.columns.group[ordinal as usize] == group) {
+        let code = field.code(ordinal);
+        if code != MISSING {
+            kinds.add(field.kind(code));
+        }
+        for code in field.elements(ordinal) {
+            kinds.add(field.kind(code));
+            kinds.add(Kinds::LISTS);
+        }
+        if kinds == all {
+            break;
+        }
+    }
+    kinds
 }
 
 fn join(all: &mut BTreeMap<String, (Extent, Sides)>, id: &str, count: u64, sides: &Sides, time: (i64, i64)) {

@@ -119,7 +119,7 @@ impl Index {
         self.flush(&mut writer)?;
         let snapshot = self.now();
         let Some(chosen) = to_merge(&snapshot.parts) else { return Ok(false) };
-        let merged = self.merged(&mut writer, &snapshot, &chosen)?;
+        let merged = writer.merged(&snapshot, &chosen)?;
         let more = to_merge(&merged.parts).is_some();
         self.settle(&mut writer, merged)?;
         Ok(more)
@@ -211,31 +211,13 @@ impl Index {
         if chosen.is_empty() {
             return self.settle_position(writer, &snapshot);
         }
-        let merged = self.merged(writer, &snapshot, &chosen)?;
+        let merged = writer.merged(&snapshot, &chosen)?;
         self.settle(writer, merged)
     }
 
     /// Deletes alone leave nothing in memory, but a journal.
     fn settle_position(&self, writer: &mut Writer, snapshot: &Snapshot) -> Result<(), SearchError> {
         if writer.journal.bytes() == 0 { Ok(()) } else { self.settle(writer, snapshot.clone()) }
-    }
-
-    /// The snapshot with some of its segments merged into one file.
-    fn merged(&self, writer: &mut Writer, snapshot: &Snapshot, chosen: &[usize]) -> Result<Snapshot, SearchError> {
-        let number = writer.next;
-        writer.next += 1;
-        let sources: Vec<&Part> = chosen.iter().map(|&at| &snapshot.parts[at]).collect();
-        let mut parts: Vec<Part> = snapshot.parts.clone();
-        let mut at = 0;
-        parts.retain(|_| {
-            at += 1;
-            !chosen.contains(&(at - 1))
-        });
-        if sources.iter().any(|part| part.alive() > 0) {
-            let segment = merge(&sources, &writer.directory, number)?;
-            parts.push(Part::new(segment, Bits::default(), Some(number)));
-        }
-        Ok(Snapshot { parts, position: snapshot.position, accesses: snapshot.accesses.clone() })
     }
 
     /// Makes a snapshot without segments in memory the stored state, and what readers see.
@@ -248,6 +230,26 @@ impl Index {
         writer.journal = journal;
         self.publish(snapshot);
         manifest.tidy(&writer.directory)
+    }
+}
+
+impl Writer {
+    /// The snapshot with some of its segments merged into one file.
+    fn merged(&mut self, snapshot: &Snapshot, chosen: &[usize]) -> Result<Snapshot, SearchError> {
+        let number = self.next;
+        self.next += 1;
+        let sources: Vec<&Part> = chosen.iter().map(|&at| &snapshot.parts[at]).collect();
+        let mut parts: Vec<Part> = snapshot.parts.clone();
+        let mut at = 0;
+        parts.retain(|_| {
+            at += 1;
+            !chosen.contains(&(at - 1))
+        });
+        if sources.iter().any(|part| part.alive() > 0) {
+            let segment = merge(&sources, &self.directory, number)?;
+            parts.push(Part::new(segment, Bits::default(), Some(number)));
+        }
+        Ok(Snapshot { parts, position: snapshot.position, accesses: snapshot.accesses.clone() })
     }
 }
 
@@ -273,11 +275,12 @@ fn take(snapshot: &mut Snapshot, batch: &Batch) -> Result<(), SearchError> {
     for &key in &batch.deletes {
         snapshot.remove_key(key);
     }
-    let rows = last_of_each(&batch.upserts);
-    for row in &rows {
+    // As if they came one by one: what replaces something is replaced itself, perhaps.
+    for row in &batch.upserts {
         snapshot.remove_key(row.head.key);
         snapshot.remove_item(&row.head.collection_id, &row.head.id);
     }
+    let rows = last_of_each(&batch.upserts);
     if !rows.is_empty() {
         snapshot.push(Part::new(build::in_memory(&rows)?, Bits::default(), None));
     }

@@ -271,12 +271,19 @@ pub struct Extent {
 pub struct Queryable {
     /// The path of the field.
     pub name: String,
-    /// Some of its values are numbers.
-    pub numbers: bool,
-    /// Some of its values are texts.
-    pub texts: bool,
-    /// Some of its values are truth values.
-    pub truths: bool,
+    /// The kinds of its values, in the order of values.
+    pub kinds: Vec<ValueKind>,
     /// Some of its values stand in lists.
     pub lists: bool,
+}
+
+/// A kind of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// Numbers.
+    Number,
+    /// Texts.
+    Text,
+    /// Truth values.
+    Bool,
 }

@@ -100,6 +100,14 @@ impl Field {
         u32::try_from(self.numbers.len() + self.texts.len() + self.truths.len()).expect("fewer than 2^32 values")
     }
 
+    pub(in crate::search) fn kind(&self, code: u32) -> Kinds {
+        match code as usize {
+            code if code < self.numbers.len() => Kinds::NUMBERS,
+            code if code < self.numbers.len() + self.texts.len() => Kinds::TEXTS,
+            _ => Kinds::TRUTHS,
+        }
+    }
+
     /// The value of a code.
     pub(in crate::search) fn value(&self, code: u32) -> Value {
         let code = code as usize;
