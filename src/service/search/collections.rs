@@ -81,6 +81,9 @@ pub async fn collection(reader: &Reader, id: &str) -> Result<CollectionView, Ser
     let absent = || ServiceError::not_found("collection", id);
     let mut view = show(reader, &[id]).await?.pop().ok_or_else(absent)?;
     let eyes = eyes(reader).await?;
+    if view.did.is_none() && !has_items(reader, &eyes, id).await? {
+        return Err(absent());
+    }
     if eyes.exact {
         let (opened, access, id) = (Arc::clone(&eyes.opened), eyes.access, id.to_owned());
         view.extent = reader.lake().catalog.clock().compute(move || opened.index.extent(&id, &access)).await;
@@ -96,14 +99,11 @@ async fn show(reader: &Reader, ids: &[&str]) -> Result<Vec<CollectionView>, Serv
     for id in ids {
         match stac_id::parse(id) {
             None => {}
-            Some(Named::Scope(scope)) => match sight.scope(&scope).await {
-                Err(ServiceError::NotFound { .. }) => {}
-                seen => {
-                    seen?;
-                    let (id, metadata) = ((*id).to_owned(), Map::new());
-                    shown.push(CollectionView { id, did: None, scope, metadata, extent: None });
-                }
-            },
+            // There is no more to it than what is in it.
+            Some(Named::Scope(scope)) => {
+                let (id, metadata) = ((*id).to_owned(), Map::new());
+                shown.push(CollectionView { id, did: None, scope, metadata, extent: None });
+            }
             Some(Named::Did(did)) => {
                 let Some((number, record)) = dids::find(&view, &did).await? else { continue };
                 if record.kind() != DidKind::Container || sight.of_these(vec![(number, record)]).await?.is_empty() {
@@ -129,14 +129,8 @@ pub(super) async fn seen(
     for (id, number) in collections {
         if number != NO_CONTAINER {
             containers.push((DidId(number), id));
-        } else if let Some(Named::Scope(scope)) = stac_id::parse(&id) {
-            match sight.scope(&scope).await {
-                Err(ServiceError::NotFound { .. }) => {}
-                seen => {
-                    seen?;
-                    open.insert(id);
-                }
-            }
+        } else {
+            open.insert(id);
         }
     }
     let keys: Vec<_> = containers.iter().map(|(number, _)| (*number,)).collect();
