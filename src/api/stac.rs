@@ -18,7 +18,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::stac::ask::{Asked, CollectionsQuery, FilesQuery, ItemQuery, ItemsQuery, SearchQuery};
+use crate::api::stac::ask::{Asked, BesideQuery, CollectionsQuery, FilesQuery, ItemQuery, SearchQuery};
 use crate::api::stac::show::{Base, GEOJSON};
 use crate::http::body::JsonBody;
 use crate::http::panic::caught;
@@ -135,12 +135,12 @@ async fn collection(
 }
 
 /// The items of a collection.
-#[utoipa::path(get, path = "/stac/collections/{collection}/items", params(("collection" = String, Path), ItemsQuery), responses((status = 200, body = Value, content_type = GEOJSON)), tag = "stac", operation_id = "stac_items")]
+#[utoipa::path(get, path = "/stac/collections/{collection}/items", params(("collection" = String, Path), SearchQuery), responses((status = 200, body = Value, content_type = GEOJSON)), tag = "stac", operation_id = "stac_items")]
 async fn items(
     State(lake): State<Arc<Lake>>,
     Reading(reader): Reading,
     Path(id): Path<String>,
-    Wanted(query): Wanted<ItemsQuery>,
+    Wanted(query): Wanted<SearchQuery>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let asked = Asked::of_items(query, id.clone())?;
@@ -175,10 +175,10 @@ async fn files(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let limit = Some(ask::limit(query.limit.as_deref(), ask::FILES_DEFAULT)?);
-    let paging = Paging { limit, after: query.token };
-    let files = search::files(&reader, &collection, &id, paging).await;
+    let (paging, sign) = (Paging { limit, after: query.token }, ask::sign(query.sign.as_deref())?);
+    let files = search::files(&reader, &collection, &id, paging, sign).await;
     let (files, next) = files.map_err(|error| told(&reader, error))?;
-    Ok(show::json(&show::files(&Base::of(&lake), &uri, &files, next.as_deref()), show::JSON))
+    Ok(show::guarded(show::json(&show::files(&Base::of(&lake), &uri, &files, next.as_deref()), show::JSON), sign))
 }
 
 /// Finds items.
@@ -198,13 +198,14 @@ async fn find(
 }
 
 /// Finds items; what is looked for is in the body.
-#[utoipa::path(post, path = "/stac/search", request_body = Value, responses((status = 200, body = Value, content_type = GEOJSON)), tag = "stac", operation_id = "stac_search_by_body")]
+#[utoipa::path(post, path = "/stac/search", params(BesideQuery), request_body = Value, responses((status = 200, body = Value, content_type = GEOJSON)), tag = "stac", operation_id = "stac_search_by_body")]
 async fn find_by_body(
     State(lake): State<Arc<Lake>>,
     Reading(reader): Reading,
+    Wanted(beside): Wanted<BesideQuery>,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, Problem> {
-    let asked = Asked::of_body(&body)?;
+    let asked = Asked::of_body(&body, beside)?;
     search::knows_fields(&reader, &asked.query).await?;
     let found = search::search(&reader, asked.query, asked.sign).await?;
     let base = Base::of(&lake);

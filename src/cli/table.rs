@@ -6,8 +6,8 @@ use crate::cli::screen::{Row, Style};
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::{Grouping, RuleState};
 use crate::service::view::{
-    AccountView, ContentView, DidView, EndpointState, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView,
-    IndexView, ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
+    AccountView, ContentView, DidView, EndpointState, EndpointView, FindingOfProbe, IndexView, KeyView, LimitView,
+    MemberView, ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 impl Row for ScopeView {

@@ -204,6 +204,7 @@ impl Search {
         }
         walk.finish(head).await?;
         self.seen.store(head, Ordering::Release);
+        catalog.meters().indexed(head);
         self.built.store(true, Ordering::Release);
         Ok(true)
     }
@@ -233,6 +234,7 @@ impl Search {
             walk.finish(last).await?;
         }
         self.seen.store(last, Ordering::Release);
+        catalog.meters().indexed(last);
         Ok(true)
     }
 

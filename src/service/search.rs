@@ -218,18 +218,19 @@ pub async fn files(
     collection: &str,
     id: &str,
     paging: Paging,
+    sign: bool,
 ) -> Result<(Vec<FileAsset>, Option<String>), ServiceError> {
     let (limit, after) = (paging.limit()?, paging.after()?);
     let view = reader.lake().catalog.view().await?;
     let (seen, _) = find(reader, &view, collection, id).await?;
     let mut sight = Sight::of_reader(reader, &view);
     if seen.record.kind() == DidKind::File {
-        return Ok((assets::of_files(&sight, &[seen]).await?, None));
+        return Ok((assets::of_files(reader, &sight, &seen, std::slice::from_ref(&seen), sign).await?, None));
     }
     let (members, next) = sight.members(seen.id, after, limit).await?;
     let members = members.into_iter().map(|(_, seen)| seen).filter(|seen| there(seen.record.clone()).is_some());
     let members: Vec<Seen> = members.collect();
-    Ok((assets::of_files(&sight, &members).await?, next))
+    Ok((assets::of_files(reader, &sight, &seen, &members, sign).await?, next))
 }
 
 /// An item's DID and JSON, if it is an item of this collection and both are there for the reader.

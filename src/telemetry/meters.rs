@@ -65,6 +65,7 @@ pub struct Meters {
     commits: Family<By, Counter>,
     commit_seconds: Histogram,
     feed_head: Gauge,
+    index_position: Gauge,
 }
 
 impl Default for Meters {
@@ -80,6 +81,7 @@ impl Default for Meters {
             commits: Family::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             feed_head: Gauge::default(),
+            index_position: Gauge::default(),
         }
     }
 }
@@ -139,6 +141,11 @@ impl Meters {
         })
     }
 
+    /// Notes how far the search index follows the feed.
+    pub fn indexed(&self, position: u64) {
+        self.index_position.set(i64::try_from(position).unwrap_or(i64::MAX));
+    }
+
     /// The newest change that a transaction of this process has seen.
     pub fn feed_head(&self) -> u64 {
         u64::try_from(self.feed_head.get()).unwrap_or(0)
@@ -177,6 +184,8 @@ impl Meters {
         let help = "How long transactions of the catalog took, until they were on disk";
         all.register_with_unit("catalog_transaction_duration", help, Unit::Seconds, self.commit_seconds.clone());
         all.register("change_feed_head", "The newest change that this process has seen", self.feed_head.clone());
+        let position = self.index_position.clone();
+        all.register("search_index_position", "The last change that the search index has taken account of", position);
     }
 }
 

@@ -35,7 +35,8 @@ async fn caught_up(lake: &TestLake) {
     loop {
         // The feed's head as it is; what the server last saw of it may be older.
         let head = lake.client.index().await.expect("its status");
-        if head.state == "ready" && lake.changes(head.position, 1).await["items"].as_array().is_some_and(Vec::is_empty) {
+        if head.state == "ready" && lake.changes(head.position, 1).await["items"].as_array().is_some_and(Vec::is_empty)
+        {
             return;
         }
         assert!(began.elapsed() < PATIENCE, "the index does not catch up: {head:?}");

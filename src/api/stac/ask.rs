@@ -52,27 +52,6 @@ pub(super) struct SearchQuery {
     sign: Option<String>,
 }
 
-/// Parameters of a collection's items.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ItemsQuery {
-    /// `west,south,east,north` in degrees.
-    bbox: Option<String>,
-    /// A time, or two divided by `/`, of which one may be `..`.
-    datetime: Option<String>,
-    /// The most items of a page.
-    limit: Option<String>,
-    /// Fields, divided by commas, each with `+` or `-` before it.
-    sortby: Option<String>,
-    /// Words, divided by commas: any of them.
-    q: Option<String>,
-    /// Where to go on, from a link of the page before.
-    token: Option<String>,
-    /// `1` for signed URLs.
-    sign: Option<String>,
-}
-
 /// Parameters of one item.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -80,6 +59,15 @@ pub(super) struct ItemsQuery {
 pub(super) struct ItemQuery {
     /// `1` for signed URLs.
     pub(super) sign: Option<String>,
+}
+
+/// Parameters beside a body, which wins.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BesideQuery {
+    /// `1` for signed URLs.
+    sign: Option<String>,
 }
 
 /// Parameters of an item's files.
@@ -91,6 +79,8 @@ pub(super) struct FilesQuery {
     pub(super) limit: Option<String>,
     /// Where to go on, from a link of the page before.
     pub(super) token: Option<String>,
+    /// `1` for signed URLs.
+    pub(super) sign: Option<String>,
 }
 
 /// Parameters of the list of collections.
@@ -102,6 +92,9 @@ pub(super) struct CollectionsQuery {
     pub(super) limit: Option<String>,
     /// Where to go on, from a link of the page before.
     pub(super) token: Option<String>,
+    /// Taken, as clients send it with everything, and of no effect here.
+    #[expect(dead_code, reason = "there is nothing to sign")]
+    sign: Option<String>,
 }
 
 /// What is asked for.
@@ -114,10 +107,13 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of_items(query: ItemsQuery, collection: String) -> Result<Self, ServiceError> {
-        let ItemsQuery { bbox, datetime, limit, sortby, q, token, sign } = query;
-        let query = SearchQuery { bbox, datetime, limit, sortby, q, token, sign, ..SearchQuery::default() };
+    /// What is asked of one collection. Some clients name it once more.
+    pub(super) fn of_items(query: SearchQuery, collection: String) -> Result<Self, ServiceError> {
         let mut asked = Self::of_query(query)?;
+        let named = &asked.query.collections;
+        if !named.is_empty() && !named.contains(&collection) {
+            return Err(wrong("collections", "these are the items of another one; ask `/stac/search` instead"));
+        }
         asked.query.collections = vec![collection];
         Ok(asked)
     }
@@ -125,7 +121,6 @@ impl Asked {
     pub(super) fn of_query(query: SearchQuery) -> Result<Self, ServiceError> {
         let mut all = Map::new();
         let texts = [
-            ("bbox", query.bbox),
             ("datetime", query.datetime),
             ("ids", query.ids),
             ("collections", query.collections),
@@ -140,6 +135,11 @@ impl Asked {
                 all.insert(key.to_owned(), text.into());
             }
         }
+        if let Some(text) = query.bbox {
+            let number = |text: &str| text.trim().parse::<f64>().map(Value::from);
+            let numbers: Result<Vec<Value>, _> = text.split(',').map(number).collect();
+            all.insert("bbox".to_owned(), numbers.map_err(|_| wrong("bbox", "it has numbers alone"))?.into());
+        }
         for (key, text) in [("intersects", query.intersects), ("query", query.query)] {
             if let Some(text) = text {
                 let read = serde_json::from_str(&text);
@@ -149,8 +149,10 @@ impl Asked {
         Self::read(&all)
     }
 
-    pub(super) fn of_body(body: &Value) -> Result<Self, ServiceError> {
-        Self::read(body.as_object().ok_or_else(|| invalid("the body is not a JSON object"))?)
+    pub(super) fn of_body(body: &Value, beside: BesideQuery) -> Result<Self, ServiceError> {
+        let asked = Self::read(body.as_object().ok_or_else(|| invalid("the body is not a JSON object"))?)?;
+        let sign = if body.get("sign").is_some() { asked.sign } else { sign(beside.sign.as_deref())? };
+        Ok(Self { sign, ..asked })
     }
 
     fn read(all: &Map<String, Value>) -> Result<Self, ServiceError> {
@@ -214,11 +216,8 @@ pub(super) fn sign(text: Option<&str>) -> Result<bool, ServiceError> {
 }
 
 fn numbers(value: &Value) -> Result<Vec<f64>, ServiceError> {
-    let read = |number: &Value| match number {
-        Value::String(text) => text.trim().parse().ok(),
-        other => other.as_f64(),
-    };
-    list("bbox", value)?.iter().map(|one| read(one).ok_or_else(|| wrong("bbox", "it has numbers alone"))).collect()
+    let numbers: Option<Vec<f64>> = value.as_array().into_iter().flatten().map(Value::as_f64).collect();
+    numbers.ok_or_else(|| wrong("bbox", "it has numbers alone"))
 }
 
 fn texts(key: &str, value: &Value) -> Result<Vec<String>, ServiceError> {
@@ -372,7 +371,8 @@ mod tests {
             "sortby": [{"field": "properties.datetime", "direction": "desc"}, {"field": "id"}],
             "query": {"n": {"gte": 1, "startsWith": "x"}}, "q": ["sea ice", "snow"], "intersects": null,
         });
-        let other = Asked::of_body(&body).expect("read").query;
+        let beside = || BesideQuery { sign: None };
+        let other = Asked::of_body(&body, beside()).expect("read").query;
         assert_eq!(format!("{one:?}"), format!("{other:?}"));
         assert_eq!((one.limit, one.sort.len(), one.filters.len()), (1_000, 2, 3));
         let point = json!({"type": "Point", "coordinates": [1, 2]});
@@ -383,6 +383,7 @@ mod tests {
             json!({"limit": "many"}),
             json!({"bbox": [1, 2, 3]}),
             json!({"bbox": ["a", 2, 3, 4]}),
+            json!({"bbox": "1,2,3,4"}),
             json!({"bbox": [1, 2, 3, 4], "intersects": point}),
             json!({"colections": ["a"]}),
             json!({"ids": 7}),
@@ -393,7 +394,7 @@ mod tests {
             json!({"token": "x"}),
             json!({"sign": "please"}),
         ] {
-            assert!(Asked::of_body(&bad).is_err(), "{bad}");
+            assert!(Asked::of_body(&bad, beside()).is_err(), "{bad}");
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn json(value: &Value, kind: &'static str) -> Response {
 }
 
 /// Signed URLs are for whoever asked, and for now.
-fn guarded(mut response: Response, sign: bool) -> Response {
+pub(super) fn guarded(mut response: Response, sign: bool) -> Response {
     if sign {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }

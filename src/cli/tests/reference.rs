@@ -13,8 +13,8 @@ use crate::cli::put::PutReport;
 use crate::cli::register::Sum;
 use crate::cli::screen::Row as _;
 use crate::service::view::{
-    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView, ReplicaView,
-    IndexView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
+    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, IndexView, KeyView, LimitView, MemberView,
+    ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 const HEAD: &str = "\

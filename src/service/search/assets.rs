@@ -16,12 +16,12 @@ use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::search::error::SearchError;
 use crate::search::query::Cursor;
+use crate::service::Reader;
 use crate::service::error::ServiceError;
 use crate::service::search::{Item, Row, there};
 use crate::service::sight::{Seen, Sight};
 use crate::service::urls::{self, encode_name};
 use crate::service::view::NewUrl;
-use crate::service::{Context, Reader};
 
 /// An item with more files has a list of them instead.
 const FILES_MAX: u64 = 200;
@@ -93,14 +93,12 @@ pub(super) async fn join(
             DidKind::File => Some(vec![row.seen.clone()]),
             DidKind::Dataset | DidKind::Container => files.remove(&row.seen.id),
         };
-        items.push(item(reader, &sight, row, head, mine, sign).await?);
+        items.push(item(&sight, row, head, mine, sign)?);
     }
     place(&view, &mut items).await?;
-    if let (true, Reader::Known(ctx)) = (sign, reader) {
-        for some in items.chunks_mut(SIGNED_TOGETHER) {
-            let signing: Vec<_> = some.iter_mut().map(|item| sign_item(ctx, item)).collect();
-            join_all(signing).await;
-        }
+    for some in items.chunks_mut(SIGNED_TOGETHER) {
+        let signing: Vec<_> = some.iter_mut().map(|item| sign_item(reader, item)).collect();
+        join_all(signing).await;
     }
     Ok((items, cut))
 }
@@ -148,8 +146,7 @@ async fn members(sight: &mut Sight, datasets: &[DidId]) -> Result<BTreeMap<DidId
     Ok(files)
 }
 
-async fn item(
-    reader: &Reader,
+fn item(
     sight: &Sight,
     row: Row,
     head: Option<HeadRecord>,
@@ -167,8 +164,7 @@ async fn item(
         (None, Some(head)) if knows_all() => (Some(head.members), Some(head.bytes)),
         (None, _) => (None, None),
     };
-    let may_sign = sign && matches!(reader, Reader::Known(_));
-    let listed = files.map(|files| files.iter().filter_map(|seen| asset(sight, seen, may_sign)).collect());
+    let listed = files.map(|files| files.iter().filter_map(|seen| asset(sight, seen, sign)).collect());
     let files = listed.map_or(Files::Many, Files::Listed);
     Ok(Item { id: row.hit.id, did: row.seen.facts.did, collection: row.hit.collection_id, json, length, bytes, files })
 }
@@ -182,10 +178,17 @@ fn asset(sight: &Sight, seen: &Seen, sign: bool) -> Option<FileAsset> {
     Some(FileAsset { id: seen.id, did, bytes: facts.bytes, checksums, endpoints: Vec::new(), signed })
 }
 
-/// Files with their replicas, unsigned.
-pub(super) async fn of_files(sight: &Sight, files: &[Seen]) -> Result<Vec<FileAsset>, ServiceError> {
-    let mut assets: Vec<FileAsset> = files.iter().filter_map(|seen| asset(sight, seen, false)).collect();
+/// Some files of an item with their replicas.
+pub(super) async fn of_files(
+    reader: &Reader,
+    sight: &Sight,
+    of: &Seen,
+    files: &[Seen],
+    sign: bool,
+) -> Result<Vec<FileAsset>, ServiceError> {
+    let mut assets: Vec<FileAsset> = files.iter().filter_map(|seen| asset(sight, seen, sign)).collect();
     place_files(sight.view(), assets.iter_mut().collect()).await?;
+    sign_files(reader, &of.facts.did, &mut assets).await;
     Ok(assets)
 }
 
@@ -211,18 +214,24 @@ async fn place_files(view: &View, mut files: Vec<&mut FileAsset>) -> Result<(), 
     Ok(())
 }
 
-/// Signs the files of an item with one grant. Where there is none to be had, they keep their plain URLs.
-async fn sign_item(ctx: &Context, item: &mut Item) {
-    let Files::Listed(files) = &mut item.files else { return };
-    let did = item.did.clone();
+async fn sign_item(reader: &Reader, item: &mut Item) {
+    if let Files::Listed(files) = &mut item.files {
+        sign_files(reader, &item.did, files).await;
+    }
+}
+
+/// Signs files of an item with one grant. Where there is none to be had, they keep their plain URLs.
+async fn sign_files(reader: &Reader, did: &Did, files: &mut [FileAsset]) {
     let wish = NewUrl { did: did.clone(), expires_seconds: SIGNED_SECONDS, from: None, redirect: false };
-    let minted = if files.iter().any(|file| file.signed.is_some()) { urls::mint(ctx, wish).await.ok() } else { None };
+    let minted = match reader {
+        Reader::Known(ctx) if files.iter().any(|file| file.signed.is_some()) => urls::mint(ctx, wish).await.ok(),
+        Reader::Known(_) | Reader::Anonymous(_) => None,
+    };
     for file in files {
         let (true, Some(minted)) = (file.signed.take().is_some(), &minted) else { continue };
-        let is_whole = file.did == did;
         let base = minted.url.strip_suffix(&format!("{}/", did.scope));
         let url = match base {
-            _ if is_whole => minted.url.clone(),
+            _ if file.did == *did => minted.url.clone(),
             Some(base) => format!("{base}{}/{}", file.did.scope, encode_name(file.did.name.as_str())),
             None => continue,
         };

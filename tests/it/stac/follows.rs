@@ -51,7 +51,8 @@ impl World {
             let datasets = self.of_kind(DidKind::Dataset);
             let dataset = self.dice.one(&datasets).to_owned();
             self.lake.put(&dataset, "x", &[(&name[2..], name.as_bytes())]).await;
-            self.parents.entry(name.clone()).or_default().insert(self.place(&dataset));
+            let place = self.place(&dataset);
+            self.parents.entry(name.clone()).or_default().insert(place);
         } else {
             self.lake.make(&name, kind).await;
         }
@@ -233,16 +234,23 @@ async fn a_search_finds_what_a_walk_over_the_catalog_finds() {
     is_found(&world, &bob, "after a rebuild").await;
 
     let directory = index(&world);
-    world.lake.restart_after(|| {
-        for entry in std::fs::read_dir(&directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            let length = path.metadata().expect("a file").len();
-            if length > 0 {
-                std::fs::OpenOptions::new().write(true).open(&path).expect("a file").set_len(length / 2).expect("cut");
+    world
+        .lake
+        .restart_after(|| {
+            for entry in std::fs::read_dir(&directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                let length = path.metadata().expect("a file").len();
+                if length > 0 {
+                    std::fs::OpenOptions::new()
+                        .write(true)
+                        .open(&path)
+                        .expect("a file")
+                        .set_len(length / 2)
+                        .expect("cut");
+                }
             }
-        }
-    })
-    .await;
+        })
+        .await;
     caught_up(&world.lake).await;
     is_found(&world, &bob, "after all files were cut in half").await;
 }

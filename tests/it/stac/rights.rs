@@ -32,7 +32,8 @@ async fn lake() -> TestLake {
     label(&lake, "s:open", "classification=public").await;
     label(&lake, "s:inner", "classification=internal").await;
     label(&lake, "s:kept", "classification=restricted").await;
-    lake.put("s:open", "x", &[("a/one.nc", b"abc"), ("b/one.nc", b"defg"), ("two.txt", b"hi"), ("quiet.nc", b"x")]).await;
+    lake.put("s:open", "x", &[("a/one.nc", b"abc"), ("b/one.nc", b"defg"), ("two.txt", b"hi"), ("quiet.nc", b"x")])
+        .await;
     label(&lake, "s:quiet.nc", "classification=personal").await;
     lake.put("s:inner", "x", &[("in.nc", b"inside")]).await;
     caught_up(&lake).await;
@@ -43,7 +44,7 @@ async fn lake() -> TestLake {
 async fn everybody_finds_what_policy_lets_them_discover() {
     let lake = lake().await;
     let bob = key_of(&lake, "bob").await;
-    let readers = [(None, 1, 1.0), (Some(bob.as_str()), 2, 20.0), (Some(lake.key()), 4, 60.0)];
+    let readers = [(None, 1, 1.0_f64), (Some(bob.as_str()), 2, 20.0), (Some(lake.key()), 4, 60.0)];
     let all = ["s--open", "s--inner", "s--kept", "s--deep"];
     for (key, count, east) in readers {
         let (status, page) = ask(&lake, key, "/search?sortby=datetime").await;
@@ -148,7 +149,10 @@ async fn many_files_have_a_list_and_files_can_be_items() {
         assert_eq!(status, 200, "{page}");
         found += page["files"].as_array().expect("files").len();
         let links = page["links"].as_array().expect("links");
-        url = links.iter().find(|link| link["rel"] == json!("next")).map(|link| link["href"].as_str().expect("a URL").to_owned());
+        url = links
+            .iter()
+            .find(|link| link["rel"] == json!("next"))
+            .map(|link| link["href"].as_str().expect("a URL").to_owned());
     }
     assert_eq!(found, 205);
 
@@ -197,12 +201,21 @@ async fn bad_questions_are_told_what_is_wrong() {
     let (_, found) = ask(&lake, Some(lake.key()), "/search?q=ICE&query=%7B%22depth%22%3A%7B%22gte%22%3A2%7D%7D").await;
     assert_eq!(ids(&found), ["s--kept", "s--inner"]);
     let http = reqwest::Client::new();
-    let asked = http.request(reqwest::Method::OPTIONS, format!("{}/stac/search", lake.url())).send().await.expect("an answer");
-    assert_eq!((asked.status().as_u16(), &asked.headers()["access-control-allow-origin"]), (204, &"*".parse().expect("a value")));
-    let body = http.post(format!("{}/stac/search", lake.url())).bearer_auth(lake.key()).json(&json!({"collections": ["s--sea"], "limit": 2}));
-    let page: Value = serde_json::from_str(&body.send().await.expect("an answer").text().await.expect("a body")).expect("JSON");
+    let asked =
+        http.request(reqwest::Method::OPTIONS, format!("{}/stac/search", lake.url())).send().await.expect("an answer");
+    assert_eq!(
+        (asked.status().as_u16(), &asked.headers()["access-control-allow-origin"]),
+        (204, &"*".parse().expect("a value"))
+    );
+    let body = http
+        .post(format!("{}/stac/search", lake.url()))
+        .bearer_auth(lake.key())
+        .json(&json!({"collections": ["s--sea"], "limit": 2}));
+    let page: Value =
+        serde_json::from_str(&body.send().await.expect("an answer").text().await.expect("a body")).expect("JSON");
     let next = page["links"].as_array().expect("links").iter().find(|link| link["rel"] == json!("next")).expect("more");
     let body = http.post(next["href"].as_str().expect("a URL")).bearer_auth(lake.key()).json(&next["body"]);
-    let rest: Value = serde_json::from_str(&body.send().await.expect("an answer").text().await.expect("a body")).expect("JSON");
+    let rest: Value =
+        serde_json::from_str(&body.send().await.expect("an answer").text().await.expect("a body")).expect("JSON");
     assert_eq!((ids(&page).len(), ids(&rest)), (2, vec!["s--open".to_owned()]));
 }
