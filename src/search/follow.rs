@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::catalog::record::{DidRecord, Dids};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::model::change::Change;
+use crate::model::did::DidKind;
 use crate::model::id::{DidId, GrantId};
 use crate::search::access::AccessTable;
 use crate::search::error::SearchError;
@@ -149,16 +151,22 @@ impl Search {
     /// Whether the index has seen all there is to know of who may see what. Ask before searching.
     pub async fn knows_all_access(&self, catalog: &Catalog) -> Result<bool, CatalogError> {
         let ahead = catalog.changes(self.seen.load(Ordering::Acquire), AHEAD_MAX).await?;
-        let says_who = |change: &Change| {
-            matches!(
-                change,
-                Change::ContentsChanged { .. }
-                    | Change::ScopeChanged { .. }
-                    | Change::ScopeLabelled { .. }
-                    | Change::DidLabelled { .. }
-            )
-        };
-        Ok(ahead.len() < AHEAD_MAX && !ahead.iter().any(|one| says_who(&one.change)))
+        let has_files = self.opened().is_none_or(|opened| opened.access.has_files());
+        let mut parents = Vec::new();
+        for one in &ahead {
+            match one.change {
+                Change::ScopeChanged { .. } | Change::ScopeLabelled { .. } | Change::DidLabelled { .. } => {
+                    return Ok(false);
+                }
+                Change::ContentsChanged { .. } if has_files => return Ok(false),
+                Change::ContentsChanged { parent, .. } => parents.push((parent,)),
+                _ => {}
+            }
+        }
+        // What comes to a dataset changes nothing of it.
+        let records = catalog.view().await?.get_many::<Dids>(&parents).await?;
+        let is_container = |record: &DidRecord| record.kind() == DidKind::Container;
+        Ok(ahead.len() < AHEAD_MAX && !records.iter().flatten().any(is_container))
     }
 
     /// Follows a stretch of the feed, or builds what is missing. Says whether there may be more to do.

@@ -235,6 +235,7 @@ pub async fn files(
 
 /// An item's DID and JSON, if it is an item of this collection and both are there for the reader.
 async fn find(reader: &Reader, view: &View, collection: &str, id: &str) -> Result<(Seen, Vec<u8>), ServiceError> {
+    admit(reader)?;
     let Some(Named::Did(did)) = stac_id::parse(id) else { return Err(absent(collection, id)) };
     let mut sight = Sight::of_reader(reader, view);
     let seen = match sight.did(&did).await {
@@ -258,8 +259,18 @@ fn absent(collection: &str, id: &str) -> ServiceError {
     ServiceError::not_found("item", format!("{id} in the collection {collection}"))
 }
 
+/// Asks whether the reader's key lets them look for things at all.
+fn admit(reader: &Reader) -> Result<(), ServiceError> {
+    let (action, scope) = (Action::Discover.name(), Action::Discover.key_scope());
+    match reader {
+        Reader::Known(ctx) if !ctx.principal.key.lets(scope) => Err(ServiceError::KeyScope { action, scope }),
+        Reader::Known(_) | Reader::Anonymous(_) => Ok(()),
+    }
+}
+
 /// The index, and what of it the reader may discover.
 async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
+    admit(reader)?;
     let lake = reader.lake();
     let opened = ready(lake).await?;
     // Asked before anything is searched: what comes later is as if it came after the answer.
@@ -304,13 +315,13 @@ async fn ready(lake: &Lake) -> Result<Arc<Opened>, ServiceError> {
 }
 
 /// Shows how far the index is.
-pub async fn status(ctx: &Context) -> Result<IndexView, ServiceError> {
+pub fn status(ctx: &Context) -> Result<IndexView, ServiceError> {
     ctx.permit(Action::Discover, "the search index")?;
     Ok(to_view(&ctx.lake, ctx.lake.search.standing()))
 }
 
 /// Has the index built anew.
-pub async fn rebuild(ctx: &Context) -> Result<IndexView, ServiceError> {
+pub fn rebuild(ctx: &Context) -> Result<IndexView, ServiceError> {
     ctx.permit(Action::Administer, "the search index")?;
     if !ctx.is_dry_run() {
         ctx.lake.search.ask_rebuild();

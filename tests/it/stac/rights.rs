@@ -140,6 +140,7 @@ async fn many_files_have_a_list_and_files_can_be_items() {
     let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
     make(&lake, "s:sea", "s:many", at(1.0, 9, json!({}))).await;
     lake.put("s:many", "x", &files).await;
+    label(&lake, "s:many", "classification=internal").await;
     let (_, item) = ask(&lake, Some(lake.key()), "/collections/s--sea/items/s--many").await;
     assert_eq!(item["assets"].as_object().expect("assets").keys().collect::<Vec<_>>(), ["manifest"]);
     let (mut url, mut found) = (item["assets"]["manifest"]["href"].as_str().map(str::to_owned), 0);
