@@ -104,15 +104,16 @@ fn decide(count: usize, act: &'static str, of: impl Fn(usize) -> usize, goal_mic
     let judge = Judge::builtin();
     let bob = AccountName::parse("bob").expect("a name");
     let groups = ["a", "b", "c"].map(|group| AccountName::parse(group).expect("a name")).into();
-    let subject = Arc::new(Subject::Account { name: bob.clone(), kind: AccountKind::User, admin: false, groups });
+    let subject = Arc::new(Subject::Account { name: bob, kind: AccountKind::User, admin: false, groups });
     let labels = Arc::new(LabelSet::default());
-    let scope = Arc::new(ScopeFacts { scope: Scope::parse("s").expect("a scope"), owner: bob.clone(), labels });
+    let scope =
+        Arc::new(ScopeFacts { scope: Scope::parse("s").expect("a scope"), owner: Arc::clone(&subject), labels });
     let asked: Vec<_> = (0..count)
         .map(|number| {
             let words = ["classification=restricted".to_owned(), "project=a".to_owned(), format!("n={}", of(number))];
             let changes = words.map(|word| LabelChange::parse(&word).expect("a label"));
             let labels = Arc::new(LabelSet::default().changed(&changes).expect("labels"));
-            let (owner, scope) = (AccountName::root(), Arc::clone(&scope));
+            let (owner, scope) = (Arc::new(Subject::only_named(AccountName::root())), Arc::clone(&scope));
             let traits = DidTraits { kind: DidKind::Dataset, owner, scope, labels };
             Resource::Did(DidFacts { did: did("s:listed"), traits })
         })

@@ -19,6 +19,7 @@ use crate::service::Lake;
 use crate::workers::board::Board;
 
 mod accounts;
+mod bulk;
 mod changes;
 mod check;
 mod dids;
@@ -67,7 +68,9 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(endpoints::probe))
         .routes(routes!(dids::create))
         .routes(routes!(dids::list))
-        .routes(routes!(dids::show))
+        .routes(routes!(dids::show, dids::change))
+        .routes(routes!(dids::history))
+        .routes(routes!(dids::coverage))
         .routes(routes!(dids::contents, dids::attach, dids::detach))
         .routes(routes!(metadata::show, metadata::replace, metadata::patch))
         .routes(routes!(replicas::list))
@@ -98,7 +101,6 @@ fn of_accounts() -> OpenApiRouter<Doors> {
         .routes(routes!(accounts::members, accounts::add_member))
         .routes(routes!(accounts::remove_member))
         .routes(routes!(accounts::revoke_key))
-        .routes(routes!(accounts::remove_password))
         .routes(routes!(accounts::limits, accounts::set_limit, accounts::remove_limit))
         .routes(routes!(accounts::usage))
         .routes(routes!(accounts::whoami))
@@ -109,13 +111,15 @@ fn of_accounts() -> OpenApiRouter<Doors> {
 fn repeatable() -> OpenApiRouter<Doors> {
     OpenApiRouter::default()
         .routes(routes!(replicas::register))
+        .routes(routes!(bulk::create))
+        .routes(routes!(bulk::attach, bulk::detach))
         .routes(routes!(metadata::patch_many))
         .routes(routes!(uploads::announce))
         .routes(routes!(urls::mint))
         .routes(routes!(policy::check))
         .routes(routes!(policy::explain))
         .routes(routes!(accounts::keys, accounts::add_key))
-        .routes(routes!(accounts::set_password))
+        .routes(routes!(accounts::set_password, accounts::remove_password))
         .routes(routes!(accounts::sign_in))
         .routes(routes!(accounts::sign_out))
 }

@@ -25,12 +25,14 @@ pub mod endpoints;
 pub mod engine;
 pub mod feed;
 pub mod hands;
+pub mod history;
 pub mod ids;
 pub mod key;
 pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod metadata;
+pub mod placing;
 pub mod record;
 pub mod subjects;
 pub mod table;
@@ -53,6 +55,9 @@ pub enum CatalogError {
         /// Why.
         source: DecodeError,
     },
+    /// A dataset would hold more bytes than can be counted.
+    #[error("the dataset would hold 8 EiB or more, which is more than can be counted")]
+    DatasetTooLong,
     /// The lease under which a worker writes is no longer its own.
     #[error("the lease {name} has been lost")]
     LeaseLost {
@@ -69,6 +74,7 @@ impl Fault for CatalogError {
             CatalogError::Engine(EngineError::Io { .. }) => Kind::Unavailable,
             CatalogError::Engine(EngineError::Corrupt { .. }) | CatalogError::Decode { .. } => Kind::Corrupt,
             CatalogError::Engine(EngineError::TooLarge { .. } | EngineError::ForeignAwait) => Kind::Internal,
+            CatalogError::DatasetTooLong => Kind::Invalid,
         }
     }
 
@@ -76,8 +82,14 @@ impl Fault for CatalogError {
         match self.kind() {
             Kind::Corrupt => "catalog-damaged",
             Kind::Internal => "catalog-internal",
+            Kind::Invalid => "dataset-too-long",
             _ => "catalog-unavailable",
         }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let is_long = matches!(self, CatalogError::DatasetTooLong);
+        is_long.then(|| "are the lengths of the files right? if they are, use several datasets".to_owned())
     }
 }
 

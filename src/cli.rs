@@ -4,6 +4,7 @@
 //! Exit codes are part of the contract; `docs/cli.md` lists them.
 
 mod account;
+mod bulk;
 mod config;
 mod context;
 mod demo;
@@ -13,6 +14,7 @@ mod dry;
 mod endpoint;
 mod failure;
 mod get;
+mod history;
 mod index;
 mod parse;
 mod policy;
@@ -27,6 +29,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod watch;
 mod worker;
 
 use std::path::PathBuf;

@@ -7,10 +7,12 @@
 mod accounts;
 mod address;
 mod data;
+mod dids;
 mod error;
 mod index;
 mod lines;
 mod listing;
+mod memory;
 mod metadata;
 mod request;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use error::ClientError;
 pub use listing::Listing;
 
 use address::{did_path, query, segment};
+use memory::Memory;
 use request::{Again, Call};
 
 /// How long to wait before each further attempt: five attempts over about ten seconds.
@@ -63,6 +66,7 @@ pub struct Client {
     pauses: Vec<Duration>,
     rehearses: bool,
     notice: Option<Notice>,
+    memory: Option<Memory>,
 }
 
 /// Hears of failures after which a call is sent again.
@@ -87,7 +91,7 @@ impl Client {
             .connect_timeout(CONNECT_DEADLINE)
             .build()
             .map_err(|source| ClientError::Unreachable { url: base.clone(), source })?;
-        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), rehearses: false, notice: None })
+        Ok(Self { http, base, token, clock, pauses: PAUSES.to_vec(), rehearses: false, notice: None, memory: None })
     }
 
     /// Waits these spans before further attempts instead; none of them means a single attempt.
@@ -107,6 +111,13 @@ impl Client {
     /// Whether it makes only dry runs.
     pub fn is_rehearsing(&self) -> bool {
         self.rehearses
+    }
+
+    /// Asks for what it has read before only if that has changed, and else gives it again.
+    #[must_use]
+    pub fn remembering(mut self) -> Self {
+        self.memory = Some(Memory::default());
+        self
     }
 
     /// Tells of each failure after which a call is sent again, which nobody would hear of otherwise.
@@ -129,7 +140,7 @@ impl Client {
 
     /// Adds a scope.
     pub async fn add_scope(&self, new: &NewScope) -> Result<ScopeView, ClientError> {
-        self.post("/scopes", new, Again::IfUnsent).await
+        self.post("/scopes", new, Again::ByKey).await
     }
 
     /// Reads the labels of a scope.
@@ -139,7 +150,7 @@ impl Client {
 
     /// Sets labels of a scope, and takes some away.
     pub async fn label_scope(&self, scope: &Scope, change: &LabelsChange) -> Result<LabelsView, ClientError> {
-        self.send(Method::PATCH, &format!("/labels/{scope}"), change, Again::Always).await
+        self.send(Method::PATCH, &format!("/labels/{scope}"), change, Again::ByKey).await
     }
 
     /// Reads the labels of a DID.
@@ -149,7 +160,7 @@ impl Client {
 
     /// Sets labels of a DID, and takes some away.
     pub async fn label_did(&self, did: &Did, change: &LabelsChange) -> Result<LabelsView, ClientError> {
-        self.send(Method::PATCH, &did_path("/labels", did)?, change, Again::Always).await
+        self.send(Method::PATCH, &did_path("/labels", did)?, change, Again::ByKey).await
     }
 
     /// Reads the policies in force.
@@ -174,13 +185,13 @@ impl Client {
 
     /// Adds an endpoint.
     pub async fn add_endpoint(&self, new: &NewEndpoint) -> Result<EndpointView, ClientError> {
-        self.post("/endpoints", new, Again::IfUnsent).await
+        self.post("/endpoints", new, Again::ByKey).await
     }
 
     /// Tries what an endpoint can do.
     pub async fn probe_endpoint(&self, name: &EndpointName) -> Result<EndpointView, ClientError> {
         let url = self.api(&format!("/endpoints/{name}/probe"));
-        self.call(&Call::new(Method::POST, url, Again::Always)).await
+        self.call(&Call::new(Method::POST, url, Again::ByKey)).await
     }
 
     /// Changes an endpoint.
@@ -190,12 +201,12 @@ impl Client {
         change: &EndpointChange,
     ) -> Result<EndpointView, ClientError> {
         let path = format!("/endpoints/{name}");
-        self.send(Method::PATCH, &path, change, Again::Always).await
+        self.send(Method::PATCH, &path, change, Again::ByKey).await
     }
 
     /// Makes a dataset or container.
     pub async fn create_did(&self, new: &NewDid) -> Result<DidView, ClientError> {
-        self.post("/dids", new, Again::IfUnsent).await
+        self.post("/dids", new, Again::ByKey).await
     }
 
     /// Lists the DIDs of a scope, in the order of their names.
@@ -215,13 +226,13 @@ impl Client {
 
     /// Attaches members; those that are attached already stay so.
     pub async fn attach(&self, parent: &Did, members: &Members) -> Result<DidView, ClientError> {
-        self.post(&did_path("/contents", parent)?, members, Again::Always).await
+        self.post(&did_path("/contents", parent)?, members, Again::ByKey).await
     }
 
     /// Detaches members.
     pub async fn detach(&self, parent: &Did, members: &Members) -> Result<DidView, ClientError> {
         let url = self.api(&did_path("/contents", parent)?);
-        let call = Call::new(Method::DELETE, url, Again::Always).json(members);
+        let call = Call::new(Method::DELETE, url, Again::ByKey).json(members);
         self.call(&call).await
     }
 
@@ -232,7 +243,7 @@ impl Client {
 
     /// Declares a replica bad: rules replace it.
     pub async fn declare_bad(&self, bad: &BadReplica) -> Result<ReplicaView, ClientError> {
-        self.post("/bad-replicas", bad, Again::Always).await
+        self.post("/bad-replicas", bad, Again::ByKey).await
     }
 
     /// Checks the lake's catalog against itself.
@@ -254,7 +265,7 @@ impl Client {
 
     /// Makes a rule.
     pub async fn create_rule(&self, new: &NewRule) -> Result<RuleView, ClientError> {
-        self.post("/rules", new, Again::IfUnsent).await
+        self.post("/rules", new, Again::ByKey).await
     }
 
     /// Lists rules, all or those on one DID.
@@ -271,13 +282,13 @@ impl Client {
     /// Changes a rule.
     pub async fn change_rule(&self, id: RuleId, change: &RuleChange) -> Result<RuleView, ClientError> {
         let path = format!("/rules/{id}");
-        self.send(Method::PATCH, &path, change, Again::Always).await
+        self.send(Method::PATCH, &path, change, Again::ByKey).await
     }
 
     /// Removes a rule.
     pub async fn remove_rule(&self, id: RuleId) -> Result<(), ClientError> {
         let url = self.api(&format!("/rules/{id}"));
-        self.call_for_nothing(&Call::new(Method::DELETE, url, Again::IfUnsent)).await
+        self.call_for_nothing(&Call::new(Method::DELETE, url, Again::ByKey)).await
     }
 
     /// Says why a rule is as it is.
@@ -288,7 +299,7 @@ impl Client {
     /// Tries everything a rule waits for afresh.
     pub async fn retry_rule(&self, id: RuleId) -> Result<RuleView, ClientError> {
         let url = self.api(&format!("/rules/{id}/retry"));
-        self.call(&Call::new(Method::POST, url, Again::Always)).await
+        self.call(&Call::new(Method::POST, url, Again::ByKey)).await
     }
 
     /// Lists transfers.
@@ -319,7 +330,7 @@ impl Client {
 
     async fn turn_worker(&self, name: &str, verb: &str) -> Result<WorkerView, ClientError> {
         let url = self.api(&format!("/workers/{}/{verb}", segment(name)));
-        self.call(&Call::new(Method::POST, url, Again::Always)).await
+        self.call(&Call::new(Method::POST, url, Again::ByKey)).await
     }
 
     fn api(&self, path: &str) -> String {

@@ -17,6 +17,7 @@ pub mod lock;
 pub mod media;
 pub mod metadata;
 pub mod network;
+pub mod place;
 pub mod probe;
 pub mod replica;
 pub mod rule;

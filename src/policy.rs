@@ -9,7 +9,9 @@ mod entities;
 pub mod explain;
 pub mod grant;
 pub mod judge;
+pub mod seal;
 pub mod set;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod token;

@@ -1,13 +1,16 @@
 //! Replicas from the outside: registering what lies at an endpoint already, taking uploads, and
 //! locating a copy to read.
 
+use std::sync::Arc;
+
 use crate::model::account::AccountName;
 use crate::model::id::{DecisionId, DidId, EndpointId};
 use crate::model::scope::Scope;
-use crate::replicas::describe::Writers;
+use crate::policy::standing::Standing;
 
 pub mod announce;
-pub mod describe;
+mod describe;
+pub mod leave;
 pub mod locate;
 pub mod names;
 mod permit;
@@ -26,8 +29,8 @@ pub struct Target {
     pub endpoint: EndpointId,
     /// Who does it.
     pub account: AccountName,
+    /// What they may do.
+    pub standing: Arc<Standing>,
     /// The recorded decision that allows it.
     pub decision: DecisionId,
-    /// Which files that are known already may be given other metadata.
-    pub writers: Writers,
 }

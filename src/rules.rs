@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod expire;
 pub mod fill;
 pub mod fold;
+pub mod follow;
 pub mod need;
 mod permit;
 pub mod place;

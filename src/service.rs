@@ -17,19 +17,23 @@ use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
+pub mod bulk;
 pub mod census;
 pub mod changes;
 pub mod check;
+pub mod closing;
 pub mod coverage;
 pub mod dids;
 pub mod endpoints;
 pub mod error;
 pub mod explain;
+pub mod history;
 pub mod labels;
 pub mod metadata;
 pub mod paging;
 mod plan;
 pub mod policy;
+mod progress;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;
@@ -74,13 +78,15 @@ pub struct Context {
     pub principal: Principal,
     /// On which terms.
     pub terms: Terms,
+    /// What they showed to be let in, where they came through a door.
+    shown: Option<accounts::Shown>,
 }
 
 /// Who reads where no key is needed for what is public.
 #[derive(Clone)]
 pub enum Reader {
     /// An account.
-    Known(Context),
+    Known(Box<Context>),
     /// Somebody who has not said who they are.
     Anonymous(Arc<Lake>),
 }
@@ -111,7 +117,7 @@ impl Permit {
 impl Context {
     /// A request on no special terms.
     pub fn new(lake: Arc<Lake>, principal: Principal) -> Self {
-        Self { lake, principal, terms: Terms::default() }
+        Self { lake, principal, terms: Terms::default(), shown: None }
     }
 
     /// The account that asks.

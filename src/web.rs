@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRef;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderMap, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
+use crate::http::body::STRANGERS_BYTES_MAX;
 use crate::http::problem::Problem;
 use crate::service::Lake;
 use crate::web::desk::Desk;
@@ -74,7 +75,7 @@ pub fn router(lake: Arc<Lake>, board: Board, desk: Arc<Desk>) -> Router {
     let pages = Pages { lake, board, desk };
     Router::new()
         .route("/", get(today::show))
-        .route("/sign-in", get(sign_in::ask).post(sign_in::begin))
+        .route("/sign-in", get(sign_in::ask).post(sign_in::begin).layer(DefaultBodyLimit::max(STRANGERS_BYTES_MAX)))
         .route("/sign-out", post(sign_in::end))
         .route("/rules", get(rules::list).post(rules::create))
         .route("/rules/new", get(rules::ask))

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use crate::fault::Fault as _;
 use crate::http::answer::{WantedList, done, done_untagged, gone, made_of, shown};
-use crate::http::body::JsonBody;
+use crate::http::body::{JsonBody, JsonIfAny, StrangersJson};
 use crate::http::peer::Peer;
 use crate::http::problem::Problem;
 use crate::http::request::{Asking, PageQuery, Wanted, bearer};
@@ -23,7 +23,7 @@ use crate::service::error::ServiceError;
 use crate::service::terms::Made;
 use crate::service::view::{
     AccountChange, AccountView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit, NewMember,
-    NewPassword, NewSession, Page, SessionView, UsageView, WhoView,
+    NewPassword, NewSession, Page, PasswordRemoval, SessionView, UsageView, WhoView,
 };
 
 fn read(name: &str) -> Result<AccountName, ServiceError> {
@@ -149,10 +149,16 @@ pub(super) async fn set_password(
     Ok(gone(&ctx))
 }
 
-/// Removes a password: the account cannot sign in with one from now on, and its sessions end.
-#[utoipa::path(delete, path = "/accounts/{name}/password", params(("name" = AccountName, Path, description = "The account")), responses((status = 204, description = "There is none")), tag = "accounts", operation_id = "remove_password")]
-pub(super) async fn remove_password(Changing(ctx): Changing, Path(name): Path<String>) -> Result<Response, Problem> {
-    passwords::remove(&ctx, &read(&name)?).await?;
+/// Removes a password: one's own, by saying what it was, or, as an admin, another's. The account cannot
+/// sign in with one from now on, and its sessions end. Takes no `Idempotency-Key`, as setting one.
+#[utoipa::path(delete, path = "/accounts/{name}/password", params(("name" = AccountName, Path, description = "The account")), request_body = Option<PasswordRemoval>, responses((status = 204, description = "There is none")), tag = "accounts", operation_id = "remove_password")]
+pub(super) async fn remove_password(
+    Unkept(ctx): Unkept,
+    Path(name): Path<String>,
+    Peer(peer): Peer,
+    JsonIfAny(removal): JsonIfAny<PasswordRemoval>,
+) -> Result<Response, Problem> {
+    passwords::remove(&ctx, &read(&name)?, removal.unwrap_or_default(), peer).await.map_err(guarded)?;
     Ok(gone(&ctx))
 }
 
@@ -204,7 +210,7 @@ pub(super) async fn sign_in(
     State(lake): State<Arc<Lake>>,
     Signing { dry_run }: Signing,
     Peer(peer): Peer,
-    JsonBody(new): JsonBody<NewSession>,
+    StrangersJson(new): StrangersJson<NewSession>,
 ) -> Result<Response, Problem> {
     let session = sessions::begin(&lake, new, peer, dry_run).await.map_err(guarded)?;
     Ok(made_of(dry_run, Made::New, &session))

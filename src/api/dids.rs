@@ -1,5 +1,6 @@
 //! `/dids` and `/contents`.
 
+use axum::Json;
 use axum::extract::Path;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -13,10 +14,10 @@ use crate::http::request::{Asking, PageQuery, Wanted};
 use crate::http::terms::{Changing, ChangingSeen};
 use crate::model::did::{Did, DidName};
 use crate::model::scope::Scope;
-use crate::service::dids;
 use crate::service::error::ServiceError;
 use crate::service::terms::Made;
-use crate::service::view::{ContentView, DidView, Members, NewDid, Page};
+use crate::service::view::{ContentView, DatasetCoverage, DidChange, DidView, HistoryView, Members, NewDid, Page};
+use crate::service::{closing, coverage, dids, history};
 
 /// A DID as the last two parts of a path.
 #[derive(IntoParams)]
@@ -77,6 +78,40 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Ok(shown(&headers, &dids::show(&ctx, &read_did(path)?).await?))
+}
+
+/// Closes a dataset or container, which then takes no more members, or opens it again.
+#[utoipa::path(patch, path = "/dids/{scope}/{*name}", params(DidPath), request_body = DidChange, responses((status = 200, body = DidView), (status = 412)), tag = "dids", operation_id = "change_did")]
+pub(super) async fn change(
+    ChangingSeen(ctx): ChangingSeen,
+    Path(path): Path<(String, String)>,
+    JsonBody(change): JsonBody<DidChange>,
+) -> Result<Response, Problem> {
+    Ok(done(&ctx, Made::Changed, &closing::change(&ctx, read_did(path)?, change).await?))
+}
+
+/// Lists what happened to a file, dataset or container, oldest first; the newest 1,000 entries are kept.
+#[utoipa::path(get, path = "/history/{scope}/{*name}", params(DidPath, PageQuery), responses((status = 200, body = Page<HistoryView>)), tag = "dids", operation_id = "show_history")]
+pub(super) async fn history(
+    Asking(ctx): Asking,
+    Path(path): Path<(String, String)>,
+    want: WantedList,
+) -> Result<Response, Problem> {
+    let did = read_did(path)?;
+    want.answer(move |page| {
+        let (ctx, did) = (ctx.clone(), did.clone());
+        async move { history::list(&ctx, &did, page).await }
+    })
+    .await
+}
+
+/// Tells how much of a dataset is available at which endpoint.
+#[utoipa::path(get, path = "/coverage/{scope}/{*name}", params(DidPath), responses((status = 200, body = DatasetCoverage)), tag = "dids", operation_id = "show_coverage")]
+pub(super) async fn coverage(
+    Asking(ctx): Asking,
+    Path(path): Path<(String, String)>,
+) -> Result<Json<DatasetCoverage>, Problem> {
+    Ok(Json(coverage::show(&ctx, &read_did(path)?).await?))
 }
 
 /// Lists what a dataset or container holds, in the order in which it came.

@@ -12,7 +12,9 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::http::answer::NDJSON;
-use crate::service::view::{MetadataChunk, MetadataLine, NewReplica, ProblemView, RefusedLine, RegisteredChunk};
+use crate::service::view::{
+    Attachment, MetadataChunk, MetadataLine, MovedChunk, NewReplica, ProblemView, RefusedLine, RegisteredChunk,
+};
 
 /// The name of the way to say who asks.
 const KEY: &str = "key";
@@ -57,6 +59,8 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
         (NewReplica::name(), NewReplica::schema()),
         (RegisteredChunk::name(), RegisteredChunk::schema()),
         (RefusedLine::name(), RefusedLine::schema()),
+        (Attachment::name(), Attachment::schema()),
+        (MovedChunk::name(), MovedChunk::schema()),
         (MetadataLine::name(), MetadataLine::schema()),
         (MetadataChunk::name(), MetadataChunk::schema()),
     ];

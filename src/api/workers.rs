@@ -19,7 +19,7 @@ use crate::workers::board::{Activity, Board, Status};
 #[utoipa::path(get, path = "/workers", responses((status = 200, body = Page<WorkerView>)), tag = "workers", operation_id = "list_workers")]
 pub(super) async fn list(Asking(ctx): Asking, State(board): State<Board>) -> Result<Json<Page<WorkerView>>, Problem> {
     ctx.permit(Action::Discover, "workers")?;
-    let items = board.list().into_iter().map(|(name, status)| to_view(name, status)).collect();
+    let items = board.list().into_iter().map(|(name, status)| to_view(&ctx, name, &status)).collect();
     Ok(Json(Page { items, next: None }))
 }
 
@@ -53,10 +53,10 @@ fn set(ctx: &Context, board: &Board, name: &str, pause: bool) -> Result<Response
         board.pause(name, pause)
     };
     let status = status.ok_or_else(|| ServiceError::not_found("worker", name))?;
-    Ok(done_untagged(ctx, Made::Changed, &to_view(name, status)))
+    Ok(done_untagged(ctx, Made::Changed, &to_view(ctx, name, &status)))
 }
 
-fn to_view(name: &str, status: Status) -> WorkerView {
+fn to_view(ctx: &Context, name: &str, status: &Status) -> WorkerView {
     let state = match (status.paused, status.activity) {
         (true, Activity::Idle | Activity::Standby) => "paused",
         (_, Activity::Idle) => "idle",
@@ -68,6 +68,6 @@ fn to_view(name: &str, status: Status) -> WorkerView {
         state: state.to_owned(),
         runs: status.runs,
         last_run_at: status.last_run_at,
-        last_fault: status.last_fault,
+        last_fault: status.fault_for(ctx),
     }
 }

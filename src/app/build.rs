@@ -24,7 +24,8 @@ use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::search::follow::Search;
-use crate::service::{Lake, accounts};
+use crate::service::Lake;
+use crate::service::accounts::{self, Begun};
 use crate::storage::registry::Registry;
 use crate::storage::secret::Keyring;
 
@@ -55,7 +56,14 @@ pub async fn open(
     let keyring = Keyring::new(secrets::instance_key(directory, clock.as_ref())?);
     let catalog = Catalog::new(engine, clock);
     holdings::count_once(&catalog).await?;
-    let is_new = accounts::first_start(&catalog, &admin_key).await?;
+    let begun = accounts::first_start(&catalog, &admin_key).await?;
+    if begun == Begun::KeyRevoked {
+        let file = secrets::admin_key_file(directory);
+        tracing::warn!(
+            "the key in {file} was revoked and opens nothing; to have another made, remove {file} and start again",
+            file = file.display()
+        );
+    }
     let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(size(settings.transfers.lanes.0)));
     tell_locked(&catalog, &stores, directory).await?;
     let search = Arc::new(Search::kept(directory.join("index")));
@@ -75,7 +83,7 @@ pub async fn open(
         directory: Some(directory.to_owned()),
         public_url,
     };
-    Ok(Opened { lake: Arc::new(lake), admin_key, is_new })
+    Ok(Opened { lake: Arc::new(lake), admin_key, is_new: begun == Begun::New })
 }
 
 /// A lake with a lost or strange instance key serves all but the endpoints whose secrets that sealed.

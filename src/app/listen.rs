@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::app::crowd::Crowd;
 use crate::app::patient::Patient;
 use crate::app::tls::Certificate;
 use crate::clock::SharedClock;
@@ -41,6 +42,8 @@ pub(super) struct Manners {
     pub(super) meters: Arc<Meters>,
     /// One for each connection that may be open, over all listeners.
     pub(super) slots: Arc<Semaphore>,
+    /// How many of them each address has.
+    pub(super) crowd: Arc<Crowd>,
     pub(super) handshake_time: Duration,
     pub(super) header_time: Duration,
     pub(super) stall_time: Duration,
@@ -74,10 +77,16 @@ pub(super) async fn serve(door: Door, manners: Manners, mut stopped: watch::Rece
             },
             () = told(&mut stopped) => break,
         };
+        let Some(guest) = manners.crowd.admit(peer.ip()) else {
+            // Closed without a word: with TLS that would take a handshake, which is what is spared.
+            manners.meters.refused("too-many-connections");
+            tracing::debug!("{peer} has as many connections as one address may have");
+            continue;
+        };
         let (certificate, service) = (door.certificate.clone(), service.clone());
         let (manners, stopped) = (manners.clone(), stopped.clone());
         connections.spawn(async move {
-            let _slot = slot;
+            let (_slot, _guest) = (slot, guest);
             let _counted = manners.meters.connected();
             connection(stream, peer, certificate, service, manners, stopped).await;
         });

@@ -16,10 +16,14 @@ const SIGNING_KEY: &str = "url-signing.key";
 /// The key that seals the endpoints' secrets.
 const INSTANCE_KEY: &str = "instance.key";
 
+/// Where the admin's API key is.
+pub fn admin_key_file(directory: &Path) -> PathBuf {
+    directory.join(ADMIN_KEY)
+}
+
 /// The admin's API key, and whether it was made just now.
 pub fn admin_key(directory: &Path, clock: &dyn Clock) -> Result<(String, bool), AppError> {
-    let path = directory.join(ADMIN_KEY);
-    read_or_make(&path, || accounts::new_key(random(clock)))
+    read_or_make(&admin_key_file(directory), || accounts::new_key(random(clock)))
 }
 
 /// The seed of the key that signs URLs.

@@ -14,9 +14,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::app::build::{self, Opened};
+use crate::app::crowd::Crowd;
 use crate::app::error::AppError;
 use crate::app::listen::{self, Door, Manners};
 use crate::app::policies;
+use crate::app::secrets;
 use crate::app::tls::Certificate;
 use crate::clock::SharedClock;
 use crate::config::settings::Settings;
@@ -159,6 +161,7 @@ fn manners(lake: &Lake, settings: &Settings) -> Manners {
         clock: lake.catalog.clock().clone(),
         meters: Arc::clone(lake.catalog.meters()),
         slots: Arc::new(Semaphore::new(size(limits.connections.0))),
+        crowd: Crowd::new(size(limits.connections_per_address.0), settings.proxies.trusted.clone()),
         handshake_time: settings.tls.handshake_time.0,
         header_time: limits.header_time.0,
         stall_time: limits.stall_time.0,
@@ -252,9 +255,8 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let directory = settings.serve.dir.clone().ok_or(AppError::NoDirectory)?;
     let mut server = start(settings).await?;
     if server.is_new {
-        let file = directory.join("admin.key");
-        tracing::info!("made a new lake; its admin key is in {}", file.display());
-        eprintln!("admin key (shown this once): {}", server.admin_key);
+        // Where it is, and never the key itself: stderr goes to files and journals.
+        tracing::info!("made a new lake; its admin key is in {}", secrets::admin_key_file(&directory).display());
     }
     tracing::info!("serving {} on {}", directory.display(), server.url);
     if let Some(url) = &server.metrics_url {

@@ -1,7 +1,8 @@
 //! Endpoints as the model knows them, read whole: they are few and every plan needs them all.
 
+use crate::catalog::record::placing::CauseRecord;
 use crate::catalog::record::{EndpointNames, EndpointRecord, Endpoints, Facts};
-use crate::catalog::{CatalogError, Txn, View};
+use crate::catalog::{CatalogError, Txn, View, placing};
 use crate::model::change::Change;
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::id::EndpointId;
@@ -33,9 +34,14 @@ pub async fn by_id(view: &View, id: EndpointId) -> Result<Option<Endpoint>, Cata
     Ok(view.get::<Endpoints>(&(id,)).await?.map(|record| to_model(id, record)))
 }
 
-/// Writes an endpoint that is new or changed. Placements that found no place are tried again.
+/// Writes an endpoint that is new or changed. Placements that found no place are tried again, and those
+/// there are made anew if other attributes say whether they may be.
 pub async fn put(txn: &Txn, endpoint: &Endpoint) -> Result<(), CatalogError> {
     let record = to_record(endpoint);
+    let old = txn.get::<Endpoints>(&(endpoint.id,)).await?;
+    if let Some(old) = old.filter(|old| old.attributes != endpoint.attributes) {
+        placing::tell(txn, &CauseRecord::Endpoint { id: endpoint.id, before: old.attributes });
+    }
     txn.put::<EndpointNames>(&(endpoint.name.to_string(),), &u64::from(endpoint.id.0));
     txn.put::<Endpoints>(&(endpoint.id,), &record);
     txn.put::<Facts>(&(REVISION.to_owned(),), &(revision(txn).await? + 1));

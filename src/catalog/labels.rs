@@ -5,15 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::catalog::record::placing::CauseRecord;
 use crate::catalog::record::{
     DidLabels, DidRecord, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, Parents, RulesByDid, ScopeLabels, Scopes,
 };
 use crate::catalog::table::Value as _;
-use crate::catalog::{CatalogError, Txn, View};
+use crate::catalog::{CatalogError, Txn, View, placing, subjects};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::did::DidKind;
-use crate::model::facts::{DidFacts, DidTraits, ScopeFacts};
+use crate::model::facts::{DidFacts, DidTraits, ScopeFacts, Subject};
 use crate::model::id::{DidId, LabelSetId, RuleId};
 use crate::model::label::{Classification, LabelSet};
 use crate::model::scope::Scope;
@@ -29,17 +30,10 @@ const RULES_MAX: usize = 1_000;
 const REVISION: &str = "labels_revision";
 /// The last set's number.
 const NEXT: &str = "next_label_set";
-/// Raised by changes after which all rules are placed anew.
-const PLACING: &str = "placing_revision";
 
 /// Grows with every change of any label.
 pub async fn revision(view: &View) -> Result<u64, CatalogError> {
     Ok(view.get::<Facts>(&(REVISION.to_owned(),)).await?.unwrap_or(0))
-}
-
-/// Grows with every change of labels that may move the data of any rule.
-pub async fn placing_revision(view: &View) -> Result<u64, CatalogError> {
-    Ok(view.get::<Facts>(&(PLACING.to_owned(),)).await?.unwrap_or(0))
 }
 
 /// The labels that a scope has of its own.
@@ -72,14 +66,14 @@ pub async fn put_of_scope(txn: &Txn, scope: &Scope, labels: &LabelSet) -> Result
         Some(id) => txn.put::<ScopeLabels>(&key, &id.0),
         None => txn.clear::<ScopeLabels>(&key),
     }
-    raise(txn, REVISION).await?;
-    raise(txn, PLACING).await?;
+    raise(txn).await?;
+    placing::tell_all(txn).await?;
     txn.emit(&Change::ScopeLabelled { scope: scope.to_string() });
     Ok(())
 }
 
-/// Gives a DID labels in place of those it has. Returns the rules on it and above it, which are to be
-/// placed anew; what may concern rules below it concerns all.
+/// Gives a DID labels in place of those it has. Returns rules that are to be placed anew at once, as
+/// [`changed`] does.
 pub async fn put_of_did(
     txn: &Txn,
     did: DidId,
@@ -90,22 +84,44 @@ pub async fn put_of_did(
         Some(id) => txn.put::<DidLabels>(&(did,), &id.0),
         None => txn.clear::<DidLabels>(&(did,)),
     }
-    raise(txn, REVISION).await?;
+    raise(txn).await?;
     txn.emit(&Change::DidLabelled { did });
-    if kind == DidKind::Container {
-        raise(txn, PLACING).await?;
-        return Ok(Vec::new());
+    changed(txn, did, kind).await
+}
+
+/// The labels of a DID, and of what it holds, are not what they were. Returns the rules on it and above
+/// it, which are to be placed anew; others that may be concerned are told of in the catalog.
+pub async fn changed(txn: &Txn, did: DidId, kind: DidKind) -> Result<Vec<(RuleId, DidId)>, CatalogError> {
+    match kind {
+        DidKind::Container => {
+            placing::tell_all(txn).await?;
+            return Ok(Vec::new());
+        }
+        DidKind::Dataset => placing::tell(txn, &CauseRecord::Files(did)),
+        DidKind::File => {}
     }
     let mut rules = Vec::new();
-    for above in upward(txn, did).await?.unwrap_or_default() {
+    for above in upward(txn, did, None).await?.unwrap_or_default() {
         let on = txn.scan::<RulesByDid>(&(above,), RULES_MAX).await?;
         rules.extend(on.into_iter().map(|((_, rule), ())| (rule, above)));
     }
     Ok(rules)
 }
 
-async fn raise(txn: &Txn, counter: &str) -> Result<(), CatalogError> {
-    let key = (counter.to_owned(),);
+/// The labels of some files of a dataset are not what they were, as they joined or left it. Returns the
+/// rules on those files, which are to be placed anew.
+pub async fn changed_files(txn: &Txn, dataset: DidId, files: &[DidId]) -> Result<Vec<(RuleId, DidId)>, CatalogError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    placing::tell(txn, &CauseRecord::Files(dataset));
+    let keys: Vec<_> = files.iter().map(|file| (*file,)).collect();
+    let rows = txn.scan_many::<RulesByDid>(&keys, RULES_MAX).await?;
+    Ok(rows.into_iter().flatten().map(|((file, rule), ())| (rule, file)).collect())
+}
+
+async fn raise(txn: &Txn) -> Result<(), CatalogError> {
+    let key = (REVISION.to_owned(),);
     let now = txn.get::<Facts>(&key).await?.unwrap_or(0);
     txn.put::<Facts>(&key, &(now + 1));
     Ok(())
@@ -130,12 +146,12 @@ async fn intern(txn: &Txn, labels: &LabelSet) -> Result<Option<LabelSetId>, Cata
 }
 
 /// The DID and everything that holds it, nearest first. `None` if that is too much.
-async fn upward(view: &View, did: DidId) -> Result<Option<Vec<DidId>>, CatalogError> {
+async fn upward(view: &View, did: DidId, supposed: Option<&Supposed>) -> Result<Option<Vec<DidId>>, CatalogError> {
     let mut seen = BTreeSet::from([did]);
     let mut order = vec![did];
     let mut at = 0;
     while at < order.len() {
-        for ((_, parent), _) in view.scan::<Parents>(&(order[at],), PARENTS_MAX).await? {
+        for parent in parents(view, order[at], supposed).await? {
             if seen.insert(parent) {
                 order.push(parent);
             }
@@ -148,6 +164,58 @@ async fn upward(view: &View, did: DidId) -> Result<Option<Vec<DidId>>, CatalogEr
     Ok(Some(order))
 }
 
+async fn parents(view: &View, did: DidId, supposed: Option<&Supposed>) -> Result<Vec<DidId>, CatalogError> {
+    let rows = view.scan::<Parents>(&(did,), PARENTS_MAX).await?;
+    let mut parents: Vec<DidId> = rows.into_iter().map(|((_, parent), _)| parent).collect();
+    if let Some(supposed) = supposed {
+        supposed.parents(did, &mut parents);
+    }
+    Ok(parents)
+}
+
+/// A change that is not made, to see which labels would follow from it.
+#[derive(Debug, Clone)]
+pub enum Supposed {
+    /// A DID has other labels of its own.
+    Labelled(DidId, LabelSet),
+    /// Something holds some DIDs as well.
+    Attached {
+        /// What is held.
+        children: BTreeSet<DidId>,
+        /// What holds them.
+        to: DidId,
+    },
+    /// Something holds some DIDs no more.
+    Detached {
+        /// What was held.
+        children: BTreeSet<DidId>,
+        /// What held them.
+        from: DidId,
+    },
+}
+
+impl Supposed {
+    /// The labels that a DID would have of its own.
+    fn own(&self, did: DidId, known: LabelSet) -> LabelSet {
+        match self {
+            Supposed::Labelled(of, labels) if *of == did => labels.clone(),
+            _ => known,
+        }
+    }
+
+    /// What would hold a DID, in the order in which it is stored.
+    fn parents(&self, of: DidId, known: &mut Vec<DidId>) {
+        match self {
+            Supposed::Attached { children, to } if children.contains(&of) && !known.contains(to) => {
+                known.push(*to);
+                known.sort_unstable();
+            }
+            Supposed::Detached { children, from } if children.contains(&of) => known.retain(|parent| parent != from),
+            _ => {}
+        }
+    }
+}
+
 /// Gathers what policies are told of DIDs, from one view. What it has read once it remembers, so that
 /// a page of a dataset costs little more than a single row.
 pub struct Gatherer {
@@ -155,17 +223,28 @@ pub struct Gatherer {
     /// Whether anything at all has labels; if not, nothing has to be looked up for them.
     any: Option<bool>,
     scopes: BTreeMap<Scope, Option<Arc<ScopeFacts>>>,
+    owners: BTreeMap<AccountName, Arc<Subject>>,
     /// Labels of what holds others, with all that holds those.
     above: BTreeMap<DidId, Arc<LabelSet>>,
     /// Labels by the sets they were joined from, so that equal ones are one.
     joined: BTreeMap<LabelSet, Arc<LabelSet>>,
+    /// What is gathered as if it were so.
+    supposed: Option<Supposed>,
 }
 
 impl Gatherer {
     /// Gathers from a view.
     pub fn new(view: &View) -> Self {
-        let (scopes, above, joined) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { view: view.clone(), any: None, scopes, above, joined }
+        let (scopes, owners) = (BTreeMap::new(), BTreeMap::new());
+        let (above, joined) = (BTreeMap::new(), BTreeMap::new());
+        Self { view: view.clone(), any: None, scopes, owners, above, joined, supposed: None }
+    }
+
+    /// Gathers from a view as it would be after a change.
+    pub fn supposing(view: &View, supposed: Supposed) -> Self {
+        // Without any labels, only one that is supposed can be one.
+        let any = matches!(supposed, Supposed::Labelled(..)).then_some(true);
+        Self { any, supposed: Some(supposed), ..Self::new(view) }
     }
 
     /// The view that is gathered from.
@@ -185,6 +264,17 @@ impl Gatherer {
         Arc::clone(known)
     }
 
+    /// What is known of an account that owns something.
+    pub async fn owner(&mut self, name: &AccountName) -> Result<Arc<Subject>, CatalogError> {
+        if let Some(known) = self.owners.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let known = subjects::subject(&self.view, name).await?;
+        let owner = Arc::new(known.map_or_else(|| Subject::only_named(name.clone()), |(subject, _)| subject));
+        self.owners.insert(name.clone(), Arc::clone(&owner));
+        Ok(owner)
+    }
+
     /// What is known of a scope; `None` if there is none.
     pub async fn scope(&mut self, scope: &Scope) -> Result<Option<Arc<ScopeFacts>>, CatalogError> {
         if let Some(known) = self.scopes.get(scope) {
@@ -194,8 +284,8 @@ impl Gatherer {
             None => None,
             Some(record) => {
                 let labels = if self.any().await? { of_scope(&self.view, scope).await? } else { LabelSet::default() };
-                let labels = self.one(labels);
-                Some(Arc::new(ScopeFacts { scope: scope.clone(), owner: record.account, labels }))
+                let (labels, owner) = (self.one(labels), self.owner(&record.account).await?);
+                Some(Arc::new(ScopeFacts { scope: scope.clone(), owner, labels }))
             }
         };
         self.scopes.insert(scope.clone(), facts.clone());
@@ -207,8 +297,8 @@ impl Gatherer {
         if let Some(facts) = self.scope(&record.scope).await? {
             return Ok(facts);
         }
-        let labels = self.one(strictest());
-        Ok(Arc::new(ScopeFacts { scope: record.scope.clone(), owner: AccountName::root(), labels }))
+        let (labels, owner) = (self.one(strictest()), self.owner(&AccountName::root()).await?);
+        Ok(Arc::new(ScopeFacts { scope: record.scope.clone(), owner, labels }))
     }
 
     /// What is known of a DID.
@@ -228,11 +318,16 @@ impl Gatherer {
             let scope = self.scope_of(record).await?;
             let mut labels = Arc::clone(&scope.labels);
             if labelled {
-                let own = set(&self.view, own[at]).await?;
-                let parents: Vec<DidId> = parents[at].iter().map(|((_, parent), _)| *parent).collect();
+                let mut own = set(&self.view, own[at]).await?;
+                let mut parents: Vec<DidId> = parents[at].iter().map(|((_, parent), _)| *parent).collect();
+                if let Some(supposed) = &self.supposed {
+                    own = supposed.own(ids[at].0, own);
+                    supposed.parents(ids[at].0, &mut parents);
+                }
                 labels = self.below(own, &parents, &scope).await?;
             }
-            let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
+            let owner = self.owner(&record.account).await?;
+            let traits = DidTraits { kind: record.kind(), owner, scope, labels };
             facts.push(DidFacts { did: record.did(), traits });
         }
         Ok(facts)
@@ -243,17 +338,6 @@ impl Gatherer {
         let above = self.holder(parent).await?;
         let labels = self.one(facts.traits.labels.join(&above));
         Ok(DidFacts { did: facts.did.clone(), traits: DidTraits { labels, ..facts.traits.clone() } })
-    }
-
-    /// The facts of a DID as they would be if `parent` did not hold it.
-    pub async fn without(&mut self, id: DidId, record: &DidRecord, parent: DidId) -> Result<DidFacts, CatalogError> {
-        let scope = self.scope_of(record).await?;
-        let parents = self.view.scan::<Parents>(&(id,), PARENTS_MAX).await?;
-        let parents: Vec<_> = parents.into_iter().map(|((_, one), _)| one).filter(|one| *one != parent).collect();
-        let own = of_did(&self.view, id).await?;
-        let labels = self.below(own, &parents, &scope).await?;
-        let traits = DidTraits { kind: record.kind(), owner: record.account.clone(), scope, labels };
-        Ok(DidFacts { did: record.did(), traits })
     }
 
     /// Labels below parents, and in a scope.
@@ -278,13 +362,17 @@ impl Gatherer {
             return Ok(Arc::clone(known));
         }
         let mut labels = LabelSet::default();
-        match upward(&self.view, id).await? {
+        match upward(&self.view, id, self.supposed.as_ref()).await? {
             None => labels = strictest(),
             Some(all) => {
                 let keys: Vec<_> = all.iter().map(|id| (*id,)).collect();
                 let own = self.view.get_many::<DidLabels>(&keys).await?;
-                for own in own {
-                    labels = labels.join(&set(&self.view, own).await?);
+                for (id, own) in all.iter().zip(own) {
+                    let own = set(&self.view, own).await?;
+                    labels = labels.join(&match &self.supposed {
+                        Some(supposed) => supposed.own(*id, own),
+                        None => own,
+                    });
                 }
             }
         }

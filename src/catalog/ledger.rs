@@ -7,5 +7,6 @@ pub mod holdings;
 pub mod locks;
 pub mod membership;
 pub mod replicas;
+pub mod reservations;
 pub mod tally;
 pub mod transfers;

@@ -11,6 +11,7 @@ use crate::catalog::record::accounts::{
     AccountRecord, ApiKeyRecord, LimitRecord, MemberRecord, PasswordRecord, SessionRecord, key_indexes, member_indexes,
     session_indexes,
 };
+use crate::catalog::record::placing::{CauseRecord, PassRecord};
 use crate::catalog::table::{
     DecodeError, IndexRow, Parts, Typed, Value, decode_version, encode_version, stored_v1, tables,
 };
@@ -31,11 +32,14 @@ use crate::model::transfer::TransferState;
 mod access;
 pub mod accounts;
 mod answers;
+mod history;
 mod metadata;
+pub mod placing;
 
 pub use access::{DecisionRecord, LabelSetRecord};
 pub use answers::AnswerRecord;
 use answers::answer_indexes;
+pub use history::{ClosedRecord, Happening, HistoryRecord, Several};
 pub use metadata::MetadataRecord;
 
 tables! {
@@ -147,12 +151,24 @@ tables! {
     62 "scope_labels" ScopeLabels: (String,) => u64;
     /// Labels that DIDs have of their own.
     63 "did_labels" DidLabels: (DidId,) => u64;
+    /// Changes by which places are decided that rules have not taken account of.
+    64 "placing_causes" PlacingCauses: (u128,) => CauseRecord;
+    /// The pass over all rules that takes account of them: one row, while it is under way.
+    65 "placing_pass" PlacingPass: (u8,) => PassRecord;
+    /// Bytes that a rule has been given at an endpoint and has not taken yet: (account, rule, endpoint).
+    66 "reservations" Reservations: (String, RuleId, EndpointId) => u64;
     /// Answers to requests that carried an `Idempotency-Key`, by account and key.
     70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
     /// Answers by when they were given.
     71 "answers_by_time" AnswersByTime: (u64, String, String) => ();
     /// Metadata of DIDs. A DID without any has no row.
     80 "metadata" MetadataTable: (DidId,) => MetadataRecord;
+    /// Datasets and containers that take no more members.
+    90 "closed" Closed: (DidId,) => ClosedRecord;
+    /// What happened to a DID, by number.
+    91 "history" History: (DidId, u64) => HistoryRecord;
+    /// The number that the next entry of a DID's history gets.
+    92 "history_heads" HistoryHeads: (DidId,) => u64;
 }
 
 impl crate::catalog::table::Value for u64 {

@@ -171,7 +171,8 @@ fn usage_page(usage: &UsageView, style: Style) -> String {
     let mut text = String::new();
     for holding in &usage.holdings {
         let bytes = style.bytes(holding.bytes);
-        text += &format!("holds {bytes} in {} files at {}\n", holding.files, holding.endpoint);
+        let files = holding.files.map(|files| format!(" in {files} files")).unwrap_or_default();
+        text += &format!("holds {bytes}{files} at {}\n", holding.endpoint);
     }
     for limit in &usage.limits {
         let (used, bytes) = (style.bytes(limit.used_bytes), style.bytes(limit.bytes));

@@ -1,5 +1,6 @@
 //! `dapple scope …`, `dapple did …`, `dapple ls` and `dapple url`: the namespace.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -7,12 +8,13 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
-use crate::cli::{Session, parse, policy};
+use crate::cli::watch::Watch;
+use crate::cli::{Session, bulk, history, parse, policy};
 use crate::model::account::AccountName;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
-use crate::service::view::{DidView, Members, NewDid, NewScope, NewUrl, ScopeChange};
+use crate::service::view::{DidChange, DidView, Members, NewDid, NewScope, NewUrl, ScopeChange};
 
 pub(crate) mod meta;
 
@@ -63,10 +65,14 @@ pub(crate) enum DidCommand {
     /// Make a dataset or container
     Create {
         /// scope:name
-        did: Did,
+        #[arg(required_unless_present = "from", conflicts_with = "from")]
+        did: Option<Did>,
         /// What it shall be: a dataset holds files, a container holds datasets and containers
-        #[arg(long, value_enum)]
-        kind: KindWord,
+        #[arg(long, value_enum, required_unless_present = "from", conflicts_with = "from")]
+        kind: Option<KindWord>,
+        /// Make many: a file of JSON lines with `did` and `kind`; `-` for stdin
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
         #[command(flatten)]
         dry: DryRun,
     },
@@ -74,6 +80,36 @@ pub(crate) enum DidCommand {
     Show {
         /// scope:name
         did: Did,
+        #[command(flatten)]
+        watch: Watch,
+    },
+    /// Close a dataset or container: it takes no more members
+    Close {
+        /// scope:name
+        did: Did,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Open a closed dataset or container again
+    Reopen {
+        /// scope:name
+        did: Did,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Tell what happened to a file, dataset or container, oldest first
+    History {
+        /// scope:name
+        did: Did,
+        #[command(flatten)]
+        watch: Watch,
+    },
+    /// Tell how much of a dataset is available at which endpoint
+    Coverage {
+        /// The dataset
+        did: Did,
+        #[command(flatten)]
+        watch: Watch,
     },
     /// List the DIDs of a scope
     List {
@@ -101,8 +137,11 @@ pub(crate) enum DidCommand {
         /// The dataset or container
         parent: Did,
         /// What shall be in it
-        #[arg(required = true)]
+        #[arg(required_unless_present = "from", conflicts_with = "from")]
         children: Vec<Did>,
+        /// The same as a file of JSON lines with a `did` each; `-` for stdin
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
         #[command(flatten)]
         dry: DryRun,
     },
@@ -111,8 +150,11 @@ pub(crate) enum DidCommand {
         /// The dataset or container
         parent: Did,
         /// What shall no longer be in it
-        #[arg(required = true)]
+        #[arg(required_unless_present = "from", conflicts_with = "from")]
         children: Vec<Did>,
+        /// The same as a file of JSON lines with a `did` each; `-` for stdin
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
         #[command(flatten)]
         dry: DryRun,
     },
@@ -129,6 +171,8 @@ pub(crate) struct LsArgs {
     /// A dataset or container, or a scope with its colon (`climate:`)
     #[arg(value_name = "DID")]
     place: Place,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Debug, Clone)]
@@ -185,15 +229,40 @@ pub(crate) async fn run_scope(session: &mut Session, command: ScopeCommand) -> R
 
 pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<(), Failure> {
     let view = match command {
-        DidCommand::Create { did, kind, dry } => {
+        DidCommand::Create { did, kind, from, dry } => {
             dry.begin(session);
+            let (Some(did), Some(kind)) = (did, kind) else {
+                let lines = bulk::lines(&from.unwrap_or_default()).await?;
+                let answers = session.client.create_dids(lines).await?;
+                return bulk::report(session, answers).await;
+            };
             let kind = match kind {
                 KindWord::Dataset => DidKind::Dataset,
                 KindWord::Container => DidKind::Container,
             };
             session.client.create_did(&NewDid { did, kind }).await?
         }
-        DidCommand::Show { did } => session.client.did(&did).await?,
+        DidCommand::Show { did, watch } => {
+            let show = async |session: &mut Session| {
+                let view = session.client.did(&did).await?;
+                session.screen.one(&view)
+            };
+            return watch.show(session, show).await;
+        }
+        DidCommand::Close { did, dry } => {
+            dry.begin(session);
+            session.client.change_did(&did, &DidChange { closed: true }).await?
+        }
+        DidCommand::Reopen { did, dry } => {
+            dry.begin(session);
+            session.client.change_did(&did, &DidChange { closed: false }).await?
+        }
+        DidCommand::History { did, watch } => {
+            return watch.show(session, async |session: &mut Session| history::history(session, &did).await).await;
+        }
+        DidCommand::Coverage { did, watch } => {
+            return watch.show(session, async |session: &mut Session| history::coverage(session, &did).await).await;
+        }
         DidCommand::List { scope, prefix } => {
             let list = session.client.dids(&scope, prefix.as_deref());
             return session.screen.list(list.stream()).await;
@@ -203,12 +272,20 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             return policy::label_did(session, did, labels).await;
         }
         DidCommand::Meta(args) => return meta::run(session, args).await,
-        DidCommand::Attach { parent, children, dry } => {
+        DidCommand::Attach { parent, children, from, dry } => {
             dry.begin(session);
+            if let Some(from) = from {
+                let answers = session.client.attach_many(&parent, bulk::lines(&from).await?).await?;
+                return bulk::report(session, answers).await;
+            }
             attach(session, &parent, &children).await?
         }
-        DidCommand::Detach { parent, children, dry } => {
+        DidCommand::Detach { parent, children, from, dry } => {
             dry.begin(session);
+            if let Some(from) = from {
+                let answers = session.client.detach_many(&parent, bulk::lines(&from).await?).await?;
+                return bulk::report(session, answers).await;
+            }
             detach(session, &parent, &children).await?
         }
     };
@@ -232,10 +309,12 @@ async fn detach(session: &Session, parent: &Did, children: &[Did]) -> Result<Did
 }
 
 pub(crate) async fn ls(session: &mut Session, args: LsArgs) -> Result<(), Failure> {
-    match args.place {
-        Place::Scope(scope) => session.screen.list(session.client.dids(&scope, None).stream()).await,
-        Place::Did(did) => session.screen.list(session.client.contents(&did)?.stream()).await,
-    }
+    let LsArgs { place, watch } = args;
+    let show = async |session: &mut Session| match &place {
+        Place::Scope(scope) => session.screen.list(session.client.dids(scope, None).stream()).await,
+        Place::Did(did) => session.screen.list(session.client.contents(did)?.stream()).await,
+    };
+    watch.show(session, show).await
 }
 
 pub(crate) async fn url(session: &mut Session, args: UrlArgs) -> Result<(), Failure> {

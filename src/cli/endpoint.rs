@@ -11,6 +11,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
+use crate::cli::watch::Watch;
 use crate::cli::{Session, parse};
 use crate::model::endpoint::{Addressing, EndpointKind, EndpointName};
 use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, NewSettings, SettingsChange};
@@ -23,12 +24,17 @@ pub(crate) enum EndpointCommand {
     /// Add an endpoint
     Add(Box<AddArgs>),
     /// List endpoints
-    List,
+    List {
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Show an endpoint, how it is spoken to, and what it was last seen to do
     Show {
         /// Its name
         #[arg(value_parser = parse::endpoint)]
         name: EndpointName,
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Change attributes, settings or the secret
     Set(Box<SetArgs>),
@@ -163,10 +169,16 @@ impl AddressingWord {
 
 pub(crate) async fn run(session: &mut Session, command: EndpointCommand) -> Result<(), Failure> {
     let view = match command {
-        EndpointCommand::List => return session.screen.list(session.client.endpoints().stream()).await,
-        EndpointCommand::Show { name } => {
-            let view = session.client.endpoint(&name).await?;
-            return session.screen.page(&view, |style| sheet::sheet(&view, style));
+        EndpointCommand::List { watch } => {
+            let show = async |session: &mut Session| session.screen.list(session.client.endpoints().stream()).await;
+            return watch.show(session, show).await;
+        }
+        EndpointCommand::Show { name, watch } => {
+            let show = async |session: &mut Session| {
+                let view = session.client.endpoint(&name).await?;
+                session.screen.page(&view, |style| sheet::sheet(&view, style))
+            };
+            return watch.show(session, show).await;
         }
         EndpointCommand::Probe { name, dry } => {
             dry.begin(session);

@@ -1,17 +1,13 @@
 //! `dapple replica …`: files that lie at endpoints already, listed and registered in bulk.
 
-use std::io;
-use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::TryStreamExt as _;
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::cli::bulk::{REFUSED_KEPT_MAX, lines};
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::screen::{Format, Row, Style};
@@ -19,11 +15,6 @@ use crate::cli::{Session, parse};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::service::view::{BadReplica, RefusedLine};
-
-/// Bytes read from the file of lines at once.
-const READ_BYTES: usize = 64 * 1024;
-/// Refused lines that the report keeps; further ones are only counted.
-const REFUSED_KEPT_MAX: usize = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReplicaCommand {
@@ -128,25 +119,4 @@ async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), Failu
         all: sum.refused_count + sum.registered + sum.known,
         things: "lines",
     })
-}
-
-/// The lines of a file, or of stdin, as they come.
-pub(crate) async fn lines(from: &Path) -> Result<BoxStream<'static, io::Result<Bytes>>, Failure> {
-    if from == Path::new("-") {
-        let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-        let stdin = stdin.map_err(|source| Failure::io("read", from, source))?;
-        return Ok(read_on(tokio::fs::File::from_std(stdin.into())));
-    }
-    let file = tokio::fs::File::open(from).await.map_err(|source| Failure::io("read", from, source))?;
-    Ok(read_on(file))
-}
-
-fn read_on(reader: impl AsyncRead + Unpin + Send + 'static) -> BoxStream<'static, io::Result<Bytes>> {
-    stream::try_unfold(reader, async |mut reader| {
-        let mut buffer = vec![0; READ_BYTES];
-        let taken = reader.read(&mut buffer).await?;
-        buffer.truncate(taken);
-        Ok((taken > 0).then(|| (Bytes::from(buffer), reader)))
-    })
-    .boxed()
 }

@@ -6,6 +6,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::cli::dry::{self, DryRun};
 use crate::cli::failure::Failure;
+use crate::cli::watch::Watch;
 use crate::cli::{Session, parse, report, wait};
 use crate::model::did::Did;
 use crate::model::id::RuleId;
@@ -38,11 +39,21 @@ pub(crate) enum RuleCommand {
         /// Only rules on this DID
         #[arg(long)]
         did: Option<Did>,
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Show a rule
-    Show { id: RuleId },
+    Show {
+        id: RuleId,
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Say why a rule is as it is, and what would help
-    Explain { id: RuleId },
+    Explain {
+        id: RuleId,
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Change a rule
     #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
     Update {
@@ -109,11 +120,24 @@ pub(crate) async fn run(session: &mut Session, command: RuleCommand) -> Result<(
             };
             client.create_rule(&new).await?
         }
-        RuleCommand::List { did } => return session.screen.list(client.rules(did.as_ref()).stream()).await,
-        RuleCommand::Show { id } => client.rule(id).await?,
-        RuleCommand::Explain { id } => {
-            let explanation = client.explain_rule(id).await?;
-            return session.screen.page(&explanation, |style| report::explanation(&explanation, style));
+        RuleCommand::List { did, watch } => {
+            let show =
+                async |session: &mut Session| session.screen.list(session.client.rules(did.as_ref()).stream()).await;
+            return watch.show(session, show).await;
+        }
+        RuleCommand::Show { id, watch } => {
+            let show = async |session: &mut Session| {
+                let rule = session.client.rule(id).await?;
+                session.screen.one(&rule)
+            };
+            return watch.show(session, show).await;
+        }
+        RuleCommand::Explain { id, watch } => {
+            let show = async |session: &mut Session| {
+                let explanation = session.client.explain_rule(id).await?;
+                session.screen.page(&explanation, |style| report::explanation(&explanation, style))
+            };
+            return watch.show(session, show).await;
         }
         RuleCommand::Update { id, copies, on, lifetime, .. } => {
             let change = RuleChange { copies, expression: on, lifetime_seconds: lifetime.map(|span| span.as_secs()) };

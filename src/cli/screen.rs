@@ -20,6 +20,9 @@ use crate::model::time::{Timestamp, show_span};
 /// Rows that are laid out together; longer lists go out in parts of this many.
 const TABLE_ROWS_MAX: usize = 1_000;
 
+/// How many lines a terminal is taken to have that does not tell.
+const TERMINAL_ROWS: usize = 24;
+
 /// Failed files that are named on stderr; the report has more of them.
 const FAILED_NAMED_MAX: usize = 20;
 
@@ -52,6 +55,8 @@ pub(crate) struct Screen {
     progress: bool,
     clock: SharedClock,
     out: Box<dyn Write + Send>,
+    /// What is gathered instead of being printed.
+    block: Option<String>,
 }
 
 impl Screen {
@@ -65,12 +70,13 @@ impl Screen {
             progress: progress && std::io::stderr().is_terminal(),
             clock,
             out: Box::new(std::io::stdout()),
+            block: None,
         }
     }
 
     #[cfg(test)]
     pub(crate) fn of_test(format: Format, terminal: bool, clock: SharedClock, out: Box<dyn Write + Send>) -> Self {
-        Self { format, colour: false, terminal, progress: false, clock, out }
+        Self { format, colour: false, terminal, progress: false, clock, out, block: None }
     }
 
     pub(crate) fn talk(&self) -> Talk {
@@ -200,8 +206,28 @@ impl Screen {
         self.print(&format!("{text}\n"))
     }
 
+    /// From here on gathers what is printed.
+    pub(crate) fn begin_block(&mut self) {
+        self.block = Some(String::new());
+    }
+
+    /// What was gathered; from here on, prints.
+    pub(crate) fn end_block(&mut self) -> String {
+        self.block.take().unwrap_or_default()
+    }
+
+    /// How many lines fit the terminal, if data goes to one.
+    pub(crate) fn rows_of_terminal(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().filter(|_| self.terminal)?;
+        Some(if size.ws_row == 0 { TERMINAL_ROWS } else { usize::from(size.ws_row) })
+    }
+
     /// Prints text as it is, and at once: whoever reads a pipe shall not wait.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        if let Some(block) = &mut self.block {
+            block.push_str(text);
+            return Ok(());
+        }
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Failure::Print)
     }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::screen::{Row, Style};
+use crate::model::did::DidKind;
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::{Grouping, RuleState};
 use crate::service::view::{
@@ -126,13 +127,20 @@ impl Row for FindingOfProbe {
 }
 
 impl Row for DidView {
-    const HEADERS: &'static [&'static str] = &["DID", "KIND", "MEMBERS", "BYTES", "ACCOUNT", "CREATED", "CHECKSUMS"];
+    const HEADERS: &'static [&'static str] =
+        &["DID", "KIND", "STATE", "MEMBERS", "BYTES", "ACCOUNT", "CREATED", "CHECKSUMS"];
 
     fn cells(&self, style: Style) -> Vec<String> {
         let checksums: Vec<String> = self.checksums.iter().map(ToString::to_string).collect();
+        let state = match (self.kind, self.closed_at) {
+            (DidKind::File, _) => "-",
+            (_, None) => "open",
+            (_, Some(_)) => "closed",
+        };
         vec![
             self.did.to_string(),
             self.kind.to_string(),
+            state.to_owned(),
             self.length.map_or_else(dash, |length| length.to_string()),
             self.bytes.map_or_else(dash, |bytes| style.bytes(bytes)),
             self.account.to_string(),
@@ -266,7 +274,7 @@ pub(crate) struct FailedFile {
     pub(crate) detail: String,
 }
 
-fn dash() -> String {
+pub(crate) fn dash() -> String {
     "-".to_owned()
 }
 

@@ -1,7 +1,9 @@
 //! The command line as people and scripts meet it: arguments, screens, and whole puts and gets.
 
+mod dry;
 mod lake;
 mod reference;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -119,6 +121,29 @@ fn command_lines_are_read_or_refused() {
         "dapple get climate:x --to out --from climate:x",
         "dapple get climate:x --to out --redirect",
         "dapple ls climate:x -o yaml",
+    ];
+    for line in bad {
+        let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn what_is_done_with_datasets_is_read_or_refused() {
+    let good = [
+        "dapple did create --from -",
+        "dapple did close climate:era5 --dry-run",
+        "dapple did reopen climate:era5",
+        "dapple did attach climate:all --from lines",
+    ];
+    for line in good {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    let bad = [
+        "dapple did create climate:x",
+        "dapple did create climate:x --kind dataset --from lines",
+        "dapple did attach climate:x climate:y --from lines",
+        "dapple did close",
     ];
     for line in bad {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));

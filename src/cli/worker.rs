@@ -5,6 +5,7 @@ use clap::{Subcommand, ValueEnum};
 use crate::cli::Session;
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
+use crate::cli::watch::Watch;
 use crate::model::id::RuleId;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +18,8 @@ pub(crate) enum TransferCommand {
         /// Only those that this rule waits for
         #[arg(long, value_name = "ID")]
         rule: Option<RuleId>,
+        #[command(flatten)]
+        watch: Watch,
     },
 }
 
@@ -30,7 +33,10 @@ pub(crate) enum StateWord {
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// List workers
-    List,
+    List {
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Pause a worker
     Pause {
         /// Its name
@@ -48,18 +54,22 @@ pub(crate) enum WorkerCommand {
 }
 
 pub(crate) async fn run_transfer(session: &mut Session, command: TransferCommand) -> Result<(), Failure> {
-    let TransferCommand::List { state, rule } = command;
+    let TransferCommand::List { state, rule, watch } = command;
     let state = state.map(|state| match state {
         StateWord::Waiting => "waiting",
         StateWord::Running => "running",
         StateWord::Failed => "failed",
     });
-    session.screen.list(session.client.transfers(state, rule).stream()).await
+    let show = async |session: &mut Session| session.screen.list(session.client.transfers(state, rule).stream()).await;
+    watch.show(session, show).await
 }
 
 pub(crate) async fn run(session: &mut Session, command: WorkerCommand) -> Result<(), Failure> {
     let view = match command {
-        WorkerCommand::List => return session.screen.list(session.client.workers().stream()).await,
+        WorkerCommand::List { watch } => {
+            let show = async |session: &mut Session| session.screen.list(session.client.workers().stream()).await;
+            return watch.show(session, show).await;
+        }
         WorkerCommand::Pause { name, dry } => {
             dry.begin(session);
             session.client.pause_worker(&name).await?

@@ -11,7 +11,7 @@ use crate::model::account::AccountName;
 use crate::model::scope::Scope;
 use crate::service::view::{
     AccountChange, AccountView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit, NewMember,
-    NewPassword, NewSession, ScopeChange, ScopeView, SessionView, UsageView, WhoView,
+    NewPassword, NewSession, PasswordRemoval, ScopeChange, ScopeView, SessionView, UsageView, WhoView,
 };
 
 impl Client {
@@ -27,12 +27,13 @@ impl Client {
 
     /// Signs out: ends the session whose token this client has.
     pub async fn sign_out(&self) -> Result<(), ClientError> {
-        self.remove("/sessions/current").await
+        let call = Call::new(Method::DELETE, self.api("/sessions/current"), Again::IfUnsent);
+        self.call_for_nothing(&call).await
     }
 
     /// Adds an account.
     pub async fn add_account(&self, new: &NewAccount) -> Result<AccountView, ClientError> {
-        self.post("/accounts", new, Again::IfUnsent).await
+        self.post("/accounts", new, Again::ByKey).await
     }
 
     /// Lists accounts.
@@ -47,7 +48,7 @@ impl Client {
 
     /// Changes an account.
     pub async fn change_account(&self, name: &AccountName, change: &AccountChange) -> Result<AccountView, ClientError> {
-        self.send(Method::PATCH, &format!("/accounts/{name}"), change, Again::Always).await
+        self.send(Method::PATCH, &format!("/accounts/{name}"), change, Again::ByKey).await
     }
 
     /// Lists the members of a group.
@@ -57,7 +58,7 @@ impl Client {
 
     /// Adds a member to a group.
     pub async fn add_member(&self, group: &AccountName, new: &NewMember) -> Result<MemberView, ClientError> {
-        self.post(&format!("/accounts/{group}/members"), new, Again::Always).await
+        self.post(&format!("/accounts/{group}/members"), new, Again::ByKey).await
     }
 
     /// Takes a member out of a group.
@@ -87,13 +88,14 @@ impl Client {
     }
 
     /// Removes a password.
-    pub async fn remove_password(&self, account: &AccountName) -> Result<(), ClientError> {
-        self.remove(&format!("/accounts/{account}/password")).await
+    pub async fn remove_password(&self, account: &AccountName, removal: &PasswordRemoval) -> Result<(), ClientError> {
+        let url = self.api(&format!("/accounts/{account}/password"));
+        self.call_for_nothing(&Call::new(Method::DELETE, url, Again::IfUnsent).json(removal)).await
     }
 
     /// Sets a limit.
     pub async fn set_limit(&self, account: &AccountName, new: &NewLimit) -> Result<LimitView, ClientError> {
-        self.send(Method::PUT, &format!("/accounts/{account}/limits"), new, Again::Always).await
+        self.send(Method::PUT, &format!("/accounts/{account}/limits"), new, Again::ByKey).await
     }
 
     /// Lists an account's limits.
@@ -113,10 +115,10 @@ impl Client {
 
     /// Gives a scope to another owner.
     pub async fn change_scope(&self, scope: &Scope, change: &ScopeChange) -> Result<ScopeView, ClientError> {
-        self.send(Method::PATCH, &format!("/scopes/{}", segment(scope.as_str())), change, Again::Always).await
+        self.send(Method::PATCH, &format!("/scopes/{}", segment(scope.as_str())), change, Again::ByKey).await
     }
 
     async fn remove(&self, path: &str) -> Result<(), ClientError> {
-        self.call_for_nothing(&Call::new(Method::DELETE, self.api(path), Again::IfUnsent)).await
+        self.call_for_nothing(&Call::new(Method::DELETE, self.api(path), Again::ByKey)).await
     }
 }

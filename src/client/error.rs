@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use crate::client::request::STRANGER;
 use crate::fault::{Fault, Kind};
 use crate::service::view::ProblemView;
 
@@ -78,6 +79,11 @@ impl ClientError {
         matches!(self, ClientError::Problem(problem) if problem.code == "upload-busy")
     }
 
+    /// Tells whether the server is still at the same call, sent before.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        matches!(self, ClientError::Problem(problem) if problem.code == "in-progress")
+    }
+
     /// Tells whether the connection came about at all; if not, the server has seen nothing.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, ClientError::Unreachable { source, .. } if source.is_connect())
@@ -113,9 +119,7 @@ impl Fault for ClientError {
                 "start one with `dapple demo`, or say where it is: --server, DAPPLE_URL or `dapple context add`"
                     .to_owned(),
             ),
-            ClientError::Protocol { .. } => {
-                Some("check that the address leads to a dapple server of this version".to_owned())
-            }
+            ClientError::Protocol { .. } => Some(format!("{STRANGER}; or it is a dapple of another version")),
             ClientError::Slow { .. } | ClientError::BaseUrl { .. } | ClientError::NotAddressable { .. } => None,
         }
     }

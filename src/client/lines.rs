@@ -1,4 +1,4 @@
-//! Bulk calls: lines go up while answers come down, in one exchange of any length.
+//! Work in bulk: lines go up while answers come down, in one exchange of any length.
 
 use std::io;
 
@@ -30,20 +30,22 @@ impl Client {
         lines: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<impl Stream<Item = Result<RegisteredChunk, ClientError>> + use<>, ClientError> {
         let did = to.to_string();
-        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str()))];
-        self.stream_lines(Method::POST, "/replicas", &wanted, lines).await
+        let wanted = [("to", Some(did.as_str())), ("endpoint", Some(endpoint.as_str())), ("dry_run", self.dry_run())];
+        self.exchange_lines(Method::POST, self.api(&format!("/replicas{}", query(&wanted))), lines).await
     }
 
-    /// Sends lines, and reads the lines that answer them while it does.
-    pub(super) async fn stream_lines<T: DeserializeOwned>(
+    /// What the query of a change says of dry runs.
+    pub(crate) fn dry_run(&self) -> Option<&'static str> {
+        self.rehearses.then_some("true")
+    }
+
+    /// Sends lines and reads those of the answer while the others still go up.
+    pub(crate) async fn exchange_lines<T: DeserializeOwned>(
         &self,
         method: Method,
-        path: &str,
-        wanted: &[(&str, Option<&str>)],
+        url: String,
         lines: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<T>, ClientError> {
-        let dry_run = [("dry_run", self.rehearses.then_some("true"))];
-        let url = self.api(&format!("{path}{}", query(&[wanted, &dry_run].concat())));
         let mut request = self
             .http
             .request(method, &url)

@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use reqwest::Method;
 
 use crate::client::Client;
-use crate::client::address::did_path;
+use crate::client::address::{did_path, query};
 use crate::client::error::ClientError;
 use crate::client::request::Again;
 use crate::model::did::Did;
@@ -37,7 +37,7 @@ impl Client {
         replace: bool,
         lines: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<impl Stream<Item = Result<MetadataChunk, ClientError>> + use<>, ClientError> {
-        let wanted = [("replace", replace.then_some("true"))];
-        self.stream_lines(Method::PATCH, "/metadata", &wanted, lines).await
+        let wanted = [("replace", replace.then_some("true")), ("dry_run", self.dry_run())];
+        self.exchange_lines(Method::PATCH, self.api(&format!("/metadata{}", query(&wanted))), lines).await
     }
 }

@@ -1,16 +1,18 @@
 //! One request: sent, answered, judged, and sent again where that does no harm.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Method, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::client::error::ClientError;
 use crate::fault::{Fault as _, Kind};
+use crate::model::id::GrantId;
 use crate::service::view::ProblemView;
 
 /// How long a call of the API may take.
@@ -19,6 +21,8 @@ const CALL_DEADLINE: Duration = Duration::from_mins(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 /// How often a file that cannot be read is asked for again: its storage is what is ill, not the server.
 const UNREADABLE_REPEATS_MAX: u32 = 1;
+/// The header that names a change, so that it is carried out once.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// A problem document is small; more than this is something else.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
@@ -27,6 +31,8 @@ const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 pub(crate) enum Again {
     /// Sending it twice does what sending it once does.
     Always,
+    /// The server carries it out once for its key, and answers it again as it did the first time.
+    ByKey,
     /// Only while the server has certainly not begun with it.
     IfUnsent,
 }
@@ -37,11 +43,13 @@ pub(crate) struct Call {
     url: String,
     body: Option<Vec<u8>>,
     again: Again,
+    /// What the server is to know it by, should it come again.
+    key: OnceLock<String>,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, url: String, again: Again) -> Self {
-        Self { method, url, body: None, again }
+        Self { method, url, body: None, again, key: OnceLock::new() }
     }
 
     pub(crate) fn get(url: String) -> Self {
@@ -105,8 +113,17 @@ impl Client {
     async fn exchange(&self, call: &Call) -> Result<Vec<u8>, ClientError> {
         self.persist(call.again, || async {
             let body = async {
-                let response = judge(&call.url, self.request(call).send().await).await?;
+                let answer = self.request(call).send().await;
+                let same = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::NOT_MODIFIED);
+                if let Some(body) = self.memory.as_ref().filter(|_| same).and_then(|memory| memory.body(&call.url)) {
+                    return Ok(body);
+                }
+                let response = judge(&call.url, answer).await?;
+                let headers = response.headers().clone();
                 let body = response.bytes().await.map_err(|source| unreachable(&call.url, source))?;
+                if let Some(memory) = self.memory.as_ref().filter(|_| call.method == Method::GET) {
+                    memory.keep(&call.url, &headers, &body);
+                }
                 Ok(body.to_vec())
             };
             self.within(CALL_DEADLINE, &call.url, body).await?
@@ -121,6 +138,15 @@ impl Client {
         }
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(tag) = self.memory.as_ref().and_then(|memory| memory.tag(&call.url))
+            && call.method == Method::GET
+        {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        if call.again == Again::ByKey && !self.rehearses {
+            let key = call.key.get_or_init(|| GrantId(self.clock.id()).to_string());
+            request = request.header(IDEMPOTENCY_KEY, key);
         }
         match &call.body {
             Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.clone()),
@@ -184,7 +210,11 @@ impl Client {
 
 fn may_repeat(again: Again, error: &ClientError) -> bool {
     let turned_away = matches!(error, ClientError::Problem(problem) if matches!(problem.status, 429 | 503));
-    error.kind() == Kind::Unavailable && (again == Again::Always || turned_away || error.is_unsent())
+    match again {
+        Again::Always => error.kind() == Kind::Unavailable,
+        Again::ByKey => error.kind() == Kind::Unavailable || error.is_in_progress(),
+        Again::IfUnsent => error.kind() == Kind::Unavailable && (turned_away || error.is_unsent()),
+    }
 }
 
 /// Passes on an answer that is a success, and reads the problem out of any other.
@@ -203,6 +233,7 @@ pub(crate) async fn judge(url: &str, answer: reqwest::Result<Response>) -> Resul
 
 async fn problem(url: &str, mut response: Response) -> ClientError {
     let status = response.status();
+    let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk);
@@ -214,16 +245,32 @@ async fn problem(url: &str, mut response: Response) -> ClientError {
         return ClientError::Problem(Box::new(problem));
     }
     // Not our server's words, but a proxy's or a stranger's; the status still tells what to do.
+    let (detail, hint) = match (to, status) {
+        (Some(to), _) => (
+            format!("{} answered {status} and sends on to {}, as no dapple server does", unsigned(url), unsigned(&to)),
+            STRANGER,
+        ),
+        (None, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
+            (format!("{} answered {status}, and not in dapple's words", unsigned(url)), BEHIND)
+        }
+        (None, _) => (format!("{} answered {status}, and not as a dapple server does", unsigned(url)), STRANGER),
+    };
     ClientError::Problem(Box::new(ProblemView {
         kind: "about:blank".to_owned(),
         code: "answered-without-a-problem".to_owned(),
         title: status.canonical_reason().unwrap_or_default().to_owned(),
         status: status.as_u16(),
-        detail: format!("{} answered {status}", unsigned(url)),
-        hint: None,
+        detail,
+        hint: Some(hint.to_owned()),
         request_id: String::new(),
     }))
 }
+
+/// What helps when somebody else answers.
+pub(crate) const STRANGER: &str =
+    "is another server at that address? `dapple config show --origin` tells which one is asked, and who says so";
+/// What helps when a proxy does.
+const BEHIND: &str = "a proxy answered for a server that it cannot reach: look at the server, or try again later";
 
 pub(crate) fn unreachable(url: &str, source: reqwest::Error) -> ClientError {
     // reqwest's own text repeats the URL, which may be signed.

@@ -1,7 +1,7 @@
 //! The client against small servers that misbehave in known ways.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,8 +17,9 @@ use serde_json::json;
 use crate::client::{Client, ClientError, Payload};
 use crate::clock::SystemClock;
 use crate::fault::{Fault as _, Kind};
+use crate::model::account::AccountName;
 use crate::model::did::{Did, DidKind};
-use crate::service::view::{NewDid, NewUpload, NewUploads, RegisteredChunk};
+use crate::service::view::{NewDid, NewKey, NewUpload, NewUploads, RegisteredChunk};
 
 async fn serve(router: Router) -> Client {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -102,30 +103,108 @@ async fn passing_failures_are_tried_again_and_refusals_are_not() {
     assert_eq!((told.code.as_str(), told.request_id.as_str()), ("not-found", "R1"));
 }
 
-#[tokio::test]
-async fn what_is_made_once_is_sent_again_only_if_it_was_turned_away() {
-    let new = NewDid { did: did("s:x"), kind: DidKind::Dataset };
-    let (asked, answer) = flaky(2, did_json("s:x"));
-    let client = serve(Router::new().route("/api/v1/dids", post(async move || answer()))).await;
-    client.create_did(&new).await.expect("503 means that nothing was done");
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
-
-    // A server that takes the request and hangs up: nobody knows what it has done.
+/// Takes requests and hangs up on the first so many, as if they were lost on the way back; keeps their heads.
+async fn losing(count: usize) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
-    let accepted = Arc::new(AtomicUsize::new(0));
-    let counter = accepted.clone();
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let kept = heads.clone();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            counter.fetch_add(1, Ordering::SeqCst);
-            let _ = tokio::io::AsyncReadExt::read(&mut socket, &mut [0; 1024]).await;
+            let mut head = vec![0; 4096];
+            let read = tokio::io::AsyncReadExt::read(&mut socket, &mut head).await.unwrap_or_default();
+            let number = {
+                let mut kept = kept.lock().expect("no panics");
+                kept.push(String::from_utf8_lossy(&head[..read]).into_owned());
+                kept.len()
+            };
+            if number > count {
+                let body = did_json("s:x").to_string();
+                let head = "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\nconnection: close\r\n";
+                let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut socket, answer.as_bytes()).await;
+            }
         }
     });
+    (url, heads)
+}
+
+fn keys(heads: &Mutex<Vec<String>>) -> Vec<Option<String>> {
+    let key = |head: &String| head.lines().find_map(|line| line.strip_prefix("idempotency-key: ").map(str::to_owned));
+    heads.lock().expect("no panics").iter().map(key).collect()
+}
+
+#[tokio::test]
+async fn a_change_is_sent_again_under_its_key_and_the_next_has_another() {
+    let new = NewDid { did: did("s:x"), kind: DidKind::Dataset };
+    let (url, heads) = losing(2).await;
+    let client = client(&url);
+    client.create_did(&new).await.expect("answered the third time");
+    client.create_did(&new).await.expect("answered");
+    let keys_of = keys(&heads);
+    assert_eq!(keys_of.len(), 4);
+    assert!(keys_of[0].is_some() && keys_of[0] == keys_of[1] && keys_of[1] == keys_of[2], "{keys_of:?}");
+    assert!(keys_of[3].is_some() && keys_of[3] != keys_of[0], "{keys_of:?}");
+    client.clone().rehearsing().create_did(&new).await.expect("answered");
+    client.did(&did("s:x")).await.expect("answered");
+    assert_eq!(keys(&heads)[4..], [None, None], "a dry run needs none, and neither does who reads");
+
+    // While the first is still being carried out, the second waits for its answer.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let busy = async move || match counter.fetch_add(1, Ordering::SeqCst) {
+        0 => problem(409, "in-progress"),
+        _ => Json(did_json("s:x")).into_response(),
+    };
+    let client = serve(Router::new().route("/api/v1/dids", post(busy))).await;
+    client.create_did(&new).await.expect("done in a moment");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn what_takes_no_key_is_sent_again_only_if_it_was_turned_away() {
+    let account = AccountName::parse("ada").expect("a name");
+    let new = NewKey {
+        name: "k".to_owned(),
+        scopes: Vec::new(),
+        only_scopes: None,
+        addresses: Vec::new(),
+        expires_seconds: 60,
+    };
+    let (asked, answer) = flaky(2, json!({}));
+    let client = serve(Router::new().route("/api/v1/accounts/ada/keys", post(async move || answer()))).await;
+    let _ = client.add_key(&account, &new).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 3, "503 means that nothing was done");
+
+    // A server that takes the request and hangs up: nobody knows what it has done.
+    let (url, heads) = losing(usize::MAX).await;
     let client = self::client(&url);
-    assert!(matches!(client.create_did(&new).await, Err(ClientError::Unreachable { .. })));
-    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    assert!(matches!(client.add_key(&account, &new).await, Err(ClientError::Unreachable { .. })));
+    assert_eq!(keys(&heads), [None]);
     assert!(client.did(&did("s:x")).await.is_err());
-    assert_eq!(accepted.load(Ordering::SeqCst), 6, "reading again does no harm");
+    assert_eq!(keys(&heads).len(), 6, "reading again does no harm");
+}
+
+#[tokio::test]
+async fn what_was_read_before_is_asked_for_only_if_it_has_changed() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let show = async move |headers: HeaderMap| {
+        let turn = counter.fetch_add(1, Ordering::SeqCst);
+        let tag = if turn < 2 { "\"one\"" } else { "\"two\"" };
+        if headers.get("if-none-match").is_some_and(|seen| seen == tag) {
+            return (StatusCode::NOT_MODIFIED, [("etag", tag)]).into_response();
+        }
+        assert_eq!(headers.contains_key("if-none-match"), turn > 0);
+        ([("etag", tag)], Json(did_json(&format!("s:{turn}")))).into_response()
+    };
+    let client = serve(Router::new().route("/api/v1/dids/s/x", get(show))).await.remembering();
+    let mut shown = Vec::new();
+    for _ in 0..3 {
+        shown.push(client.did(&did("s:x")).await.expect("shown").did.to_string());
+    }
+    assert_eq!(shown, ["s:0", "s:0", "s:2"]);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
@@ -149,12 +228,20 @@ async fn a_server_that_restarts_is_waited_for() {
 async fn answers_that_are_not_ours_still_say_something() {
     let router = Router::new()
         .route("/api/v1/dids/s/html", get(async || (StatusCode::BAD_GATEWAY, "<html>proxy</html>")))
+        .route("/api/v1/dids/s/away", get(async || (StatusCode::FOUND, [("location", "https://h.example/in?x=1")], "")))
         .route("/api/v1/dids/s/text", get(async || "hello"));
     let client = serve(router).await;
     let error = client.did(&did("s:html")).await.expect_err("a proxy's answer");
     assert_eq!((error.kind(), error.problem().status), (Kind::Unavailable, 502));
     let error = client.did(&did("s:text")).await.expect_err("not JSON");
     assert!(matches!(error, ClientError::Protocol { .. }));
+    assert!(error.hint().expect("a hint").contains("another server"));
+    // An address at which something else answers, or that leads elsewhere.
+    let error = client.did(&did("s:missing")).await.expect_err("no such page").problem();
+    assert!(error.detail.ends_with("not as a dapple server does"), "{}", error.detail);
+    assert!(error.hint.expect("a hint").contains("dapple config show --origin"));
+    let error = client.did(&did("s:away")).await.expect_err("sent on").problem();
+    assert!(error.detail.contains("https://h.example/") && !error.detail.contains("x=1"), "{}", error.detail);
 }
 
 #[tokio::test]

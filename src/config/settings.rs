@@ -57,6 +57,9 @@ declare! {
     limits: Limits {
         /// How many connections are open at once. Further ones wait until one ends.
         connections: Count<1, 1_000_000> = "1024";
+        /// How many of them one address may have, and one /64 of IPv6. Further ones are closed. Proxies in
+        /// `proxies.trusted` are not counted: name those that stand in front of the server.
+        connections_per_address: Count<1, 1_000_000> = "256";
         /// How many bytes the head of a request may have, its headers and their names together.
         header_bytes: Bytes<{ 4 * KIB }, MIB> = "32KiB";
         /// How many bytes the path and query of a request may have.

@@ -140,7 +140,6 @@ mod tests {
             kind: DidKind::File,
             bytes: 3,
             checksums: Vec::new(),
-            seq: 0,
         };
         let names = ["s:<script>\"'&", "s://evil.example/x", "s:javascript:x", "other:a"];
         let page = Page { items: names.map(item).into(), next: Some("7".to_owned()) };

@@ -11,9 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use futures::stream::{poll_fn, unfold};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, within};
 use crate::gateway::address;
-use crate::gateway::source::within;
 use crate::http::body::byte_stream;
 use crate::http::problem::Problem;
 use crate::service::{Lake, uploads};
@@ -45,7 +44,7 @@ pub(super) async fn put(
     });
     // Whoever waits for `100 Continue` has sent nothing, and listens.
     if !waits {
-        within(&clock, REST_SPAN_MAX, read_rest(lend(&body))).await;
+        within(clock.as_ref(), REST_SPAN_MAX, read_rest(lend(&body))).await;
     }
     outcome
 }
@@ -98,7 +97,7 @@ fn length_of(headers: &HeaderMap) -> Option<u64> {
 fn impatient(content: ByteStream, clock: SharedClock, patience: Duration) -> ByteStream {
     unfold(Some((content, clock)), move |state| async move {
         let (mut content, clock) = state?;
-        match within(&clock, patience, content.next()).await {
+        match within(clock.as_ref(), patience, content.next()).await {
             Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((content, clock)))),
             Some(Some(Err(error))) => Some((Err(error), None)),
             Some(None) => None,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::clock::within;
 use crate::fault::Fault as _;
-use crate::gateway::source::within;
 use crate::http::request::current_id;
 use crate::model::time::Timestamp;
 use crate::policy::grant::GrantError;
@@ -52,7 +52,7 @@ fn span(expires_at: Timestamp, now: Timestamp) -> Result<Duration, GrantError> {
 
 async fn sign(lake: &Lake, replica: &Located, what: Signed, span: Duration) -> Result<HeaderValue, StorageError> {
     let backend = lake.stores.get(&replica.endpoint)?;
-    let signing = within(lake.catalog.clock(), SIGN_SPAN_MAX, backend.sign(&replica.path, what, span)).await;
+    let signing = within(lake.catalog.clock().as_ref(), SIGN_SPAN_MAX, backend.sign(&replica.path, what, span)).await;
     let path = || replica.path.to_string();
     let late = || Err(StorageError::Unavailable { path: path(), what: "no URL was signed in time".to_owned() });
     let none = || StorageError::Faulty { path: path(), what: "a store of this kind signs no URLs".to_owned() };

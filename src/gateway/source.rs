@@ -2,16 +2,14 @@
 //! its first bytes; from then on a failure aborts, as an answer that has begun cannot be taken back.
 //! A stream from here gives exactly as many bytes as were asked for, or an error.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::{Either, select};
 use futures::stream::{once, try_unfold};
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, within};
 use crate::fault::Fault as _;
 use crate::http::request::current_id;
 use crate::model::stuck::StuckReason;
@@ -44,7 +42,7 @@ impl Source {
     pub(super) async fn read(&self, range: ByteRange) -> Result<ByteStream, ServiceError> {
         let clock = self.lake.catalog.clock();
         for replica in &self.replicas {
-            let opening = within(clock, OPEN_SPAN_MAX, self.read_at(replica, range)).await;
+            let opening = within(clock.as_ref(), OPEN_SPAN_MAX, self.read_at(replica, range)).await;
             match opening.unwrap_or_else(|| Err(stalled(replica, OPEN_SPAN_MAX))) {
                 Ok(content) => {
                     self.lake.stores.health().well(replica.endpoint.id);
@@ -138,7 +136,7 @@ fn exactly(content: ByteStream, length: u64, clock: SharedClock, path: String) -
 /// The next chunk that has bytes in it.
 async fn next_bytes(content: &mut ByteStream, clock: &SharedClock, path: &str) -> Result<Option<Bytes>, StorageError> {
     loop {
-        let next = within(clock, STALL_SPAN_MAX, content.try_next()).await;
+        let next = within(clock.as_ref(), STALL_SPAN_MAX, content.try_next()).await;
         let next = next.unwrap_or_else(|| {
             Err(StorageError::Unavailable {
                 path: path.to_owned(),
@@ -156,14 +154,6 @@ fn stalled(replica: &Located, span: Duration) -> StorageError {
     StorageError::Unavailable {
         path: replica.path.to_string(),
         what: format!("it did not open within {} seconds", span.as_secs()),
-    }
-}
-
-/// Awaits something for so long.
-pub(super) async fn within<T>(clock: &SharedClock, span: Duration, act: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(act), clock.sleep(span)).await {
-        Either::Left((outcome, _)) => Some(outcome),
-        Either::Right(_) => None,
     }
 }
 

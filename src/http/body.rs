@@ -32,6 +32,37 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody
     }
 }
 
+/// The most bytes of a body of somebody who has shown no key yet: names and passwords fit.
+pub const STRANGERS_BYTES_MAX: usize = 8 << 10;
+
+/// A short JSON body of somebody who has shown no key yet.
+pub struct StrangersJson<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for StrangersJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        let limit = json_bytes_max(request.extensions()).min(STRANGERS_BYTES_MAX);
+        request.extensions_mut().insert(JsonBytesMax(limit));
+        JsonBody::from_request(request, state).await.map(|JsonBody(value)| Self(value))
+    }
+}
+
+/// A JSON body that may be left out.
+pub struct JsonIfAny<T>(pub Option<T>);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonIfAny<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        use axum::body::HttpBody as _;
+        if request.body().is_end_stream() {
+            return Ok(Self(None));
+        }
+        JsonBody::from_request(request, state).await.map(|JsonBody(value)| Self(value))
+    }
+}
+
 /// Refuses a body that says of itself that it is something else than JSON.
 fn require_json(headers: &HeaderMap, method: &Method) -> Result<(), Problem> {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
@@ -62,7 +93,11 @@ pub(super) async fn read_whole(body: Body, limit: usize) -> Result<Bytes, Proble
         if read.len() + chunk.len() > limit {
             let detail = format!("the body has over {limit} bytes");
             let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
-            return Err(problem.hint("send it in parts, or raise `limits.json_bytes` in the server's settings"));
+            let hint = match limit {
+                STRANGERS_BYTES_MAX => "a name and a password are shorter",
+                _ => "send it in parts, or raise `limits.json_bytes` in the server's settings",
+            };
+            return Err(problem.hint(hint));
         }
         read.extend_from_slice(&chunk);
     }

@@ -62,6 +62,17 @@ impl Known {
     }
 }
 
+/// A request that was taken from what an address may ask with keys, until its key is known to be good.
+#[derive(Debug, Clone)]
+struct Pledge(Asker);
+
+/// Routes of the API that ask for no key: showing one changes nothing there.
+const OPEN_ROUTES: [&str; 2] = ["/api/v1/openapi.json", "/api/v1/sessions"];
+
+/// Marks an answer that lets somebody in whose key or password was good.
+#[derive(Debug, Clone, Copy)]
+pub struct LetIn;
+
 /// Marks an answer that sends somebody away whose key was refused, though its status does not say so.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused;
@@ -91,16 +102,24 @@ pub async fn enter(entry: Arc<Entry>, mut request: Request, next: Next) -> Respo
     extensions.insert(StallTime(entry.stall_time));
     extensions.insert(about.known.clone());
     extensions.insert(Arc::clone(&entry));
-    let response = match entry.judge(&request, &about) {
+    let pledge = about.pledge(request.headers());
+    if let Some(pledge) = &pledge {
+        request.extensions_mut().insert(pledge.clone());
+    }
+    let response = match entry.judge(&request, &about, pledge.as_ref()) {
         // The gateway has patience of its own, and tells of it in its own words.
         Ok(()) if about.is_of_gateway() => next.run(request).await,
         Ok(()) => next.run(request.map(|body| patient(body, entry.clock.clone(), entry.stall_time))).await,
         Err(problem) => problem.into_response(),
     };
     let is_refused = response.status() == StatusCode::UNAUTHORIZED || response.extensions().get::<Refused>().is_some();
-    if is_refused && let Some(peer) = peer {
-        // The wait that it says is told to the next request.
-        let _ = entry.rates.take(Asker::Guesser(peer.into()));
+    match (pledge, peer) {
+        (None, Some(peer)) if is_refused => {
+            // The wait that it says is told to the next request.
+            let _ = entry.rates.take(Asker::Guesser(peer.into()));
+        }
+        (Some(Pledge(asker)), _) if response.extensions().get::<LetIn>().is_some() => entry.rates.give_back(&asker),
+        _ => {}
     }
     entry.tell(&about, &response, began);
     response
@@ -108,11 +127,12 @@ pub async fn enter(entry: Arc<Entry>, mut request: Request, next: Next) -> Respo
 
 /// Counts a request for the account that turned out to ask, and refuses it if there were too many.
 pub fn admit(extensions: &Extensions, account: &str) -> Result<(), Problem> {
-    if let Some(known) = extensions.get::<Known>() {
-        // Another part of the same request may have found out before.
-        let _ = known.0.set(account.to_owned());
-    }
+    // Another part of the same request may have found out before.
+    let is_first = extensions.get::<Known>().is_some_and(|known| known.0.set(account.to_owned()).is_ok());
     let Some(entry) = extensions.get::<Arc<Entry>>() else { return Ok(()) };
+    if let Some(Pledge(asker)) = extensions.get::<Pledge>().filter(|_| is_first) {
+        entry.rates.give_back(asker);
+    }
     entry.rates.take(Asker::Account(account.to_owned())).map_err(|wait| entry.too_many(wait))
 }
 
@@ -130,10 +150,17 @@ impl About {
         self.route.starts_with("/d/") || self.route.starts_with("/s/")
     }
 
+    /// What a request that shows a key is counted by until that is known to be good.
+    fn pledge(&self, headers: &HeaderMap) -> Option<Pledge> {
+        let peer = self.peer.filter(|_| !self.signed && self.shows_key(headers))?;
+        Some(Pledge(Asker::Guesser(peer.into())))
+    }
+
     /// Tells whether a request shows something to be let in by, which what answers will judge.
     fn shows_key(&self, headers: &HeaderMap) -> bool {
         match self.route.as_str() {
             "none" => false,
+            route if OPEN_ROUTES.contains(&route) => false,
             "/metrics" => headers.contains_key(header::AUTHORIZATION),
             "/sign-in" => self.method == Method::POST,
             route if ["/api/", "/d/", "/stac"].iter().any(|door| route.starts_with(door)) => {
@@ -159,7 +186,7 @@ impl About {
 
 impl Entry {
     /// Refuses what is too large or too much.
-    fn judge(&self, request: &Request, about: &About) -> Result<(), Problem> {
+    fn judge(&self, request: &Request, about: &About, pledge: Option<&Pledge>) -> Result<(), Problem> {
         let uri = request.uri().path_and_query().map_or(0, |both| both.as_str().len());
         if uri > self.uri_bytes {
             let detail = format!("the path and query have {uri} bytes, more than {}", self.uri_bytes);
@@ -173,12 +200,8 @@ impl Entry {
         }
         let Some(peer) = about.peer.filter(|_| !about.signed) else { return Ok(()) };
         // Where no key is asked for, showing one changes nothing.
-        let asked = if about.shows_key(request.headers()) {
-            self.rates.look(Asker::Guesser(peer.into()))
-        } else {
-            self.rates.take(Asker::Address(peer.into()))
-        };
-        asked.map_err(|wait| self.too_many(wait))
+        let asker = pledge.map_or_else(|| Asker::Address(peer.into()), |pledge| pledge.0.clone());
+        self.rates.take(asker).map_err(|wait| self.too_many(wait))
     }
 
     fn refuse(&self, status: StatusCode, code: &'static str, detail: String, hint: &str) -> Problem {

@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 
-use crate::model::network::Network;
+use crate::model::network::{Network, Origin};
 
 /// The header in which proxies say whom they speak for.
 const FORWARDED: &str = "x-forwarded-for";
@@ -22,6 +22,12 @@ pub struct Connected(pub SocketAddr);
 /// The address that a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
+
+impl From<PeerAddress> for Origin {
+    fn from(PeerAddress(address): PeerAddress) -> Self {
+        address.into()
+    }
+}
 
 impl PeerAddress {
     /// The address of a request, if it came through a listener.

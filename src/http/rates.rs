@@ -1,19 +1,19 @@
 //! How many requests a second each account makes, and each address that shows no key: a bucket for each,
 //! refilled steadily, from which every request takes one.
 //!
-//! Whoever shows a key is counted as its account, wherever it asks from. Keys that are refused are counted
-//! for their address, apart from what it asks without one, so that guessing keys is slow.
+//! Whoever shows a key is counted as its account, wherever it asks from. Until a key is known to be good,
+//! it is counted for its address, apart from what that asks without one, so that guessing keys is slow and
+//! a key that is none spares nobody the count.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::SharedClock;
-use crate::http::peer::PeerAddress;
+use crate::model::network::Origin;
 
-/// The most buckets that are kept. When there are more, full ones are forgotten, and in need all: that
-/// lets some ask too much for a moment, but never takes memory without bound.
+/// The most buckets that are kept. When there are more, full ones are forgotten, and in need those that
+/// are nearest to it: many new askers do not make an old one forgotten that has asked too much.
 const BUCKETS_MAX: usize = 10_000;
 
 /// Who is counted.
@@ -22,23 +22,9 @@ pub enum Asker {
     /// An account, wherever it asks from.
     Account(String),
     /// An address that shows no key.
-    Address(Place),
-    /// An address whose keys are refused.
-    Guesser(Place),
-}
-
-/// An address, or the network of one that has as many as it likes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place(IpAddr);
-
-impl From<PeerAddress> for Place {
-    fn from(PeerAddress(address): PeerAddress) -> Self {
-        Self(match address {
-            // Whoever has one IPv6 address has its whole /64.
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-            address @ IpAddr::V4(_) => address,
-        })
-    }
+    Address(Origin),
+    /// An address that shows keys of which it is not known yet, or never will be, whether they are good.
+    Guesser(Origin),
 }
 
 /// Who made how many requests of late.
@@ -64,15 +50,6 @@ impl Rates {
 
     /// Takes one request from a bucket; otherwise tells how long to wait for the next.
     pub fn take(&self, asker: Asker) -> Result<(), Duration> {
-        self.draw(asker, 1.0)
-    }
-
-    /// Tells whether a bucket has a request left, and takes none.
-    pub fn look(&self, asker: Asker) -> Result<(), Duration> {
-        self.draw(asker, 0.0)
-    }
-
-    fn draw(&self, asker: Asker, taken: f64) -> Result<(), Duration> {
         if self.per_second <= 0.0 {
             return Ok(());
         }
@@ -81,17 +58,33 @@ impl Rates {
         if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&asker) {
             buckets.retain(|_, bucket| self.refilled(*bucket, now) < self.at_once);
             if buckets.len() >= BUCKETS_MAX {
-                buckets.clear();
+                self.forget_fullest(&mut buckets, now);
             }
         }
         let known = buckets.get(&asker).map_or(self.at_once, |bucket| self.refilled(*bucket, now));
         if known < 1.0 {
             return Err(Duration::from_secs_f64((1.0 - known) / self.per_second));
         }
-        if taken > 0.0 {
-            buckets.insert(asker, Bucket { left: known - taken, at: now });
-        }
+        buckets.insert(asker, Bucket { left: known - 1.0, at: now });
         Ok(())
+    }
+
+    /// Gives back a request that was taken from a bucket.
+    pub fn give_back(&self, asker: &Asker) {
+        let mut buckets = self.buckets.lock().expect("nothing panics while holding it");
+        if let Some(bucket) = buckets.get_mut(asker) {
+            bucket.left += 1.0;
+        }
+    }
+
+    /// Forgets a quarter, so that this is seldom done.
+    fn forget_fullest(&self, buckets: &mut HashMap<Asker, Bucket>, now: Duration) {
+        let mut left: Vec<(f64, Asker)> =
+            buckets.iter().map(|(asker, bucket)| (self.refilled(*bucket, now), asker.clone())).collect();
+        left.sort_by(|one, other| other.0.total_cmp(&one.0));
+        for (_, asker) in left.into_iter().take(BUCKETS_MAX / 4) {
+            buckets.remove(&asker);
+        }
     }
 
     fn refilled(&self, bucket: Bucket, now: Duration) -> f64 {
@@ -103,6 +96,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use std::future::Future;
+    use std::net::IpAddr;
     use std::pin::Pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,7 +128,7 @@ mod tests {
     }
 
     fn asker(text: &str) -> Asker {
-        Asker::Address(PeerAddress(text.parse().expect("an address")).into())
+        Asker::Address(text.parse::<IpAddr>().expect("an address").into())
     }
 
     #[test]
@@ -145,7 +139,6 @@ mod tests {
             assert_eq!(rates.take(asker("192.0.2.1")), Ok(()));
         }
         assert_eq!(rates.take(asker("192.0.2.1")), Err(Duration::from_millis(500)));
-        assert_eq!(rates.look(asker("192.0.2.1")), Err(Duration::from_millis(500)));
         assert_eq!(rates.take(asker("192.0.2.2")), Ok(()), "others are not meant");
         assert_eq!(rates.take(Asker::Account("ada".to_owned())), Ok(()));
         clock.0.store(500, Ordering::Relaxed);
@@ -154,18 +147,23 @@ mod tests {
         clock.0.store(1_000_000, Ordering::Relaxed);
         let granted = (0..10).filter(|_| rates.take(asker("192.0.2.1")).is_ok()).count();
         assert_eq!(granted, 3, "it holds no more than at once");
+        rates.give_back(&asker("192.0.2.1"));
+        assert_eq!(rates.take(asker("192.0.2.1")), Ok(()), "what was given back");
+        assert!(rates.take(asker("192.0.2.1")).is_err());
     }
 
     #[test]
-    fn memory_has_a_bound_and_a_network_of_ipv6_is_one_asker() {
-        let rates = Rates::new(Arc::new(Told::default()), 1, 1);
-        assert_eq!(asker("2001:db8::1"), asker("2001:db8::ffff:2"));
-        assert_ne!(asker("2001:db8::1"), asker("2001:db8:0:1::1"));
+    fn memory_has_a_bound_and_keeps_who_has_asked_too_much() {
+        let rates = Rates::new(Arc::new(Told::default()), 1, 2);
+        for _ in 0..2 {
+            rates.take(asker("198.51.100.1")).expect("not yet too many");
+        }
         for number in 0..25_000_u32 {
             let address = IpAddr::V4(std::net::Ipv4Addr::from_bits(number));
-            rates.take(Asker::Address(PeerAddress(address).into())).expect("the first of each");
+            rates.take(Asker::Address(address.into())).expect("the first of each");
         }
         assert!(rates.buckets.lock().expect("no panic").len() <= BUCKETS_MAX);
+        assert!(rates.take(asker("198.51.100.1")).is_err(), "it is not forgotten for all that");
         let unlimited = Rates::new(Arc::new(Told::default()), 0, 1);
         assert!((0..100).all(|_| unlimited.take(asker("192.0.2.1")).is_ok()));
     }

@@ -92,7 +92,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         if parts.headers.contains_key(header::AUTHORIZATION) {
             let Asking(context) = Asking::from_request_parts(parts, state).await?;
-            return Ok(Self(Reader::Known(context)));
+            return Ok(Self(Reader::Known(Box::new(context))));
         }
         Ok(Self(Reader::Anonymous(Arc::<Lake>::from_ref(state))))
     }

@@ -180,7 +180,8 @@ async fn by_key(lake: Arc<Lake>, under_way: &UnderWay, request: Request, next: N
     // Who asks is found out once, and counted once.
     parts.extensions.insert(ctx.clone());
     let body = read_whole(body, json_bytes_max(&parts.extensions)).await?;
-    let once = Arc::new(Once { account: ctx.principal.account, key, request: hash(&parts, &body) });
+    let (account, reach) = (ctx.principal.account, ctx.principal.key);
+    let once = Arc::new(Once { account, key, request: hash(&parts, &body), reach });
     let mine = under_way.begin(&once).ok_or_else(in_progress)?;
     if let Some(kept) = answer_to(&lake.catalog, &once).await? {
         let mut response = answer(kept.status, kept.tag.as_deref(), kept.body);

@@ -109,17 +109,23 @@ impl KeyReach {
         self.includes(&Self::whole())
     }
 
-    /// Tells whether everything that `other` lets through comes through here as well.
-    pub fn includes(&self, other: &Self) -> bool {
+    /// Tells whether it lets through all acts, on all data, that `other` does, wherever and until whenever
+    /// it may be used.
+    pub fn shows_as_much_as(&self, other: &Self) -> bool {
         let data = match (&self.only, &other.only) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(own), Some(other)) => other.is_subset(own),
         };
+        data && other.scopes.is_subset(&self.scopes)
+    }
+
+    /// Tells whether everything that `other` lets through comes through here as well.
+    pub fn includes(&self, other: &Self) -> bool {
         let inside = |range| self.ranges.iter().any(|own| own.includes(range));
         let places = self.ranges.is_empty() || (!other.ranges.is_empty() && other.ranges.iter().all(inside));
         let time = self.ends_at.is_none_or(|end| other.ends_at.is_some_and(|other| other <= end));
-        data && places && time && other.scopes.is_subset(&self.scopes)
+        self.shows_as_much_as(other) && places && time
     }
 }
 

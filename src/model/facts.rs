@@ -40,6 +40,11 @@ impl From<&Principal> for Subject {
 }
 
 impl Subject {
+    /// An account of which nothing is known but its name.
+    pub fn only_named(name: AccountName) -> Self {
+        Subject::Account { name, kind: AccountKind::default(), admin: false, groups: BTreeSet::new() }
+    }
+
     /// The name that records show.
     pub fn name(&self) -> &str {
         match self {
@@ -63,7 +68,7 @@ pub struct ScopeFacts {
     /// Its name.
     pub scope: Scope,
     /// Whose it is.
-    pub owner: AccountName,
+    pub owner: Arc<Subject>,
     /// Its labels.
     pub labels: Arc<LabelSet>,
 }
@@ -74,7 +79,7 @@ pub struct DidTraits {
     /// What it is.
     pub kind: DidKind,
     /// Whose it is.
-    pub owner: AccountName,
+    pub owner: Arc<Subject>,
     /// Its scope.
     pub scope: Arc<ScopeFacts>,
     /// The labels that hold for it: its own, its scope's, and those of everything that holds it.

@@ -282,6 +282,14 @@ mod tests {
 
     proptest! {
         #[test]
+        fn what_tightens_above_tightens_whatever_lies_below(near in any_set(), old in any_set(), new in any_set()) {
+            // Two sets at random seldom tighten: the second is made to.
+            let new = LabelSet { project: old.project.clone(), ..old.join(&new) };
+            let (before, after) = (near.join(&old), near.join(&new));
+            prop_assert!(!new.only_tightens(&old) || after.only_tightens(&before), "{before} to {after}");
+        }
+
+        #[test]
         fn what_lies_below_is_never_looser(near in any_set(), far in any_set()) {
             let joined = near.join(&far);
             let strict = |set: &LabelSet| (set.classification, set.embargo);

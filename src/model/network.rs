@@ -4,7 +4,7 @@
 //! take both kinds show it wrapped.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A range of addresses.
@@ -12,6 +12,20 @@ use std::str::FromStr;
 pub struct Network {
     address: IpAddr,
     prefix: u8,
+}
+
+/// Where somebody asks from, as far as an address tells: whoever has one IPv6 address has its whole /64,
+/// and an address from each connection if they like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(IpAddr);
+
+impl From<IpAddr> for Origin {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address @ IpAddr::V4(_) => address,
+        })
+    }
 }
 
 /// The text is not a network.
@@ -71,6 +85,15 @@ impl fmt::Display for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_network_of_ipv6_is_one_origin() {
+        let origin = |text: &str| Origin::from(text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:2"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_eq!(origin("::ffff:192.0.2.1"), origin("192.0.2.1"));
+        assert_ne!(origin("192.0.2.1"), origin("192.0.2.2"));
+    }
 
     #[test]
     fn a_network_holds_the_addresses_that_begin_as_it_does() {

@@ -48,16 +48,16 @@ pub fn show_bytes(bytes: u64) -> String {
 
 /// Shows a number of bytes for people, in the unit that leaves one to four digits: `1.2 GiB`.
 pub fn human_bytes(bytes: u64) -> String {
-    let mut power = 0;
-    while power + 1 < UNITS.len() && bytes >> (10 * power) >= 1_024 {
-        power += 1;
-    }
-    if power == 0 {
+    if bytes < 1_024 {
         return format!("{bytes} B");
     }
-    // Tenths in whole numbers, cut off: what is shown is never more than there is.
-    let tenths = u128::from(bytes) * 10 >> (10 * power);
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power])
+    // Tenths in whole numbers, rounded; what rounds to 1024.0 is one of the next unit.
+    let tenths = |power: usize| (u128::from(bytes) * 10 + (1 << (10 * power - 1))) >> (10 * power);
+    let mut power = 1;
+    while power + 1 < UNITS.len() && tenths(power) >= 10_240 {
+        power += 1;
+    }
+    format!("{}.{} {}", tenths(power) / 10, tenths(power) % 10, UNITS[power])
 }
 
 #[cfg(test)]
@@ -90,10 +90,12 @@ mod tests {
             (0, "0 B"),
             (1_023, "1023 B"),
             (1_024, "1.0 KiB"),
-            (1_048_575, "1023.9 KiB"),
+            (1_048_524, "1023.9 KiB"),
+            (1_048_525, "1.0 MiB"),
+            (2_000, "2.0 KiB"),
             (1_288_490_189, "1.2 GiB"),
             (5 << 40, "5.0 TiB"),
-            (u64::MAX, "15.9 EiB"),
+            (u64::MAX, "16.0 EiB"),
         ];
         for (bytes, text) in table {
             assert_eq!(human_bytes(bytes), text);

@@ -161,6 +161,12 @@ fn ask_all(judge: &Judge, table: &Table, case: &Case) -> Result<(usize, Vec<Stri
 }
 
 impl Table {
+    /// An account that owns something; of one that is in no table, nothing is known but its name.
+    fn owner(&self, who: &str) -> Result<Arc<Subject>, String> {
+        let known = self.accounts.contains_key(who);
+        Ok(Arc::new(if known { self.subject(who)? } else { Subject::only_named(name(who)?) }))
+    }
+
     fn subject(&self, who: &str) -> Result<Subject, String> {
         if who == "anonymous" {
             return Ok(Subject::Anonymous);
@@ -172,7 +178,7 @@ impl Table {
 
     fn scope(&self, text: &str) -> Result<Arc<ScopeFacts>, String> {
         let owned = self.scopes.get(text).ok_or_else(|| format!("there is no [scopes.{text}]"))?;
-        let owner = name(owned.owner.as_deref().unwrap_or("root"))?;
+        let owner = self.owner(owned.owner.as_deref().unwrap_or("root"))?;
         let scope = Scope::parse(text).map_err(|error| error.to_string())?;
         Ok(Arc::new(ScopeFacts { scope, owner, labels: Arc::new(owned.labels()?) }))
     }
@@ -191,7 +197,8 @@ impl Table {
         let owned = self.data.get(text).ok_or_else(|| format!("there is no [data.\"{text}\"]"))?;
         let did: Did = text.parse().map_err(|error| format!("{error}"))?;
         let scope = self.scope(did.scope.as_str())?;
-        let owner = owned.owner.as_deref().map(name).transpose()?.unwrap_or_else(|| scope.owner.clone());
+        let owner = owned.owner.as_deref().map(|owner| self.owner(owner)).transpose()?;
+        let owner = owner.unwrap_or_else(|| Arc::clone(&scope.owner));
         let labels = Arc::new(owned.labels()?.join(&scope.labels));
         let kind = owned.kind.unwrap_or(DidKind::Dataset);
         Ok(Resource::Did(DidFacts { did, traits: DidTraits { kind, owner, scope, labels } }))

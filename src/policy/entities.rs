@@ -63,7 +63,7 @@ pub(super) struct Asked {
 /// Builds a question; checked against the schema if one is given, which costs as much as the
 /// evaluation itself.
 pub(super) fn build(question: &Question<'_>, schema: Option<&Schema>) -> Result<Asked, Misfit> {
-    let mut entities = Vec::with_capacity(4);
+    let mut entities = Vec::with_capacity(6);
     let principal = subject(question.subject, &mut entities)?;
     let resource = resource(question.resource, &mut entities)?;
     let mut context = vec![("now".to_owned(), time(question.now))];
@@ -91,6 +91,10 @@ fn subject(subject: &Subject, entities: &mut Vec<Entity>) -> Result<EntityUid, M
         ("admin".to_owned(), Value::new_bool(*admin)),
         ("groups".to_owned(), Value::new_set(names)),
     ];
+    // Who asks may own what is asked about, and is then there already.
+    if entities.iter().any(|known| known.uid() == id) {
+        return Ok(id);
+    }
     let parents: HashSet<_> = groups.iter().filter(|group| *group != name).map(account).collect();
     entities.push(Entity::new(id.clone(), attributes.into(), parents).map_err(Misfit::of)?);
     Ok(id)
@@ -112,7 +116,7 @@ fn resource(resource: &Resource, entities: &mut Vec<Entity>) -> Result<EntityUid
 fn scope(facts: &ScopeFacts, entities: &mut Vec<Entity>) -> Result<EntityUid, Misfit> {
     let id = uid(Type::Scope, facts.scope.as_str());
     let mut attributes = labels(&facts.labels);
-    attributes.push(("owner", Value::new_entity_uid(account(&facts.owner))));
+    attributes.push(("owner", Value::new_entity_uid(subject(&facts.owner, entities)?)));
     entities.push(labelled(&id, attributes, HashSet::new(), &facts.labels)?);
     Ok(id)
 }
@@ -123,7 +127,7 @@ fn did(facts: &DidFacts, entities: &mut Vec<Entity>) -> Result<EntityUid, Misfit
     let id = uid(Type::Did, &facts.did.to_string());
     let mut attributes = labels(&of.labels);
     attributes.push(("kind", Value::new_string(of.kind.to_string())));
-    attributes.push(("owner", Value::new_entity_uid(account(&of.owner))));
+    attributes.push(("owner", Value::new_entity_uid(subject(&of.owner, entities)?)));
     attributes.push(("scope", Value::new_entity_uid(scope.clone())));
     entities.push(labelled(&id, attributes, HashSet::from([scope]), &of.labels)?);
     Ok(id)

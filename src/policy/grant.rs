@@ -10,6 +10,7 @@ use crate::model::account::AccountName;
 use crate::model::checksum::Checksum;
 use crate::model::did::Did;
 use crate::model::id::{DecisionId, DidId, EndpointId, GrantId, IntentId};
+use crate::model::place::SealedPlace;
 use crate::model::time::Timestamp;
 
 /// What a grant's holder may do with its target.
@@ -84,7 +85,10 @@ pub enum Target {
         did: Did,
         /// Its number.
         id: DidId,
-        /// Files attached after this sequence number are not included; `None` includes later ones.
+        /// Files attached at this place or behind it are not included; without one, later ones are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        up_to: Option<SealedPlace>,
+        /// The same in the clear, as grants had it before places were sealed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         up_to_seq: Option<u64>,
     },
@@ -284,7 +288,7 @@ mod tests {
     fn a_grant_permits_its_methods_on_its_did_alone() {
         let (mine, other) = (did("s:mine"), did("s:other"));
         let object = Target::Object { did: mine.clone(), id: DidId(1) };
-        let dataset = Target::Dataset { did: mine.clone(), id: DidId(1), up_to_seq: None };
+        let dataset = Target::Dataset { did: mine.clone(), id: DidId(1), up_to: None, up_to_seq: None };
         let upload = Target::Upload {
             did: mine.clone(),
             id: DidId(1),

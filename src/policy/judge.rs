@@ -72,6 +72,11 @@ impl Judge {
         Arc::clone(&self.force().set)
     }
 
+    /// Whether the policies in force name single DIDs, so that two with the same traits may differ.
+    pub fn names_dids(&self) -> bool {
+        self.force().set.names_dids
+    }
+
     /// How many questions were not answered from memory.
     pub fn evaluations(&self) -> u64 {
         self.evaluations.load(Ordering::Relaxed)

@@ -28,9 +28,9 @@ fn labels(words: &[&str]) -> Arc<LabelSet> {
 }
 
 fn data(name: &str, words: &[&str]) -> Resource {
-    let owner = AccountName::parse("owner").unwrap();
+    let owner = subject("owner", &["house"]);
     let scope = Scope::parse("climate").unwrap();
-    let scope = Arc::new(ScopeFacts { scope, owner: owner.clone(), labels: Arc::default() });
+    let scope = Arc::new(ScopeFacts { scope, owner: Arc::clone(&owner), labels: Arc::default() });
     let traits = DidTraits { kind: DidKind::Dataset, owner, scope, labels: labels(words) };
     Resource::Did(DidFacts { did: format!("climate:{name}").parse().unwrap(), traits })
 }
@@ -212,6 +212,32 @@ fn what_the_clock_decides_is_decided_again_in_time() {
         [4_000, 4_999, 5_000].map(|now| judge.decide(&ask(&bob, Action::Read, &later, now)).allows()),
         [true, true, false]
     );
+}
+
+#[test]
+fn policies_read_what_is_known_of_owners() {
+    let ask_of = |condition: &str, who: &str| {
+        let text = format!(
+            "// Owners.\n@id(\"owners\")\npermit (principal is Dapple::Account, action == Dapple::Action::\"ReadData\", \
+             resource is Dapple::Did) when {{ {condition} }};"
+        );
+        let (judge, who) = (Judge::new(set(&text)), subject(who, &["house"]));
+        judge.decide(&ask(&who, Action::Read, &data("a", &[]), 1)).policies.to_vec()
+    };
+    // `owner` is a user, and in the group `house`; the second asker is the owner.
+    for who in ["bob", "owner"] {
+        for (condition, holds) in [
+            ("resource.owner.kind == \"user\"", true),
+            ("resource.scope.owner.kind == \"group\"", false),
+            ("resource.owner.admin", false),
+            ("resource.scope.owner.groups.contains(\"house\")", true),
+            ("resource.owner in Dapple::Account::\"house\"", true),
+            ("resource.owner in principal", who == "owner"),
+        ] {
+            let by = if holds { "owners" } else { NO_PERMIT };
+            assert_eq!(ask_of(condition, who), [by], "{who}: {condition}");
+        }
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::model::account::AccountName;
 use crate::model::id::{DecisionId, EndpointId, GrantId};
 use crate::model::time::Timestamp;
 use crate::policy::grant::{Grant, GrantError, Method, Mode, Target};
+use crate::policy::seal::PlaceKey;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ pub struct SigningKey {
     private: EncodingKey,
     public: PublicKey,
     header: Header,
+    places: PlaceKey,
 }
 
 impl SigningKey {
@@ -61,7 +63,7 @@ impl SigningKey {
         pkcs8.extend_from_slice(&seed);
         let private = EncodingKey::from_ed_der(&pkcs8);
         let public = public_key_of(&private);
-        Self { private, public, header: header(&key_id(&public)) }
+        Self { private, public, header: header(&key_id(&public)), places: PlaceKey::derive(&seed) }
     }
 
     /// The public half, which verifies.
@@ -72,6 +74,11 @@ impl SigningKey {
     /// The name under which verifiers know it.
     pub fn key_id(&self) -> String {
         key_id(&self.public)
+    }
+
+    /// The key that seals places, which belongs to the same secret.
+    pub fn places(&self) -> &PlaceKey {
+        &self.places
     }
 
     /// Signs a grant. Refuses one that could never be used, and one whose name makes the token

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use crate::catalog::history::note_joined;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::ledger::transfers::end;
@@ -16,15 +17,16 @@ use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, CatalogError, Rows, Txn, metadata};
 use crate::model::change::Change;
 use crate::model::checksum::{Algorithm, Checksum};
-use crate::model::did::{DidKind, DidName};
+use crate::model::did::{Did, DidKind, DidName};
 use crate::model::id::{DidId, EndpointId, IntentId, ProcessId, TransferId};
 use crate::model::metadata::Metadata;
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
 use crate::model::transfer::TransferState;
 use crate::replicas::Target;
-use crate::replicas::describe::{Given, refusal};
-use crate::replicas::names::{conflicts, look_up, states_path};
+use crate::replicas::describe::Given;
+use crate::replicas::leave::{IntakeError, Known, Leave, Refusal};
+use crate::replicas::names::{KEPT_OUT, conflicts, kept_out, look_up, states_path};
 use std::time::Duration;
 
 /// How long an announced upload may take to begin.
@@ -79,13 +81,13 @@ pub(super) async fn announce(
     target: Target,
     files: Vec<Announced>,
     taking: Taking,
-) -> Result<Vec<Answer>, MembershipError> {
+) -> Result<Vec<Answer>, IntakeError> {
     let first = catalog.did_ids(files.len() as u64).await?;
     let process = catalog.process();
     let answers = catalog
         .transact(move |txn| {
             let (target, files, taking) = (target.clone(), files.clone(), Arc::clone(&taking));
-            async move { announce_in(&txn, &target, &files, first, process, &taking).await }
+            async move { announce_in(&txn, target, &files, first, process, &taking).await }
         })
         .await?;
     catalog.wakes().wake(Topic::Folds);
@@ -95,40 +97,43 @@ pub(super) async fn announce(
 
 async fn announce_in(
     txn: &Txn,
-    target: &Target,
+    mut target: Target,
     files: &[Announced],
     first: DidId,
     process: ProcessId,
     taking: &Taking,
-) -> Result<Vec<Answer>, MembershipError> {
-    let scope = target.scope.as_str();
+) -> Result<Vec<Answer>, IntakeError> {
+    let asked = target.clone();
+    let mut leave = Leave::ask(txn, &asked).await?;
+    target.decision = leave.decision;
+    let (target, scope) = (&target, asked.scope.as_str());
     let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
-    let known = look_up(txn, scope, &names).await?;
-    let new: Vec<&str> = names.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(n, _)| &**n).collect();
+    let named = look_up(txn, scope, &names).await?;
+    let new: Vec<&str> = names.iter().zip(&named).filter(|(_, named)| named.is_none()).map(|(n, _)| &**n).collect();
     let mut conflicts = conflicts(txn, scope, &new).await?.into_iter();
+    let known = leave.known(&named).await?;
     let (mut answers, mut members) = (Vec::with_capacity(files.len()), Vec::new());
     let (mut registered, mut seen, mut given) = (0, BTreeSet::new(), Given::default());
+    let kept_out = kept_out(txn, target.dataset, &named).await?;
     let names_stated = txn.any::<Paths>(&(target.endpoint,)).await?;
-    for (file, known) in files.iter().zip(known) {
+    for ((file, known), kept_out) in files.iter().zip(known).zip(kept_out) {
         let conflict = if known.is_none() { conflicts.next().flatten() } else { None };
         let answer = if !seen.insert(&file.name) {
             refused("name-twice", format!("`{}` was announced twice", file.name))
+        } else if kept_out {
+            refused(KEPT_OUT.0, KEPT_OUT.1)
         } else if let Some(conflict) = conflict {
-            refused("name-conflict", conflict.to_string())
+            leave.conflict(conflict).await?.into()
+        } else if let Err(refused) = may(target, &mut leave, file, known.as_ref()).await? {
+            refused.into()
         } else if names_stated && states_path(txn, target, &file.name).await? {
             refused("path-taken", format!("another file is registered where `{}` would lie", file.name))
         } else if let Some(known) = known {
-            let meta = file.meta.as_ref();
-            match refusal(txn, target, known.id, &file.name, meta).await? {
-                Some(detail) => refused("denied", detail),
-                None => {
-                    let answer = again(txn, target, file, known.id, process, taking, &mut members).await?;
-                    if !matches!(answer, Answer::Refused { .. }) {
-                        given.put_known(txn, target, known.id, meta).await?;
-                    }
-                    answer
-                }
+            let answer = again(txn, target, file, &known, process, taking, &mut members).await?;
+            if !matches!(answer, Answer::Refused { .. }) {
+                given.put_known(txn, target, known.id, file.meta.as_ref()).await?;
             }
+            answer
         } else {
             let id = DidId(first.0 + registered);
             registered += 1;
@@ -142,12 +147,32 @@ async fn announce_in(
         txn.emit(&Change::DidsRegistered { first, count: registered });
     }
     given.tell(txn);
-    attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    let new = attach(txn, Member { id: target.dataset, kind: DidKind::Dataset, bytes: 0 }, &members).await?;
+    note_joined(txn, target.dataset, &target.account, new).await?;
     Ok(answers)
 }
 
+/// Whether a file may be announced: what is decided again before its bytes are published.
+async fn may(
+    target: &Target,
+    leave: &mut Leave<'_>,
+    file: &Announced,
+    known: Option<&Known>,
+) -> Result<Result<(), Refusal>, CatalogError> {
+    Ok(match known {
+        None => leave.new_file(&Did { scope: target.scope.clone(), name: file.name.clone() }),
+        Some(known) => leave.known_file(known).await?.map(drop),
+    })
+}
+
+impl From<Refusal> for Answer {
+    fn from(Refusal { code, detail }: Refusal) -> Self {
+        Answer::Refused { code, detail }
+    }
+}
+
 fn refused(code: &'static str, detail: impl Into<String>) -> Answer {
-    Answer::Refused { code, detail: detail.into() }
+    Refusal::new(code, detail).into()
 }
 
 fn announced_record(txn: &Txn, target: &Target, file: &Announced) -> DidRecord {
@@ -182,14 +207,12 @@ async fn again(
     txn: &Txn,
     target: &Target,
     file: &Announced,
-    id: DidId,
+    known: &Known,
     process: ProcessId,
     taking: &Taking,
     members: &mut Vec<Member>,
 ) -> Result<Answer, MembershipError> {
-    let Some(record) = txn.get::<Dids>(&(id,)).await? else {
-        return Ok(refused("name-taken", "the name is taken"));
-    };
+    let (id, record) = (known.id, &known.record);
     let Some(facts) = record.file() else {
         return Ok(refused("name-taken", format!("`{}` is a {}, not a file", file.name, record.kind())));
     };

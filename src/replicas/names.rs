@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::engine::Range;
+use crate::catalog::history::is_closed;
 use crate::catalog::key::Key;
-use crate::catalog::record::{DidNames, NameRecord, Paths};
+use crate::catalog::record::{DidNames, NameRecord, Parents, Paths};
 use crate::catalog::{CatalogError, View};
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::id::DidId;
@@ -38,6 +39,19 @@ pub async fn look_up(view: &View, scope: &str, names: &[String]) -> Result<Vec<O
     let keys: Vec<_> = names.iter().map(|name| (scope.to_owned(), name.clone())).collect();
     view.get_many::<DidNames>(&keys).await
 }
+
+/// Says of each name whether its file is kept out of a dataset: that is closed, and does not hold it.
+pub async fn kept_out(view: &View, dataset: DidId, known: &[Option<NameRecord>]) -> Result<Vec<bool>, CatalogError> {
+    if !is_closed(view, dataset).await? {
+        return Ok(vec![false; known.len()]);
+    }
+    let keys: Vec<_> = known.iter().flatten().map(|known| (known.id, dataset)).collect();
+    let mut held = view.get_many::<Parents>(&keys).await?.into_iter();
+    Ok(known.iter().map(|known| known.is_none() || held.next().flatten().is_none()).collect())
+}
+
+/// What is said of a file that is kept out.
+pub const KEPT_OUT: (&str, &str) = ("did-closed", "the dataset is closed: it takes no more members");
 
 /// Says of each new name whether it conflicts with files there are, or with others of the same
 /// batch.

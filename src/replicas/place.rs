@@ -1,9 +1,7 @@
 //! The place of an uploaded file at its endpoint: takes the bytes there, or finds them there. What
 //! fails is told apart: the endpoint, which is named, from the sender whose bytes broke off.
 
-use std::sync::{Arc, Mutex};
-
-use futures::StreamExt as _;
+use std::sync::Arc;
 
 use crate::model::checksum::Checksum;
 use crate::model::endpoint::{Endpoint, EndpointName};
@@ -14,6 +12,7 @@ use crate::storage::arrival::{self, Sent};
 use crate::storage::backend::{Backend, ByteStream, Overwrite, StorageError};
 use crate::storage::hash::{hash_stream, hashing};
 use crate::storage::layout::StoragePath;
+use crate::storage::overheard::overheard;
 use crate::storage::registry::Registry;
 
 /// Where a file belongs.
@@ -97,16 +96,4 @@ impl Place {
     pub(super) async fn discard(&self, intent: IntentId) -> Result<(), UploadError> {
         self.backend.discard(&self.path, intent).await.map_err(|error| self.failed(error))
     }
-}
-
-/// The same bytes; an error among them is kept, for telling afterwards whose it was.
-fn overheard(content: ByteStream) -> (ByteStream, Arc<Mutex<Option<StorageError>>>) {
-    let heard = Arc::new(Mutex::new(None));
-    let ear = Arc::clone(&heard);
-    let content = content.inspect(move |chunk| {
-        if let Err(error) = chunk {
-            *ear.lock().expect("nothing panics while holding it") = Some(error.clone());
-        }
-    });
-    (content.boxed(), heard)
 }

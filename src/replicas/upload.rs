@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::stream::{self, StreamExt as _};
 
+use crate::catalog::history::note_joined;
 use crate::catalog::ledger::locks::fill_file;
 use crate::catalog::ledger::membership::{Member, MembershipError, attach};
 use crate::catalog::ledger::replicas::{Arrival, confirm, land};
@@ -28,6 +29,7 @@ use crate::model::replica::{ReplicaState, Verification};
 use crate::policy::judge::Judge;
 use crate::replicas::Target;
 use crate::replicas::announce::{Announced, Answer, Taking, announce};
+use crate::replicas::leave::IntakeError;
 use crate::replicas::permit::permit;
 use crate::replicas::place::Place;
 use crate::storage::backend::{ByteStream, Overwrite, StorageError};
@@ -88,6 +90,16 @@ pub enum UploadError {
     /// The file could not join its dataset.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    /// Policy does not let whoever sends it write the file any more.
+    #[error("policy does not let `{account}` write `{did}` any more: {}", .policies.join(", "))]
+    NotTheirs {
+        /// The file.
+        did: Did,
+        /// Who sends it.
+        account: AccountName,
+        /// The policies that determined it.
+        policies: Vec<String>,
+    },
     /// Policy does not let the bytes be there.
     #[error("policy does not let `{did}` be at {endpoint}: {}", .policies.join(", "))]
     Denied {
@@ -104,7 +116,7 @@ impl Fault for UploadError {
     fn kind(&self) -> Kind {
         match self {
             UploadError::Gone => Kind::NotFound,
-            UploadError::Denied { .. } => Kind::Denied,
+            UploadError::Denied { .. } | UploadError::NotTheirs { .. } => Kind::Denied,
             UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
             UploadError::WrongBytes { .. } => Kind::Invalid,
             UploadError::Busy => Kind::Unavailable,
@@ -118,7 +130,7 @@ impl Fault for UploadError {
     fn code(&self) -> &'static str {
         match self {
             UploadError::Gone => "upload-gone",
-            UploadError::Denied { .. } => "denied",
+            UploadError::Denied { .. } | UploadError::NotTheirs { .. } => "denied",
             UploadError::UnderWay => "upload-under-way",
             UploadError::WrongBytes { .. } => "upload-wrong-bytes",
             UploadError::Occupied { .. } => "upload-occupied",
@@ -143,6 +155,7 @@ impl Fault for UploadError {
             UploadError::UnderWay
             | UploadError::BrokeOff(_)
             | UploadError::Denied { .. }
+            | UploadError::NotTheirs { .. }
             | UploadError::Catalog(_)
             | UploadError::Membership(_) => None,
         }
@@ -213,7 +226,7 @@ impl Uploads {
     }
 
     /// Announces at most a thousand files; answers in their order.
-    pub async fn announce(&self, target: Target, files: Vec<Announced>) -> Result<Vec<Answer>, MembershipError> {
+    pub async fn announce(&self, target: Target, files: Vec<Announced>) -> Result<Vec<Answer>, IntakeError> {
         announce(&self.catalog, target, files, Arc::clone(&self.under_way)).await
     }
 
@@ -223,7 +236,7 @@ impl Uploads {
         rehearsal: &Catalog,
         target: Target,
         files: Vec<Announced>,
-    ) -> Result<Vec<Answer>, MembershipError> {
+    ) -> Result<Vec<Answer>, IntakeError> {
         announce(rehearsal, target, files, Arc::clone(&self.under_way)).await
     }
 
@@ -493,7 +506,9 @@ async fn settle_in(
     let replaced = txn.get::<Replicas>(&key).await?;
     if txn.get::<Parents>(&(sending.file, dataset)).await?.is_none() {
         let parent = Member { id: dataset, kind: DidKind::Dataset, bytes: 0 };
-        attach(txn, parent, &[Member { id: sending.file, kind: DidKind::File, bytes: sending.bytes }]).await?;
+        let file = Member { id: sending.file, kind: DidKind::File, bytes: sending.bytes };
+        let new = attach(txn, parent, &[file]).await?;
+        note_joined(txn, dataset, &sending.account, new).await?;
     }
     end_intent(txn, sending.file, sending.endpoint).await?;
     let arrival = Arrival {

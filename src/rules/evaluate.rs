@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalog::ledger::{locks, tally};
+use crate::catalog::ledger::{locks, reservations, tally};
 use crate::catalog::record::{
-    Dids, Facts, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, Unplaced,
-    WalkPosition,
+    Dids, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, Unplaced, WalkPosition,
 };
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints, labels};
+use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::replica::ReplicaState;
@@ -123,58 +122,6 @@ pub async fn revive_unplaced(catalog: &Catalog) -> Result<Progress, CatalogError
     }
 }
 
-/// The revision of the policies under which all rules were placed last.
-const PLACED_POLICIES: &str = "placed_policies";
-/// The same of labels that may concern any rule.
-const PLACED_LABELS: &str = "placed_labels";
-
-/// Sets placing to begin afresh for every rule if the policies, or labels that may concern any rule,
-/// have changed since that was done last.
-pub async fn follow_policy(catalog: &Catalog, judge: &Judge) -> Result<Progress, CatalogError> {
-    let view = catalog.view().await?;
-    // Revisions are 16 hexadecimal digits.
-    let policies = u64::from_str_radix(judge.set().revision(), 16).unwrap_or(u64::MAX);
-    let now = [(PLACED_POLICIES, policies), (PLACED_LABELS, labels::placing_revision(&view).await?)];
-    let mut changed = false;
-    for (name, value) in now {
-        changed = changed || view.get::<Facts>(&(name.to_owned(),)).await? != Some(value);
-    }
-    if !changed {
-        return Ok(Progress::Nothing);
-    }
-    let (mut after, mut progress) = (RuleId(0), Progress::Nothing);
-    loop {
-        let rows = view.scan_after::<Rules>(&(), &(after,), PAGE).await?;
-        let Some(((last,), _)) = rows.last() else { break };
-        after = *last;
-        progress = Progress::Made;
-        let rules: Vec<_> =
-            rows.iter().filter(|(_, rule)| !rule.releasing).map(|((id,), rule)| (*id, rule.did)).collect();
-        catalog
-            .transact_bulk(move |txn| {
-                let rules = rules.clone();
-                async move {
-                    for (id, did) in rules {
-                        if txn.get::<Rules>(&(id,)).await?.is_some() {
-                            begin(&txn, id, did).await?;
-                        }
-                    }
-                    Ok::<_, CatalogError>(())
-                }
-            })
-            .await?;
-    }
-    catalog
-        .transact_bulk(move |txn| async move {
-            for (name, value) in now {
-                txn.put::<Facts>(&(name.to_owned(),), &value);
-            }
-            Ok::<_, CatalogError>(())
-        })
-        .await?;
-    Ok(progress)
-}
-
 /// A group and the units of it that this page is about.
 #[derive(Debug, Clone)]
 struct Planned {
@@ -223,6 +170,9 @@ async fn place_page(
                 } else {
                     next
                 };
+                if next.place.is_none() {
+                    reservations::end(&txn, &rule.account, id).await?;
+                }
                 if next == RuleWorkRecord::default() {
                     txn.clear::<RuleWork>(&(id,));
                 } else {
@@ -259,7 +209,7 @@ async fn plan(
     } else {
         groups.extend(units.iter().map(|unit| (*unit, vec![*unit])));
     }
-    let mut quota = Quota::read(view, &rule.account, &endpoints).await?;
+    let mut quota = Quota::besides(view, &rule.account, &endpoints, Some(id)).await?;
     let mut plan = Vec::with_capacity(groups.len());
     for (group, units) in groups {
         let held = view.get::<Placements>(&(id, group)).await?.map_or(Vec::new(), |placement| placement.chosen);
@@ -294,7 +244,11 @@ async fn plan(
 /// having it is better than not having it.
 async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId, u64>, CatalogError> {
     use crate::catalog::record::Replicas;
-    let mut sums = BTreeMap::new();
+    let mut sums = BTreeMap::<EndpointId, u64>::new();
+    let mut add = |endpoint, bytes: u64| {
+        let sum = sums.entry(endpoint).or_default();
+        *sum = sum.saturating_add(bytes);
+    };
     for unit in units {
         let record = view.get::<Dids>(&(*unit,)).await?;
         match record.as_ref().and_then(|record| record.file()) {
@@ -303,13 +257,13 @@ async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId
                 for ((_, endpoint), _) in
                     replicas.into_iter().filter(|(_, replica)| replica.state == ReplicaState::Available)
                 {
-                    *sums.entry(endpoint).or_insert(0) += facts.bytes.max(1);
+                    add(endpoint, facts.bytes.max(1));
                 }
             }
             None => {
                 for (endpoint, tally) in tally::coverage_everywhere(view, *unit).await? {
                     let bytes = u64::try_from(tally.bytes.max(tally.files)).unwrap_or(0);
-                    *sums.entry(endpoint).or_insert(0) += bytes;
+                    add(endpoint, bytes);
                 }
             }
         }
@@ -318,8 +272,8 @@ async fn bytes_there(view: &View, units: &[DidId]) -> Result<BTreeMap<EndpointId
 }
 
 /// Writes a page: placements, locks, and one recorded decision for equal data at an endpoint. Returns
-/// whether a group that units of other pages share has moved; `None`, with nothing written, if
-/// policy does not let the plan be any more.
+/// whether a group that units of other pages share has moved; `None`, with nothing written, if policy
+/// or the limits of the account do not let the plan be any more.
 async fn carry_out(
     txn: &Txn,
     judge: &Judge,
@@ -332,6 +286,9 @@ async fn carry_out(
     if rule.grouping != Grouping::All && !still_stands(&mut asker, &endpoints, &plan).await? {
         return Ok(None);
     }
+    if !still_fits(txn, id, rule, &endpoints, &plan).await? {
+        return Ok(None);
+    }
     let mut moved = false;
     for planned in plan {
         let new = PlacementRecord {
@@ -342,6 +299,9 @@ async fn carry_out(
         let old = put_placement(txn, id, planned.group, &new).await?;
         let was_elsewhere = old.is_some_and(|old| places(&old) != places(&new));
         moved = moved || (rule.grouping == Grouping::All && was_elsewhere);
+        if rule.grouping == Grouping::All {
+            reservations::reserve(txn, &rule.account, id, &planned.choice.taken, &places(&new)).await?;
+        }
         let known: BTreeMap<_, _> = asker.facts_by_unit(&planned.units).await?;
         for unit in &planned.units {
             let mut held = Vec::new();
@@ -361,6 +321,7 @@ async fn carry_out(
                 locks::release(txn, id, *unit, endpoint).await?;
             }
             for (endpoint, decision) in held {
+                reservations::take(txn, &rule.account, id, *unit, endpoint).await?;
                 locks::hold(txn, id, *unit, endpoint, decision).await?;
             }
             if *unit != planned.group {
@@ -369,6 +330,28 @@ async fn carry_out(
         }
     }
     Ok(Some(moved))
+}
+
+/// Tells whether the account still has the room that a plan takes: what others of its rules were given
+/// since is read in the transaction that gives it to this one.
+async fn still_fits(
+    txn: &Txn,
+    id: RuleId,
+    rule: &RuleRecord,
+    endpoints: &[Endpoint],
+    plan: &[Planned],
+) -> Result<bool, CatalogError> {
+    if plan.iter().all(|planned| planned.choice.taken.is_empty()) {
+        return Ok(true);
+    }
+    let mut quota = Quota::besides(txn, &rule.account, endpoints, Some(id)).await?;
+    for (endpoint, bytes) in plan.iter().flat_map(|planned| &planned.choice.taken) {
+        if quota.shortfall(*endpoint, *bytes).is_some() {
+            return Ok(false);
+        }
+        quota.take(*endpoint, *bytes);
+    }
+    Ok(true)
 }
 
 /// Tells whether policy still lets every unit of a plan be where it is to be.
@@ -429,3 +412,6 @@ async fn tell_unit(
 fn places(placement: &PlacementRecord) -> BTreeSet<EndpointId> {
     placement.chosen.iter().map(|chosen| chosen.endpoint).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! Ends rules: those whose lifetime is over, and those that were removed. Their locks go page by
 //! page; replicas stay, as removing unprotected ones is another decision.
 
-use crate::catalog::ledger::locks;
+use crate::catalog::history::note;
+use crate::catalog::ledger::{locks, reservations};
 use crate::catalog::record::{
-    Locks, Placements, RuleCountsTable, RuleRecord, RuleWork, RuleWorkRecord, Rules, RulesByExpiry,
+    Happening, Locks, Placements, RuleCountsTable, RuleRecord, RuleWork, RuleWorkRecord, Rules, RulesByExpiry,
 };
 use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::change::Change;
@@ -28,10 +29,12 @@ pub async fn step(catalog: &Catalog) -> Result<Progress, CatalogError> {
         catalog
             .transact(move |txn| async move {
                 match txn.get::<Rules>(&(id,)).await? {
-                    Some(rule) if rule.expires_at.is_some_and(|end| end <= txn.now()) => end_rule(&txn, id, &rule),
-                    _ => {}
+                    Some(rule) if rule.expires_at.is_some_and(|end| end <= txn.now()) => {
+                        end_rule(&txn, id, &rule);
+                        note(&txn, rule.did, None, Happening::RuleExpired(id)).await
+                    }
+                    _ => Ok::<_, CatalogError>(()),
                 }
-                Ok::<_, CatalogError>(())
             })
             .await?;
     }
@@ -61,6 +64,7 @@ pub async fn release_page(catalog: &Catalog, id: RuleId) -> Result<(), CatalogEr
             }
             if held.is_empty() && placements.is_empty() {
                 if let Some(rule) = txn.get::<Rules>(&(id,)).await? {
+                    reservations::end(&txn, &rule.account, id).await?;
                     txn.delete::<Rules>(&(id,), &rule);
                 }
                 txn.clear::<RuleCountsTable>(&(id,));

@@ -44,6 +44,8 @@ pub struct Choice {
     pub chosen: Vec<ChosenRecord>,
     /// Why there are fewer, if there are.
     pub unplaced: Option<StuckReason>,
+    /// Room that they take which the account did not hold before.
+    pub taken: Vec<(EndpointId, u64)>,
 }
 
 /// Chooses endpoints: those held before, then those with most of the bytes, then by the hash of
@@ -56,7 +58,7 @@ pub fn place(group: DidId, copies: u16, candidates: &[Candidate], quota: &mut Qu
         let spread = spread(group, candidate.endpoint);
         (!candidate.held, std::cmp::Reverse(candidate.bytes_there), spread)
     });
-    let (mut chosen, mut short) = (Vec::new(), None);
+    let (mut chosen, mut taken, mut short) = (Vec::new(), Vec::new(), None);
     for candidate in &allowed {
         if chosen.len() == usize::from(copies) {
             break;
@@ -64,6 +66,7 @@ pub fn place(group: DidId, copies: u16, candidates: &[Candidate], quota: &mut Qu
         match quota.shortfall(candidate.endpoint, candidate.needed) {
             None => {
                 quota.take(candidate.endpoint, candidate.needed);
+                taken.extend((candidate.needed > 0).then_some((candidate.endpoint, candidate.needed)));
                 chosen.push(choose(candidate));
             }
             Some(reason) => short = short.or(Some(reason)),
@@ -71,7 +74,7 @@ pub fn place(group: DidId, copies: u16, candidates: &[Candidate], quota: &mut Qu
     }
     let too_few = || why_too_few(copies, candidates, allowed.len(), short);
     let unplaced = (chosen.len() < usize::from(copies)).then(too_few);
-    Choice { chosen, unplaced }
+    Choice { chosen, unplaced, taken }
 }
 
 fn choose(candidate: &Candidate) -> ChosenRecord {

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::catalog::ledger::holdings;
+use crate::catalog::ledger::{holdings, reservations};
 use crate::catalog::record::AccountLimits;
 use crate::catalog::{CatalogError, View};
 use crate::model::account::AccountName;
 use crate::model::endpoint::Endpoint;
-use crate::model::id::EndpointId;
+use crate::model::id::{EndpointId, RuleId};
 use crate::model::stuck::StuckReason;
 
 /// The most limits of one account.
@@ -37,16 +37,28 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Reads an account's limits and what it holds.
+    /// Reads an account's limits, and what its rules hold or have reserved.
     pub async fn read(view: &View, account: &AccountName, endpoints: &[Endpoint]) -> Result<Self, CatalogError> {
+        Self::besides(view, account, endpoints, None).await
+    }
+
+    /// The same without what one rule has reserved: for that rule itself.
+    pub async fn besides(
+        view: &View,
+        account: &AccountName,
+        endpoints: &[Endpoint],
+        rule: Option<RuleId>,
+    ) -> Result<Self, CatalogError> {
         let rows = view.scan::<AccountLimits>(&(account.to_string(),), LIMITS_MAX).await?;
         let mut limits = Vec::with_capacity(rows.len());
         if !rows.is_empty() {
             let held = holdings::held(view, account).await?;
+            let reserved = reservations::of_others(view, account, rule).await?;
             for (_, record) in rows {
                 let endpoints: BTreeSet<_> = record.on.select(endpoints).iter().map(|endpoint| endpoint.id).collect();
                 let bytes = |id| held.get(id).map_or(0, |tally| u64::try_from(tally.bytes).unwrap_or(0));
-                let used = endpoints.iter().map(bytes).sum();
+                let taken = endpoints.iter().flat_map(|id| [bytes(id), reserved.get(id).copied().unwrap_or(0)]);
+                let used = taken.fold(0, u64::saturating_add);
                 limits.push(Limit { on: record.on.as_str().to_owned(), endpoints, bytes: record.bytes, used });
             }
         }

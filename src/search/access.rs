@@ -1,5 +1,6 @@
 //! What the access numbers of documents stand for: the traits of an item and of its collection,
-//! which policies decide by. Numbers are given in order and never given twice; a file beside the
+//! which policies decide by. Owners stand there by name, as what is known of them changes without their
+//! data. Numbers are given in order and never given twice; a file beside the
 //! index keeps what each is for, synced before the first document that has it.
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::record::LabelSetRecord;
 use crate::model::account::AccountName;
 use crate::model::did::DidKind;
-use crate::model::facts::{DidTraits, ScopeFacts};
+use crate::model::facts::{DidTraits, Subject};
 use crate::model::label::LabelSet;
 use crate::model::scope::Scope;
 use crate::search::error::SearchError;
@@ -27,18 +28,48 @@ const HEAD: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Outlook {
     /// The item.
-    pub item: DidTraits,
-    /// Its collection.
-    pub collection: Holder,
+    pub item: Traits,
+    /// The container that is its collection; none if that is all of a scope that no container holds,
+    /// which is told by the names of what is in it.
+    pub collection: Option<Traits>,
 }
 
-/// What a collection is.
+/// What is known of a DID but for its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Holder {
-    /// All of a scope that no container holds.
-    Scope(Arc<ScopeFacts>),
-    /// A container.
-    Container(DidTraits),
+pub struct Traits {
+    /// What it is.
+    pub kind: DidKind,
+    /// Whose it is.
+    pub owner: AccountName,
+    /// Its scope.
+    pub scope: Scope,
+    /// Whose that is.
+    pub scope_owner: AccountName,
+    /// The scope's labels.
+    pub scope_labels: Arc<LabelSet>,
+    /// The labels that hold for it.
+    pub labels: Arc<LabelSet>,
+}
+
+impl From<&DidTraits> for Traits {
+    fn from(traits: &DidTraits) -> Self {
+        Self {
+            kind: traits.kind,
+            owner: name(&traits.owner),
+            scope: traits.scope.scope.clone(),
+            scope_owner: name(&traits.scope.owner),
+            scope_labels: Arc::clone(&traits.scope.labels),
+            labels: Arc::clone(&traits.labels),
+        }
+    }
+}
+
+fn name(owner: &Subject) -> AccountName {
+    match owner {
+        Subject::Account { name, .. } => name.clone(),
+        // Nobody owns anything without a name.
+        Subject::Anonymous => AccountName::root(),
+    }
 }
 
 /// The numbers, and the file of them.
@@ -59,28 +90,17 @@ struct Known {
 /// An entry as it is stored. Variants are only ever added, at the end.
 #[derive(Serialize, Deserialize)]
 enum Entry {
-    Outlook(StoredTraits, StoredHolder),
+    Outlook(StoredTraits, Option<StoredTraits>),
     Files,
-}
-
-#[derive(Serialize, Deserialize)]
-enum StoredHolder {
-    Scope(StoredScope),
-    Container(StoredTraits),
 }
 
 #[derive(Serialize, Deserialize)]
 struct StoredTraits {
     kind: DidKind,
     owner: AccountName,
-    scope: StoredScope,
-    labels: LabelSetRecord,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredScope {
     scope: Scope,
-    owner: AccountName,
+    scope_owner: AccountName,
+    scope_labels: LabelSetRecord,
     labels: LabelSetRecord,
 }
 
@@ -189,11 +209,7 @@ impl Known {
         match entry {
             Entry::Files => self.files = true,
             Entry::Outlook(item, collection) => {
-                let collection = match collection {
-                    StoredHolder::Scope(scope) => Holder::Scope(scope.facts()),
-                    StoredHolder::Container(traits) => Holder::Container(traits.traits()),
-                };
-                self.add(Arc::new(Outlook { item: item.traits(), collection }));
+                self.add(Arc::new(Outlook { item: item.traits(), collection: collection.map(StoredTraits::traits) }));
             }
         }
     }
@@ -232,36 +248,31 @@ fn next_entry(bytes: &[u8]) -> Option<(Entry, &[u8])> {
 }
 
 fn stored(outlook: &Outlook) -> Entry {
-    let collection = match &outlook.collection {
-        Holder::Scope(scope) => StoredHolder::Scope(StoredScope::of(scope)),
-        Holder::Container(traits) => StoredHolder::Container(StoredTraits::of(traits)),
-    };
-    Entry::Outlook(StoredTraits::of(&outlook.item), collection)
-}
-
-fn labels(labels: &LabelSet) -> LabelSetRecord {
-    LabelSetRecord::from(labels.clone())
+    Entry::Outlook(StoredTraits::of(&outlook.item), outlook.collection.as_ref().map(StoredTraits::of))
 }
 
 impl StoredTraits {
-    fn of(traits: &DidTraits) -> Self {
-        let scope = StoredScope::of(&traits.scope);
-        Self { kind: traits.kind, owner: traits.owner.clone(), scope, labels: labels(&traits.labels) }
+    fn of(traits: &Traits) -> Self {
+        let labels = |labels: &LabelSet| LabelSetRecord::from(labels.clone());
+        Self {
+            kind: traits.kind,
+            owner: traits.owner.clone(),
+            scope: traits.scope.clone(),
+            scope_owner: traits.scope_owner.clone(),
+            scope_labels: labels(&traits.scope_labels),
+            labels: labels(&traits.labels),
+        }
     }
 
-    fn traits(self) -> DidTraits {
-        let labels = Arc::new(self.labels.into());
-        DidTraits { kind: self.kind, owner: self.owner, scope: self.scope.facts(), labels }
-    }
-}
-
-impl StoredScope {
-    fn of(facts: &ScopeFacts) -> Self {
-        Self { scope: facts.scope.clone(), owner: facts.owner.clone(), labels: labels(&facts.labels) }
-    }
-
-    fn facts(self) -> Arc<ScopeFacts> {
-        Arc::new(ScopeFacts { scope: self.scope, owner: self.owner, labels: Arc::new(self.labels.into()) })
+    fn traits(self) -> Traits {
+        Traits {
+            kind: self.kind,
+            owner: self.owner,
+            scope: self.scope,
+            scope_owner: self.scope_owner,
+            scope_labels: Arc::new(self.scope_labels.into()),
+            labels: Arc::new(self.labels.into()),
+        }
     }
 }
 
@@ -270,11 +281,16 @@ mod tests {
     use super::*;
 
     fn outlook(owner: &str) -> Outlook {
-        let name = AccountName::parse(owner).expect("a name");
-        let scope = Scope::parse("s").expect("a scope");
-        let scope = Arc::new(ScopeFacts { scope, owner: name.clone(), labels: Arc::default() });
-        let item = DidTraits { kind: DidKind::Dataset, owner: name, scope: Arc::clone(&scope), labels: Arc::default() };
-        Outlook { item, collection: Holder::Scope(scope) }
+        let owner = AccountName::parse(owner).expect("a name");
+        let item = Traits {
+            kind: DidKind::Dataset,
+            scope_owner: owner.clone(),
+            owner,
+            scope: Scope::parse("s").expect("a scope"),
+            scope_labels: Arc::default(),
+            labels: Arc::default(),
+        };
+        Outlook { collection: Some(item.clone()), item }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Secrets are told once, when they are made, and kept as hashes.
 
 use crate::catalog::record::accounts::{AccountRecord, ApiKeyRecord};
-use crate::catalog::record::{Accounts, ApiKeys};
+use crate::catalog::record::{Accounts, ApiKeys, Facts};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
 use crate::model::account::{AccountKind, AccountName};
@@ -20,7 +20,8 @@ pub mod members;
 pub mod passwords;
 pub mod sessions;
 
-pub use authenticate::{Peer, authenticate};
+pub(super) use authenticate::Shown;
+pub use authenticate::{Peer, authenticate, renewed};
 pub use doorkeeper::Doorkeeper;
 
 /// What a dry run tells in the place of a secret.
@@ -29,21 +30,35 @@ const NO_SECRET: &str = "none: this was a dry run";
 /// How API keys begin, so that people and scanners know one when they see it.
 const KEY_PREFIX: &str = "dapple_";
 
-/// Makes the root account if the lake is new, and lets the key given ask for it: whoever can write the
-/// lake's directory can replace a key that was lost. Returns whether the lake was new.
-pub async fn first_start(catalog: &Catalog, key: &str) -> Result<bool, CatalogError> {
+/// What a start finds of a lake and of the key in its directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// The lake is new.
+    New,
+    /// The lake is known, and the key is good.
+    Known,
+    /// The key was revoked, and stays so.
+    KeyRevoked,
+}
+
+/// Makes the root account if the lake is new, and lets the key given ask for it, unless that was revoked
+/// once: whoever can write the lake's directory can replace a key that was lost.
+pub async fn first_start(catalog: &Catalog, key: &str) -> Result<Begun, CatalogError> {
     let fingerprint = fingerprint(key);
     catalog
         .transact(move |txn| {
             let fingerprint = fingerprint.clone();
             async move {
                 let (root, created_at) = (AccountName::root(), txn.now());
+                if txn.get::<Facts>(&revoked(&fingerprint)).await?.is_some() {
+                    return Ok(Begun::KeyRevoked);
+                }
                 let known = txn.get::<ApiKeys>(&(fingerprint.clone(),)).await?;
                 // Written anew where it is known, so that it is listed even if it is older than lists.
                 let key = known.unwrap_or_else(|| ApiKeyRecord::of_directory(root.clone(), created_at));
                 txn.put::<ApiKeys>(&(fingerprint,), &key);
                 if txn.get::<Accounts>(&(root.to_string(),)).await?.is_some() {
-                    return Ok(false);
+                    return Ok(Begun::Known);
                 }
                 let record = AccountRecord {
                     admin: true,
@@ -55,10 +70,15 @@ pub async fn first_start(catalog: &Catalog, key: &str) -> Result<bool, CatalogEr
                 };
                 txn.put::<Accounts>(&(root.to_string(),), &record);
                 txn.emit(&Change::AccountAdded { account: root.to_string() });
-                Ok(true)
+                Ok(Begun::New)
             }
         })
         .await
+}
+
+/// The fact that a key which a lake's directory had was revoked, and when: the file may still be there.
+fn revoked(fingerprint: &str) -> (String,) {
+    (format!("revoked_key:{fingerprint}"),)
 }
 
 /// Makes an API key from 32 random bytes.

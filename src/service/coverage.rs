@@ -10,9 +10,10 @@ use crate::model::id::EndpointId;
 use crate::model::replica::ReplicaState;
 use crate::policy::decision::Action;
 use crate::service::Context;
+use crate::service::dids::shown;
 use crate::service::error::ServiceError;
 use crate::service::sight::{Seen, Sight};
-use crate::service::view::CoverageView;
+use crate::service::view::{CoverageView, DatasetCoverage};
 
 /// The most members that are counted one by one for somebody who may not know them all.
 const COUNTED_MAX: usize = 1_000;
@@ -22,21 +23,44 @@ const REPLICAS_MAX: usize = 1_000;
 /// What of a dataset is where. Who may write it is told of all of it; others of what they see, or
 /// nothing if it is large, as the sum would tell of what is hidden.
 pub async fn of_dataset(ctx: &Context, did: &Did) -> Result<Option<Vec<CoverageView>>, ServiceError> {
+    Ok(show(ctx, did).await?.endpoints)
+}
+
+/// The same, with how much there is in all.
+pub async fn show(ctx: &Context, did: &Did) -> Result<DatasetCoverage, ServiceError> {
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
     if seen.record.kind() != DidKind::Dataset {
-        return Err(ServiceError::invalid("invalid-kind", format!("`{did}` is not a dataset")));
+        return Err(ServiceError::Invalid {
+            code: "invalid-kind",
+            detail: format!("`{did}` is a {}, not a dataset", seen.record.kind()),
+            hint: Some(match seen.record.kind() {
+                DidKind::File => format!("`dapple replica list '{did}'` tells where a file is"),
+                _ => format!("ask for one of its datasets: `dapple ls '{did}'`"),
+            }),
+        });
     }
-    let sums = if sight.decide(Action::Write, &seen.resource(), None).allows() {
-        coverage_everywhere(&view, seen.id).await?
+    let whole = shown(&mut sight, seen.clone()).await?.view;
+    let endpoints = at_endpoints(ctx, &view, &mut sight, &seen).await?;
+    Ok(DatasetCoverage { did: whole.did, files: whole.length, bytes: whole.bytes, endpoints })
+}
+
+async fn at_endpoints(
+    ctx: &Context,
+    view: &View,
+    sight: &mut Sight,
+    seen: &Seen,
+) -> Result<Option<Vec<CoverageView>>, ServiceError> {
+    let sums = if sight.knows_all(seen) {
+        coverage_everywhere(view, seen.id).await?
     } else {
-        match counted(&view, &mut sight, &seen).await? {
+        match counted(view, sight, seen).await? {
             Some(sums) => sums,
             None => return Ok(None),
         }
     };
-    let known = endpoints::all(&view).await?;
+    let known = endpoints::all(view).await?;
     let known = known.into_iter().filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok());
     let there = known.filter_map(|endpoint| {
         let tally = sums.get(&endpoint.id)?;

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use crate::catalog::engine::Range;
+use crate::catalog::history::note;
 use crate::catalog::key::Key;
-use crate::catalog::ledger::membership::{self, Member};
+use crate::catalog::labels::{self, Gatherer, Supposed};
+use crate::catalog::ledger::membership::{self, Member, MembershipError};
 use crate::catalog::ledger::replicas::put_did;
-use crate::catalog::record::{DidContent, DidNames, DidRecord, Dids, HeadRecord, Heads};
+use crate::catalog::record::{
+    Closed, ClosedRecord, DidContent, DidNames, DidRecord, Dids, Happening, HeadRecord, Heads,
+};
+use crate::catalog::table::Value as _;
 use crate::catalog::wake::Topic;
 use crate::catalog::{Rows, Txn, View, metadata};
 use crate::model::account::AccountName;
@@ -15,12 +20,12 @@ use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::{DecisionId, DidId};
-use crate::model::label::LabelSet;
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
+use crate::rules::evaluate;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::labels;
+use crate::service::labels::below::{self, Looked, asks_for};
 use crate::service::paging::{Paging, page};
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
@@ -59,8 +64,8 @@ pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, Servi
             }
             let record = put_holder(&txn, id, &new.did, new.kind, ctx.account().clone());
             let facts = sight.gatherer().did(id, &record).await?;
-            let tag = tag(&record, Some(HeadRecord::default()));
-            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default())) })
+            let tag = tag(&record, Some(HeadRecord::default()), None);
+            Ok(Tagged { tag, view: to_view(record, &facts, Some(Held::default()), None) })
         }
     })
     .await
@@ -99,7 +104,7 @@ pub(super) async fn ensure_dataset(
         .await
 }
 
-fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
+pub(super) fn put_holder(txn: &Txn, id: DidId, did: &Did, kind: DidKind, account: AccountName) -> DidRecord {
     let content = if kind == DidKind::Container { DidContent::Container } else { DidContent::Dataset };
     let record =
         DidRecord { scope: did.scope.clone(), name: did.name.clone(), account, created_at: txn.now(), content };
@@ -122,13 +127,31 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<Tagged<DidView>, ServiceEr
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
-    let tag = tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?);
-    let held = counted(&mut sight, &seen, COUNTED_MAX).await?;
-    let metadata = match metadata::of(&view, seen.id).await? {
+    shown(&mut sight, seen).await
+}
+
+/// A DID as it is shown, with the tag of what is stored of it, as far as whoever asks may know it.
+pub(super) async fn shown(sight: &mut Sight, seen: Seen) -> Result<Tagged<DidView>, ServiceError> {
+    let closed = sight.view().get::<Closed>(&(seen.id,)).await?;
+    let held = counted(sight, &seen, COUNTED_MAX).await?;
+    let head = if sight.knows_all(&seen) {
+        sight.view().get::<Heads>(&(seen.id,)).await?
+    } else {
+        // What comes and goes hidden leaves the tag as it is.
+        held.map(|held| HeadRecord { next_seq: 0, members: held.members, bytes: held.bytes })
+    };
+    let tag = tag(&seen.record, head, closed.as_ref());
+    let metadata = match metadata::of(sight.view(), seen.id).await? {
         Some(record) => MetadataObject(metadata::read(Some(&record))?.into_object()),
         None => MetadataObject::default(),
     };
-    Ok(Tagged { tag, view: DidView { metadata, ..to_view(seen.record, &seen.facts, held) } })
+    Ok(Tagged { tag, view: DidView { metadata, ..to_view(seen.record, &seen.facts, held, closed) } })
+}
+
+/// Names what is stored of a DID now.
+pub(super) async fn present_tag(view: &View, seen: &Seen) -> Result<Tag, ServiceError> {
+    let closed = view.get::<Closed>(&(seen.id,)).await?;
+    Ok(tag(&seen.record, view.get::<Heads>(&(seen.id,)).await?, closed.as_ref()))
 }
 
 /// Lists the DIDs of a scope by name.
@@ -147,12 +170,14 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
         let there = ids.iter().zip(records).filter_map(|((id,), record)| Some((*id, record?)));
         let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
         let seen = sight.of_these(there).await?;
-        for (_, seen) in seen {
+        let ids: Vec<_> = seen.iter().map(|(_, seen)| (seen.id,)).collect();
+        let closed = view.get_many::<Closed>(&ids).await?;
+        for ((_, seen), closed) in seen.into_iter().zip(closed) {
             let held = match seen.record.kind() {
                 DidKind::File => None,
                 DidKind::Dataset | DidKind::Container => counted(&mut sight, &seen, COUNTED_IN_LISTS_MAX).await?,
             };
-            items.push(to_view(seen.record, &seen.facts, held));
+            items.push(to_view(seen.record, &seen.facts, held, closed));
             if items.len() == limit {
                 return Ok(page(items, true, |item| item.did.name.to_string()));
             }
@@ -189,19 +214,19 @@ pub async fn contents(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<C
     if seen.record.kind() == DidKind::File {
         return Err(ServiceError::invalid("invalid-kind", format!("`{did}` is a file and holds nothing")));
     }
-    let (rows, next) = sight.members(seen.id, paging.after()?, limit).await?;
+    let (rows, next) = sight.members(seen.id, ctx.place(seen.id, &paging)?, limit).await?;
     let items = rows
         .into_iter()
-        .map(|(seq, Seen { record, .. })| {
+        .map(|(_, Seen { record, .. })| {
             let (did, kind) = (record.did(), record.kind());
             let (bytes, checksums) = match record.content {
                 DidContent::File(facts) => (facts.bytes, facts.checksums),
                 DidContent::Dataset | DidContent::Container => (0, Vec::new()),
             };
-            ContentView { did, kind, bytes, checksums, seq }
+            ContentView { did, kind, bytes, checksums }
         })
         .collect();
-    Ok(Page { items, next })
+    Ok(Page { items, next: ctx.cursor(seen.id, next) })
 }
 
 /// Attaches members to a dataset or container; those it holds already change nothing.
@@ -224,31 +249,37 @@ async fn change_members(
         let detail = format!("one request takes at most {MEMBERS_MAX} members");
         return Err(ServiceError::invalid("too-many-members", detail));
     }
-    permit_what_moves_along(ctx, &did, &members, leave).await?;
+    let looked = permit_what_moves_along(ctx, &did, &members, leave).await?;
     let asking = ctx.clone();
     let done = ctx
         .transact(Made::Changed, move |txn| {
             let (ctx, did, members) = (asking.clone(), did.clone(), members.clone());
+            let looked = looked.clone();
             async move {
+                looked.still_holds(&txn, &did).await?;
                 let mut sight = ctx.sight(&txn);
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
-                ctx.expect(&tag(&above.record, txn.get::<Heads>(&(above.id,)).await?))?;
+                ctx.expect(&present_tag(&txn, &above).await?)?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
-                let mut children = Vec::with_capacity(members.dids.len());
+                let mut moved = Vec::with_capacity(members.dids.len());
                 for child in &members.dids {
-                    let seen = sight.did(child).await?;
-                    permit_move(&mut sight, parent.id, &seen, leave).await?;
+                    moved.push(sight.did(child).await?);
+                }
+                let mut after = Gatherer::supposing(&txn, supposed(parent.id, &moved, leave));
+                let mut children = Vec::with_capacity(moved.len());
+                let mut changed = Vec::new();
+                for (seen, permitted) in moved.iter().zip(permit_moves(&sight, &mut after, &moved).await?) {
+                    if permitted? {
+                        changed.push(seen);
+                    }
                     let bytes = seen.record.file().map_or(0, |facts| facts.bytes);
                     children.push(Member { id: seen.id, kind: seen.record.kind(), bytes });
                 }
-                if leave {
-                    membership::detach(&txn, parent, &children).await?;
-                } else {
-                    membership::attach(&txn, parent, &children).await?;
-                }
-                let head = txn.get::<Heads>(&(above.id,)).await?;
-                let tag = tag(&above.record, head);
-                Ok(Tagged { tag, view: to_view(above.record, &above.facts, head.map(Held::from)) })
+                move_members(&txn, ctx.account(), parent, &children, leave)
+                    .await
+                    .map_err(|error| named(error, &did))?;
+                tell_of_labels(&txn, parent.id, &changed).await?;
+                shown(&mut sight, above).await
             }
         })
         .await?;
@@ -257,54 +288,111 @@ async fn change_members(
     Ok(done)
 }
 
-/// Names what is stored of a DID: a dataset or container changes with its members.
-fn tag(record: &DidRecord, head: Option<HeadRecord>) -> Tag {
-    Tag::of_two(record, &head.unwrap_or_default())
+/// Attaches or detaches members, and notes it. Returns how many came or went.
+pub(super) async fn move_members(
+    txn: &Txn,
+    account: &AccountName,
+    parent: Member,
+    members: &[Member],
+    leave: bool,
+) -> Result<u64, MembershipError> {
+    let moved = if leave {
+        membership::detach(txn, parent, members).await?
+    } else {
+        membership::attach(txn, parent, members).await?
+    };
+    let Some(several) = moved else { return Ok(0) };
+    let what = if leave { Happening::Detached(several) } else { Happening::Attached(several) };
+    note(txn, parent.id, Some(account), what).await?;
+    Ok(several.count)
 }
 
-/// A member takes on the labels of what holds it. Where that changes its own, whoever moves it needs
-/// a say in the member, too: to write it if that only tightens, to relabel it otherwise.
-async fn permit_move(sight: &mut Sight, parent: DidId, child: &Seen, leave: bool) -> Result<(), ServiceError> {
-    let after = if leave {
-        sight.gatherer().without(child.id, &child.record, parent).await?
-    } else {
-        sight.gatherer().below_also(&child.facts, parent).await?
-    };
-    let (old, new) = (&child.facts.traits.labels, &after.traits.labels);
-    if old != new {
-        let action = if new.only_tightens(old) { Action::Write } else { Action::Relabel };
-        sight.permit(action, &child.resource(), None)?;
+/// An error of the ledger, which knows no names, with the name of the parent.
+pub(super) fn named(error: MembershipError, parent: &Did) -> ServiceError {
+    match error {
+        MembershipError::Closed { .. } => ServiceError::Conflict {
+            code: "did-closed",
+            detail: format!("`{parent}` is closed: it takes no more members"),
+            hint: Some(format!("`dapple did reopen {parent}` opens it again")),
+        },
+        error => ServiceError::Membership(error),
+    }
+}
+
+/// Names what is stored of a DID: a dataset or container changes with its members, and when it is
+/// closed.
+fn tag(record: &DidRecord, head: Option<HeadRecord>, closed: Option<&ClosedRecord>) -> Tag {
+    let tag = Tag::of_two(record, &head.unwrap_or_default());
+    match closed {
+        Some(closed) => Tag::of_parts(&[tag.as_str().as_bytes(), &closed.encode()]),
+        None => tag,
+    }
+}
+
+/// Members take on the labels of what holds them. Where that changes their own, whoever moves them needs
+/// a say in them, too: to write them if that only tightens, to relabel them otherwise. Says of each whether
+/// its labels change.
+pub(super) async fn permit_moves(
+    sight: &Sight,
+    after: &mut Gatherer,
+    moved: &[Seen],
+) -> Result<Vec<Result<bool, ServiceError>>, ServiceError> {
+    let asked: Vec<_> = moved.iter().map(|seen| (seen.id, &seen.record)).collect();
+    let after = after.dids(&asked).await?;
+    let permitted = moved.iter().zip(after).map(|(seen, after)| match asks_for(&seen.facts, &after) {
+        Some(action) => sight.permit(action, &seen.resource(), None).map(|_| true),
+        None => Ok(false),
+    });
+    Ok(permitted.collect())
+}
+
+/// Tells of members whose labels have changed: rules on them are placed anew at once.
+pub(super) async fn tell_of_labels(txn: &Txn, parent: DidId, changed: &[&Seen]) -> Result<(), ServiceError> {
+    let (files, holders): (Vec<&Seen>, Vec<_>) = changed.iter().partition(|seen| seen.record.kind() == DidKind::File);
+    let files: Vec<DidId> = files.iter().map(|seen| seen.id).collect();
+    let mut rules = labels::changed_files(txn, parent, &files).await?;
+    for holder in holders {
+        rules.extend(labels::changed(txn, holder.id, holder.record.kind()).await?);
+    }
+    for (rule, on) in rules {
+        evaluate::begin(txn, rule, on).await?;
     }
     Ok(())
 }
 
 /// What a dataset or container holds takes on labels with it: whoever moves it needs a say in that, too.
-async fn permit_what_moves_along(ctx: &Context, did: &Did, members: &Members, leave: bool) -> Result<(), ServiceError> {
+async fn permit_what_moves_along(
+    ctx: &Context,
+    did: &Did,
+    members: &Members,
+    leave: bool,
+) -> Result<Looked, ServiceError> {
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (above, _) = sight.did_for(Action::Write, did).await?;
-    for child in &members.dids {
-        let seen = sight.did(child).await?;
-        if seen.record.kind() == DidKind::File || ctx.permit(Action::Administer, "the lake").is_ok() {
-            continue;
-        }
-        let (before, above) = (sight.gatherer().holder(seen.id).await?, sight.gatherer().holder(above.id).await?);
-        let after = before.join(&above);
-        if leave && *above != LabelSet::default() {
-            labels::permit_below(ctx, &seen, Action::Relabel).await?;
-        } else if !leave && after != *before {
-            let action = if after.only_tightens(&before) { Action::Write } else { Action::Relabel };
-            labels::permit_below(ctx, &seen, action).await?;
-        }
+    if above.record.kind() == DidKind::Dataset {
+        // It holds files alone, and they hold nothing.
+        return Ok(Looked::default());
     }
-    Ok(())
+    let mut moved = Vec::with_capacity(members.dids.len());
+    for child in &members.dids {
+        moved.push(sight.did(child).await?);
+    }
+    let change = supposed(above.id, &moved, leave);
+    below::permit(ctx, &view, &moved.iter().collect::<Vec<_>>(), change).await
+}
+
+/// A change of members, before it is made.
+pub(super) fn supposed(parent: DidId, moved: &[Seen], leave: bool) -> Supposed {
+    let children = moved.iter().map(|seen| seen.id).collect();
+    if leave { Supposed::Detached { children, from: parent } } else { Supposed::Attached { children, to: parent } }
 }
 
 /// How much something holds, as far as whoever asks may know it: all of it, who may write it; others
 /// what they see of it, if it has few members, as the sum would tell of what is hidden.
 async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Held>, ServiceError> {
     let Some(head) = sight.view().get::<Heads>(&(seen.id,)).await? else { return Ok(None) };
-    if sight.decide(Action::Write, &seen.resource(), None).allows() {
+    if sight.knows_all(seen) {
         return Ok(Some(Held::from(head)));
     }
     if head.members > most {
@@ -314,7 +402,8 @@ async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Hel
     loop {
         let (members, next) = sight.members(seen.id, after, COUNTED_TOGETHER).await?;
         held.members += members.len() as u64;
-        held.bytes += members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes).sum::<u64>();
+        let bytes = members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes);
+        held.bytes = bytes.fold(held.bytes, u64::saturating_add);
         after = members.last().map(|(seq, _)| *seq);
         if next.is_none() {
             return Ok(Some(held));
@@ -335,7 +424,7 @@ impl From<HeadRecord> for Held {
     }
 }
 
-fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
+fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>, closed: Option<ClosedRecord>) -> DidView {
     let (did, kind) = (record.did(), record.kind());
     let (bytes, checksums) = match record.content {
         DidContent::File(facts) => (Some(facts.bytes), facts.checksums),
@@ -349,6 +438,7 @@ fn to_view(record: DidRecord, of: &DidFacts, held: Option<Held>) -> DidView {
         bytes,
         length: held.map(|held| held.members),
         checksums,
+        closed_at: closed.map(|closed| closed.at),
         labels: of.traits.labels.words().into_iter().collect(),
         metadata: MetadataObject::default(),
     }

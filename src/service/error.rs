@@ -11,6 +11,7 @@ use crate::model::expression::InvalidExpression;
 use crate::model::label::InvalidLabel;
 use crate::model::shell::quoted;
 use crate::policy::grant::GrantError;
+use crate::replicas::leave::IntakeError;
 use crate::replicas::upload::UploadError;
 use crate::search::error::SearchError;
 use crate::storage::backend::StorageError;
@@ -240,6 +241,15 @@ impl Fault for ServiceError {
 /// A DID as a word of a command.
 fn word(did: &Did) -> String {
     quoted(&did.to_string())
+}
+
+impl From<IntakeError> for ServiceError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Denied { action, resource } => ServiceError::Denied { action, resource },
+            IntakeError::Membership(error) => error.into(),
+        }
+    }
 }
 
 macro_rules! invalid {

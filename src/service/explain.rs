@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::endpoints;
 use crate::catalog::record::{
-    ChosenBecause, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, StuckFiles, Transfers, Unplaced,
+    ChosenBecause, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, Transfers, Unplaced,
 };
-use crate::catalog::{View, endpoints};
 use crate::model::did::Did;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DidId, EndpointId, RuleId};
@@ -19,8 +19,9 @@ use crate::model::transfer::TransferState;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::rules::{LOCKS_MAX, progress, to_view};
-use crate::service::sight::Sight;
+use crate::service::progress::{Counter, stuck_files};
+use crate::service::rules::{LOCKS_MAX, to_view};
+use crate::service::sight::{Seen, Sight};
 use crate::service::view::{ExpressionPart, LockExplanation, Problem, RuleExplanation, RuleView};
 use crate::storage::health::Health;
 
@@ -45,25 +46,28 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
         .map(|(part, endpoints)| ExpressionPart { part, endpoints })
         .collect();
     let mut causes = Causes::default();
-    unplaced(&view, id, &mut causes).await?;
-    let asked = Asked { view: &view, endpoints: &endpoints, health: ctx.lake.stores.health() };
-    let locks = locks(&asked, &mut sight, id, &record, &mut causes).await?;
-    let rule = to_view(&mut sight, id, record.clone(), seen.facts.did).await?;
-    let problems = causes.into_problems(&asked, &mut sight, &rule, &matched).await?;
+    unplaced(&mut sight, id, &record, &mut causes).await?;
+    let asked = Asked { ctx, endpoints: &endpoints, health: ctx.lake.stores.health() };
+    let mut counter = Counter::default();
+    let locks = locks(&asked, &mut sight, &mut counter, id, &record, &mut causes).await?;
+    let rule = to_view(&mut sight, &mut counter, id, record.clone(), &seen).await?;
+    let problems = causes.into_problems(&asked, &rule, &matched);
     Ok(RuleExplanation { summary: summary(&rule, &problems), rule, matched, locks, problems })
 }
 
 /// What an explanation is drawn from.
 struct Asked<'a> {
-    view: &'a View,
+    ctx: &'a Context,
     endpoints: &'a [Endpoint],
     health: &'a Health,
 }
 
 impl Asked<'_> {
-    /// What the endpoint said that a reason is about, if it still ails.
+    /// What the endpoint said that a reason is about, if it still ails. It may name any file, so it is
+    /// for who looks after the endpoint.
     fn said(&self, reason: &StuckReason) -> Option<String> {
         let endpoint = self.endpoints.iter().find(|endpoint| Some(&endpoint.name) == reason.endpoint())?;
+        self.ctx.permit_endpoint(Action::Administer, endpoint).ok()?;
         self.health.ailment(endpoint.id).map(|ailment| ailment.said)
     }
 }
@@ -84,126 +88,172 @@ fn summary(rule: &RuleView, problems: &[Problem]) -> String {
     }
 }
 
-/// Reasons met so far, with how many files or units each keeps back.
+/// Reasons met so far, with how many files or units each keeps back. Only what is seen is told of.
 #[derive(Default)]
 struct Causes(BTreeMap<String, Cause>);
 
 struct Cause {
     reason: StuckReason,
+    words: String,
     count: u64,
-    example: DidId,
+    example: Did,
     next: Option<Timestamp>,
 }
 
 impl Causes {
-    fn add(&mut self, reason: &StuckReason, what: DidId, next: Option<Timestamp>) {
+    fn add(&mut self, reason: &StuckReason, what: &Seen, next: Option<Timestamp>) {
+        self.put(reason, reason.to_string(), what, next);
+    }
+
+    fn put(&mut self, reason: &StuckReason, words: String, what: &Seen, next: Option<Timestamp>) {
         // Each file has its own checksums: one cause per source, not per file.
         let key = match reason {
             StuckReason::ChecksumMismatch { source, .. } => format!("{} {source}", reason.code()),
-            _ => reason.to_string(),
+            _ => words.clone(),
         };
-        let cause = self.0.entry(key).or_insert(Cause { reason: reason.clone(), count: 0, example: what, next: None });
+        let fresh = || Cause { reason: reason.clone(), words, count: 0, example: what.facts.did.clone(), next: None };
+        let cause = self.0.entry(key).or_insert_with(fresh);
         cause.count += 1;
         cause.next = [cause.next, next].into_iter().flatten().min();
     }
 
-    /// Adds a reason unless it is there.
-    fn make_known(&mut self, reason: &StuckReason, what: DidId) {
-        if !self.0.contains_key(&reason.to_string()) {
-            self.add(reason, what, None);
+    /// Adds what ails an endpoint unless it is there, without what the endpoint said.
+    fn make_known(&mut self, reason: &StuckReason, what: &Seen) {
+        let words = match reason {
+            StuckReason::EndpointFaulty { endpoint, .. } => {
+                format!("{endpoint} answers, but does not do as it is asked")
+            }
+            StuckReason::EndpointMisconfigured { endpoint, .. } => format!("{endpoint} is not set up right"),
+            StuckReason::NameRefused { endpoint, .. } | StuckReason::FileRefused { endpoint, .. } => {
+                format!("{endpoint} refuses a file")
+            }
+            StuckReason::ChecksumMismatch { source, .. } => format!("bytes from {source} are wrong"),
+            _ => reason.to_string(),
+        };
+        if self
+            .0
+            .values()
+            .all(|cause| cause.reason.code() != reason.code() || cause.reason.endpoint() != reason.endpoint())
+        {
+            self.put(reason, words, what, None);
         }
     }
 
-    async fn into_problems(
-        self,
-        asked: &Asked<'_>,
-        sight: &mut Sight,
-        rule: &RuleView,
-        matched: &[ExpressionPart],
-    ) -> Result<Vec<Problem>, ServiceError> {
-        let mut problems = Vec::with_capacity(self.0.len());
-        for cause in self.0.into_values() {
-            let example = sight.by_id(cause.example).await?.map(|seen| seen.facts.did);
-            problems.push(Problem {
-                code: cause.reason.code().to_owned(),
-                reason: cause.reason.to_string(),
-                said: asked.said(&cause.reason),
-                count: cause.count,
-                help: help(&cause.reason, rule, matched, example.as_ref()),
-                example,
-                next_attempt_at: cause.next,
-            });
-        }
+    fn into_problems(self, asked: &Asked<'_>, rule: &RuleView, matched: &[ExpressionPart]) -> Vec<Problem> {
+        let problem = |cause: Cause| Problem {
+            code: cause.reason.code().to_owned(),
+            said: asked.said(&cause.reason),
+            count: cause.count,
+            help: help(&cause.reason, rule, matched, &cause.example),
+            reason: cause.words,
+            example: Some(cause.example),
+            next_attempt_at: cause.next,
+        };
+        let mut problems: Vec<Problem> = self.0.into_values().map(problem).collect();
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.count));
-        Ok(problems)
+        problems
     }
 }
 
-async fn unplaced(view: &View, id: RuleId, causes: &mut Causes) -> Result<(), ServiceError> {
+async fn unplaced(sight: &mut Sight, id: RuleId, rule: &RuleRecord, causes: &mut Causes) -> Result<(), ServiceError> {
+    let view = sight.view().clone();
     for ((_, group), ()) in view.scan::<Unplaced>(&(id,), FILES_MAX).await? {
         let placement = view.get::<Placements>(&(id, group)).await?;
-        if let Some(reason) = placement.and_then(|placement| placement.unplaced) {
-            causes.add(&reason, group, None);
+        let Some(reason) = placement.and_then(|placement| placement.unplaced) else { continue };
+        let Some(seen) = sight.by_id(group).await? else { continue };
+        match &reason {
+            // How much a group needs tells of its hidden files, and how much is held of the account.
+            StuckReason::QuotaExceeded { account, on, .. } if !knows_quota(sight, rule, &seen) => {
+                let words = format!("{account} may not hold so much at `{on}`");
+                let (account, on) = (account.clone(), on.clone());
+                let numberless = StuckReason::QuotaExceeded { account, on, needed: 0, used: 0, limit: 0 };
+                causes.put(&numberless, words, &seen, None);
+            }
+            _ => causes.add(&reason, &seen, None),
         }
     }
     Ok(())
 }
 
+fn knows_quota(sight: &Sight, rule: &RuleRecord, of: &Seen) -> bool {
+    sight.is_whole() || (sight.subject().is_or_is_in(&rule.account) && sight.knows_all(of))
+}
+
 async fn locks(
     asked: &Asked<'_>,
     sight: &mut Sight,
+    counter: &mut Counter,
     id: RuleId,
     rule: &RuleRecord,
     causes: &mut Causes,
 ) -> Result<Vec<LockExplanation>, ServiceError> {
-    let (view, mut shown) = (asked.view, Vec::new());
+    let (view, mut shown) = (sight.view().clone(), Vec::new());
     for ((_, unit, endpoint), lock) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
+        // What is hidden is not there.
+        let Some(lock) = counter.lock(sight, (unit, endpoint), &lock).await? else { continue };
         let (urgency, state) = match &lock.state {
             LockState::Stuck { .. } => (0, "stuck"),
             LockState::Replicating => (1, "replicating"),
             LockState::Ok => (2, "ok"),
         };
         if urgency < 2 {
-            stuck_files(view, unit, endpoint, causes).await?;
-            failing(view, unit, endpoint, causes).await?;
+            trouble(sight, unit, endpoint, causes).await?;
+            failing(sight, unit, endpoint, causes).await?;
             // Transfers to an endpoint that is left alone have not been tried, and know of nothing.
             if let Some(ailment) = asked.health.ailment(endpoint) {
-                causes.make_known(&ailment.reason, unit);
+                causes.make_known(&ailment.reason, &lock.unit);
             }
         }
         let group = if rule.grouping == Grouping::All { rule.did } else { unit };
         let placement = view.get::<Placements>(&(id, group)).await?;
-        // What is hidden keeps a rule back without a name.
-        let did = sight.by_id(unit).await?;
-        let endpoint = asked.endpoints.iter().find(|known| known.id == endpoint);
-        if let (Some(did), Some(endpoint)) = (did, endpoint) {
-            let (files_done, files_wanted) = progress(view, unit, endpoint.id).await?;
-            let chosen = because(placement.as_ref(), endpoint.id).to_owned();
-            let (did, name, state) = (did.facts.did, endpoint.name.clone(), state.to_owned());
-            shown.push((urgency, LockExplanation { did, endpoint: name, state, files_done, files_wanted, chosen }));
+        if let Some(endpoint) = asked.endpoints.iter().find(|known| known.id == endpoint) {
+            let files = lock.files.unwrap_or_default();
+            shown.push((
+                urgency,
+                LockExplanation {
+                    did: lock.unit.facts.did,
+                    endpoint: endpoint.name.clone(),
+                    state: state.to_owned(),
+                    files_done: files.done,
+                    files_wanted: files.wanted,
+                    chosen: because(placement.as_ref(), endpoint.id).to_owned(),
+                },
+            ));
         }
     }
     shown.sort_by_key(|(urgency, _)| *urgency);
     Ok(shown.into_iter().take(LOCKS_SHOWN).map(|(_, lock)| lock).collect())
 }
 
-async fn stuck_files(view: &View, unit: DidId, endpoint: EndpointId, causes: &mut Causes) -> Result<(), ServiceError> {
-    for ((_, _, file), reason) in view.scan::<StuckFiles>(&(unit, endpoint), FILES_MAX).await? {
-        let intent = view.get::<crate::catalog::record::Intents>(&(file, endpoint)).await?;
+async fn trouble(
+    sight: &mut Sight,
+    unit: DidId,
+    endpoint: EndpointId,
+    causes: &mut Causes,
+) -> Result<(), ServiceError> {
+    for (file, reason) in stuck_files(sight, unit, endpoint).await? {
+        let view = sight.view();
+        let intent = view.get::<crate::catalog::record::Intents>(&(file.id, endpoint)).await?;
         let next = match intent.map(|intent| intent.act) {
             Some(crate::catalog::record::IntentAct::Transfer(id)) => {
                 view.get::<Transfers>(&(id,)).await?.and_then(|transfer| next_attempt(&transfer.state))
             }
             _ => None,
         };
-        causes.add(&reason, file, next);
+        causes.add(&reason, &file, next);
     }
     Ok(())
 }
 
 /// Transfers of a unit that have failed and wait for another attempt: not stuck yet, but a person
 /// who asks wants to know.
-async fn failing(view: &View, unit: DidId, endpoint: EndpointId, causes: &mut Causes) -> Result<(), ServiceError> {
+async fn failing(
+    sight: &mut Sight,
+    unit: DidId,
+    endpoint: EndpointId,
+    causes: &mut Causes,
+) -> Result<(), ServiceError> {
+    let view = sight.view().clone();
     for ((_, _, id), ()) in view.scan::<Ready>(&(endpoint,), WAITING_MAX).await? {
         let Some(transfer) = view.get::<Transfers>(&(id,)).await? else {
             continue;
@@ -212,8 +262,11 @@ async fn failing(view: &View, unit: DidId, endpoint: EndpointId, causes: &mut Ca
             continue;
         };
         let of_unit = transfer.file == unit || view.get::<Parents>(&(transfer.file, unit)).await?.is_some();
-        if of_unit && !transfer.told {
-            causes.add(reason, transfer.file, next_attempt(&transfer.state));
+        if of_unit
+            && !transfer.told
+            && let Some(file) = sight.by_id(transfer.file).await?
+        {
+            causes.add(reason, &file, next_attempt(&transfer.state));
         }
     }
     Ok(())
@@ -238,9 +291,9 @@ fn because(placement: Option<&PlacementRecord>, endpoint: EndpointId) -> &'stati
 }
 
 /// What would help against a reason, as commands to paste.
-fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], example: Option<&Did>) -> Vec<String> {
+fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], file: &Did) -> Vec<String> {
     let (id, on) = (rule.id, rule.expression.as_str());
-    let file = example.map_or_else(|| "SCOPE:NAME".to_owned(), |did| quoted(&did.to_string()));
+    let file = quoted(&file.to_string());
     let retry = format!("dapple rule retry {id}");
     match reason {
         StuckReason::ExpressionMatchesNothing => vec![
@@ -293,11 +346,15 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], examp
             format!("dapple policy explain --as {} --action place {file} --at {endpoint}", rule.account),
             format!("dapple rule update {id} --on 'EXPRESSION'"),
         ],
-        StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => vec![
-            format!("dapple account usage {account}    # what takes the room? a rule that ends gives it back"),
-            format!("dapple account limit set {account} --on '{limited}' --bytes {}", needed.saturating_add(*used)),
-            format!("dapple rule update {id} --on 'EXPRESSION'    # where there is room"),
-        ],
+        StuckReason::QuotaExceeded { account, on: limited, needed, used, .. } => {
+            let bytes = needed.saturating_add(*used);
+            let bytes = if bytes == 0 { "BYTES".to_owned() } else { bytes.to_string() };
+            vec![
+                format!("dapple account usage {account}    # what takes the room? a rule that ends gives it back"),
+                format!("dapple account limit set {account} --on '{limited}' --bytes {bytes}"),
+                format!("dapple rule update {id} --on 'EXPRESSION'    # where there is room"),
+            ]
+        }
     }
 }
 

@@ -7,11 +7,9 @@ use crate::catalog::record::{DidNames, DidRecord, Dids, MetadataRecord, Metadata
 use crate::catalog::{Txn, metadata as stored};
 use crate::fault::Fault as _;
 use crate::model::did::Did;
-use crate::model::facts::Resource;
 use crate::model::id::DidId;
 use crate::model::metadata::{InvalidMetadata, Metadata};
 use crate::policy::decision::Action;
-use crate::replicas::describe::Writers;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::sight::{Seen, Sight};
@@ -103,17 +101,6 @@ pub(super) fn read_given(given: Option<&MetadataObject>) -> Result<Option<Metada
 /// How much metadata takes in a transaction.
 pub(super) fn bytes_of(given: Option<&Metadata>) -> usize {
     given.map_or(0, |given| given.canonical().len())
-}
-
-impl Context {
-    /// Which known files whoever asks may give other metadata.
-    pub(super) fn writers(&self) -> Writers {
-        let ctx = self.clone();
-        Writers::new(move |txn, facts| {
-            let resource = Resource::Did(facts.clone());
-            ctx.sight(txn).decide(Action::Write, &resource, None).allows()
-        })
-    }
 }
 
 /// What became of one line.

@@ -45,7 +45,7 @@ async fn count(sight: &mut Sight, rule: RuleId) -> Result<(Vec<PlannedEndpoint>,
         if sight.by_id(unit).await?.is_some() {
             let (files, bytes) = missing(&view, unit, endpoint).await?;
             let sum = sums.entry(endpoint).or_default();
-            *sum = (sum.0 + files, sum.1 + bytes);
+            *sum = (sum.0.saturating_add(files), sum.1.saturating_add(bytes));
         }
     }
     let mut planned = Vec::with_capacity(sums.len());

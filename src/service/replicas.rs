@@ -1,12 +1,16 @@
 //! Replicas: list them, register them in bulk, declare one bad.
 
-use crate::catalog::endpoints;
+use std::sync::Arc;
+
+use crate::catalog::history::note;
 use crate::catalog::ledger::replicas::mark_bad;
-use crate::catalog::record::{DidRecord, Replicas};
+use crate::catalog::record::{DidRecord, Happening, Parents, Replicas, Several};
 use crate::catalog::wake::Topic;
+use crate::catalog::{Txn, endpoints};
+use crate::fault::{Fault as _, Kind};
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
-use crate::model::id::EndpointId;
+use crate::model::id::{DidId, EndpointId};
 use crate::model::replica::FILE_BYTES_MAX;
 use crate::policy::decision::Action;
 use crate::replicas::Target;
@@ -18,13 +22,16 @@ use crate::service::paging::Paging;
 use crate::service::sight::Seen;
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewReplica, Page, RefusedLine, RegisteredChunk, ReplicaView};
-use crate::service::{Context, endpoints as endpoint_acts};
+use crate::service::{Context, accounts, endpoints as endpoint_acts};
 use crate::storage::layout::StoragePath;
 
 /// How many lines of a registration are one transaction.
 pub const CHUNK: usize = crate::catalog::TRANSACTION_FILES_MAX;
 /// The most replicas of one file that are listed.
 const REPLICAS_MAX: usize = 1_000;
+
+/// The most datasets in whose history it is noted that a replica of a file is bad.
+const PARENTS_NOTED_MAX: usize = 100;
 
 /// Lists the replicas of a file, or of the files of a dataset. A page holds whole files.
 pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<ReplicaView>, ServiceError> {
@@ -34,7 +41,10 @@ pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<Repli
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
     let (files, next) = match seen.record.kind() {
         DidKind::File => (vec![(0, seen)], None),
-        DidKind::Dataset => sight.members(seen.id, paging.after()?, limit).await?,
+        DidKind::Dataset => {
+            let (files, next) = sight.members(seen.id, ctx.place(seen.id, &paging)?, limit).await?;
+            (files, ctx.cursor(seen.id, next))
+        }
         DidKind::Container => {
             let detail = format!("`{did}` is a container; list the replicas of its datasets");
             return Err(ServiceError::invalid("invalid-kind", detail));
@@ -84,7 +94,8 @@ pub async fn begin_registration(
     let place = endpoint_acts::find(&ctx.catalog().view().await?, endpoint).await?;
     let (dataset, decision) = ensure_dataset(ctx, to, &place).await?;
     let (scope, account) = (to.scope.clone(), ctx.account().clone());
-    let target = Target { scope, dataset, endpoint: place.id, account, decision, writers: ctx.writers() };
+    let standing = Arc::new(ctx.standing());
+    let target = Target { scope, dataset, endpoint: place.id, account, standing, decision };
     Ok(Registration { ctx: ctx.clone(), target })
 }
 
@@ -105,13 +116,14 @@ impl Registration {
                 }
             }
         }
-        // A rehearsal of each chunk by itself: one of them all would grow with their number.
-        let rehearsal = if self.ctx.is_dry_run() { Some(self.ctx.catalog().rehearsing().await?) } else { None };
-        let catalog = rehearsal.as_ref().unwrap_or(self.ctx.catalog());
-        let mut outcomes = Vec::with_capacity(files.len());
-        for batch in batches(files) {
-            outcomes.extend(register_batch(catalog, self.target.clone(), batch).await?);
-        }
+        let outcomes = match self.register(files).await {
+            // What they might when the stream began they may no more: the lines are answered, not broken off.
+            Err(error) if matches!(error.kind(), Kind::Denied | Kind::Unauthenticated) => {
+                let (code, detail) = (error.code(), error.to_string());
+                vec![Registered::Refused { code, detail }; numbers.len()]
+            }
+            outcomes => outcomes?,
+        };
         for (number, outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Registered::New => answer.registered += 1,
@@ -125,6 +137,22 @@ impl Registration {
         self.ctx.catalog().wakes().wake(Topic::Folds);
         self.ctx.catalog().wakes().wake(Topic::Rules);
         Ok(answer)
+    }
+}
+
+impl Registration {
+    /// Registers files by what the account and its key may do by now: a stream may take hours.
+    async fn register(&self, files: Vec<Stated>) -> Result<Vec<Registered>, ServiceError> {
+        let ctx = accounts::renewed(&self.ctx).await?;
+        let target = Target { standing: Arc::new(ctx.standing()), ..self.target.clone() };
+        // A rehearsal of each chunk by itself: one of them all would grow with their number.
+        let rehearsal = if ctx.is_dry_run() { Some(ctx.catalog().rehearsing().await?) } else { None };
+        let catalog = rehearsal.as_ref().unwrap_or(ctx.catalog());
+        let mut outcomes = Vec::with_capacity(files.len());
+        for batch in batches(files) {
+            outcomes.extend(register_batch(catalog, target.clone(), batch).await?);
+        }
+        Ok(outcomes)
     }
 }
 
@@ -155,6 +183,12 @@ fn read_line(text: &str) -> Result<Stated, (&'static str, String)> {
     Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path, meta })
 }
 
+/// A file and the datasets that hold it.
+async fn holders(txn: &Txn, file: DidId) -> Result<Vec<DidId>, ServiceError> {
+    let parents = txn.scan::<Parents>(&(file,), PARENTS_NOTED_MAX).await?;
+    Ok(std::iter::once(file).chain(parents.into_iter().map(|((_, parent), _)| parent)).collect())
+}
+
 /// Declares a replica bad: it is read no more, and rules replace it.
 pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Result<Tagged<ReplicaView>, ServiceError> {
     let asking = ctx.clone();
@@ -173,7 +207,12 @@ pub async fn declare_bad(ctx: &Context, did: Did, endpoint: EndpointName) -> Res
                 if txn.get::<Replicas>(&key).await?.is_none() {
                     return Err(missing());
                 }
-                mark_bad(&txn, id, place.id, facts.bytes).await?;
+                if mark_bad(&txn, id, place.id, facts.bytes).await? {
+                    let what = Happening::ReplicasBad(place.id, Several { first: id, count: 1 });
+                    for of in holders(&txn, id).await? {
+                        note(&txn, of, Some(ctx.account()), what.clone()).await?;
+                    }
+                }
                 let replica = txn.get::<Replicas>(&key).await?.ok_or_else(missing)?;
                 let tag = Tag::of(&replica);
                 let view = to_view(&record, place.id, replica, &[place]).ok_or_else(missing)?;

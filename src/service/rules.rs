@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::catalog::View;
+use crate::catalog::history::note;
+use crate::catalog::ledger::locks;
 use crate::catalog::ledger::transfers::revive_one;
-use crate::catalog::ledger::{locks, tally};
 use crate::catalog::record::{
-    CountsRecord, DidContent, Dids, Heads, IntentAct, Intents, Locks, Replicas, RuleCountsTable, RuleRecord, Rules,
-    RulesByDid, StuckFiles,
+    CountsRecord, Happening, IntentAct, Intents, Locks, RuleCountsTable, RuleRecord, Rules, RulesByDid, StuckFiles,
+    Unplaced,
 };
 use crate::catalog::wake::Topic;
 use crate::model::change::Change;
@@ -15,8 +15,7 @@ use crate::model::did::Did;
 use crate::model::expression::Expression;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
-use crate::model::replica::ReplicaState;
-use crate::model::rule::{COPIES_MAX, state};
+use crate::model::rule::{COPIES_MAX, RuleCounts, state};
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::rules::{evaluate, expire};
@@ -24,7 +23,8 @@ use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, page};
 use crate::service::plan;
-use crate::service::sight::Sight;
+use crate::service::progress::{Count, Counter};
+use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewRule, Page, RuleChange, RuleView};
 
@@ -59,6 +59,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, Ser
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
                 evaluate::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
+                note(&txn, did, Some(ctx.account()), Happening::RuleMade(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
@@ -118,7 +119,7 @@ pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Pag
         Some(did) => Some(sight.did(did).await?.id),
         None => None,
     };
-    let mut items = Vec::new();
+    let (mut items, mut counter) = (Vec::new(), Counter::default());
     loop {
         let ids: Vec<RuleId> = match on {
             None => {
@@ -136,7 +137,7 @@ pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Pag
         for id in ids {
             let Some(record) = view.get::<Rules>(&(id,)).await? else { continue };
             let Some(seen) = sight.by_id(record.did).await? else { continue };
-            items.push(to_view(&mut sight, id, record, seen.facts.did).await?);
+            items.push(to_view(&mut sight, &mut counter, id, record, &seen).await?);
             if items.len() == limit {
                 return Ok(page(items, true, |item| item.id.to_string()));
             }
@@ -173,6 +174,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tag
                     evaluate::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
+                note(&txn, old.did, Some(ctx.account()), Happening::RuleChanged(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
@@ -202,6 +204,7 @@ pub async fn remove(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, Servi
                 ctx.expect(&Tag::of(&rule))?;
                 if !rule.releasing {
                     expire::end_rule(&txn, id, &rule);
+                    note(&txn, rule.did, Some(ctx.account()), Happening::RuleRemoved(id)).await?;
                 }
                 tagged(&mut ctx.sight(&txn), id).await
             }
@@ -254,54 +257,59 @@ async fn revive_unit(ctx: &Context, unit: DidId, endpoint: EndpointId) -> Result
 /// A rule for whoever may see it, has made it or changed it, though their key may not let them read.
 pub(super) async fn tagged(sight: &mut Sight, id: RuleId) -> Result<Tagged<RuleView>, ServiceError> {
     let (rule, seen) = sight.rule(id).await?;
-    Ok(Tagged { tag: Tag::of(&rule), view: to_view(sight, id, rule, seen.facts.did).await? })
+    Ok(Tagged { tag: Tag::of(&rule), view: to_view(sight, &mut Counter::default(), id, rule, &seen).await? })
 }
 
-/// Files of units that whoever asks may not see are not counted.
+/// A rule as whoever asks may know it: who may write what it is on is told all of its counts, others what
+/// follows from the locks that they see.
 pub(super) async fn to_view(
     sight: &mut Sight,
+    counter: &mut Counter,
     id: RuleId,
     rule: RuleRecord,
-    did: Did,
+    on: &Seen,
 ) -> Result<RuleView, ServiceError> {
     let view = sight.view().clone();
-    let counts = locks::counts(&view, id, rule.did).await?;
-    let (mut files_done, mut files_wanted) = (0, 0);
-    for ((_, unit, endpoint), _) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
-        if unit == rule.did || sight.by_id(unit).await?.is_some() {
-            let (done, wanted) = progress(&view, unit, endpoint).await?;
-            files_done += done;
-            files_wanted += wanted;
+    let stored = locks::counts(&view, id, rule.did).await?;
+    let (mut files, mut seen) = (Count::default(), RuleCounts { open_work: stored.open_work, ..RuleCounts::default() });
+    let rows = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
+    let whole = rows.len() < LOCKS_MAX;
+    for ((_, unit, endpoint), lock) in rows {
+        let Some(lock) = counter.lock(sight, (unit, endpoint), &lock).await? else { continue };
+        match lock.state {
+            LockState::Ok => seen.locks_ok += 1,
+            LockState::Replicating => seen.locks_replicating += 1,
+            LockState::Stuck { .. } => seen.locks_stuck += 1,
         }
+        let count = lock.files.unwrap_or_default();
+        files = Count { done: files.done + count.done, wanted: files.wanted + count.wanted };
     }
+    let counts = if sight.knows_all(on) {
+        stored
+    } else {
+        for ((_, group), ()) in view.scan::<Unplaced>(&(id,), LOCKS_MAX).await? {
+            seen.units_unplaced += u64::from(sight.by_id(group).await?.is_some());
+        }
+        seen
+    };
+    // Of so many locks the first alone do not say how the rule is.
+    let state = state(rule.releasing, if whole { counts } else { stored });
     Ok(RuleView {
         id,
-        did,
+        did: on.facts.did.clone(),
         account: rule.account,
         copies: rule.copies,
         expression: rule.expression.as_str().to_owned(),
         grouping: rule.grouping,
-        state: state(rule.releasing, counts),
+        state,
         locks_ok: counts.locks_ok,
         locks_replicating: counts.locks_replicating,
         locks_stuck: counts.locks_stuck,
         units_unplaced: counts.units_unplaced,
-        files_done,
-        files_wanted,
+        files_done: files.done,
+        files_wanted: files.wanted,
         created_at: rule.created_at,
         expires_at: rule.expires_at,
         plan: None,
     })
-}
-
-/// How many files of a unit are at an endpoint, of how many.
-pub(super) async fn progress(view: &View, unit: DidId, endpoint: EndpointId) -> Result<(u64, u64), ServiceError> {
-    if let Some(head) = view.get::<Heads>(&(unit,)).await? {
-        let there = tally::coverage(view, unit, endpoint).await?;
-        return Ok((u64::try_from(there.files).unwrap_or(0), head.members));
-    }
-    let is_file = view.get::<Dids>(&(unit,)).await?.is_some_and(|did| matches!(did.content, DidContent::File(_)));
-    let replica = view.get::<Replicas>(&(unit, endpoint)).await?;
-    let there = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
-    Ok((u64::from(there), u64::from(is_file)))
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::View;
+use crate::catalog::record::placing::CauseRecord;
 use crate::catalog::record::{ScopeRecord, Scopes};
+use crate::catalog::wake::Topic;
+use crate::catalog::{View, placing};
 use crate::model::change::Change;
 use crate::model::facts::Resource;
 use crate::model::scope::Scope;
@@ -41,7 +43,7 @@ pub async fn add(ctx: &Context, new: NewScope) -> Result<Tagged<ScopeView>, Serv
 /// Gives a scope to another owner.
 pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result<Tagged<ScopeView>, ServiceError> {
     let (scope, asking) = (scope.clone(), ctx.clone());
-    ctx.transact(Made::Changed, move |txn| {
+    let done = ctx.transact(Made::Changed, move |txn| {
         let (scope, account, ctx) = (scope.clone(), change.owner.clone(), asking.clone());
         async move {
             let mut sight = ctx.sight(&txn);
@@ -54,11 +56,15 @@ pub async fn change(ctx: &Context, scope: &Scope, change: ScopeChange) -> Result
             let record = ScopeRecord { account, ..record };
             txn.put::<Scopes>(&(scope.to_string(),), &record);
             permit.record(&txn);
+            // Whoever owns a scope has a say in where its data may be.
+            placing::tell(&txn, &CauseRecord::Scope(scope.clone()));
             txn.emit(&Change::ScopeChanged { scope: scope.to_string() });
-            Ok(to_view(scope, record, labels))
+            Ok::<_, ServiceError>(to_view(scope, record, labels))
         }
-    })
-    .await
+    });
+    let done = done.await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    Ok(done)
 }
 
 /// Shows a scope.

@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use crate::catalog::View;
 use crate::catalog::record::{DidRecord, Dids};
 use crate::model::did::{Did, DidKind, DidName};
-use crate::model::facts::{DidFacts, DidTraits, Resource};
+use crate::model::facts::{DidFacts, DidTraits, Resource, ScopeFacts};
 use crate::model::id::DidId;
 use crate::model::stac_id::{self, Named};
 use crate::policy::decision::Action;
-use crate::search::access::Holder;
+use crate::search::access::Traits;
 use crate::search::error::SearchError;
 use crate::search::follow::shape::{NO_CONTAINER, Shaper};
 use crate::search::follow::{Opened, Standing};
@@ -230,7 +230,7 @@ pub async fn files(
     let (members, next) = sight.members(seen.id, after, limit).await?;
     let members = members.into_iter().map(|(_, seen)| seen).filter(|seen| there(seen.record.clone()).is_some());
     let members: Vec<Seen> = members.collect();
-    Ok((assets::of_files(reader, &sight, &seen, &members, sign).await?, next))
+    Ok((assets::of_files(reader, &sight, &seen, &members, sign).await?, next.map(|next| next.to_string())))
 }
 
 /// An item's DID and JSON, if it is an item of this collection and both are there for the reader.
@@ -279,26 +279,31 @@ async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
         return Ok(Eyes { opened, access: Access::all(), exact: false });
     }
     let view = lake.catalog.view().await?;
-    let sight = Sight::of_reader(reader, &view);
-    let numbers = opened.index.accesses().into_keys().filter(|number| {
-        opened.access.outlook(*number).is_some_and(|outlook| {
-            sees(&sight, &outlook.item)
-                && match &outlook.collection {
-                    // It is told by the names of what is in it.
-                    Holder::Scope(_) => true,
-                    Holder::Container(traits) => sees(&sight, traits),
-                }
-        })
-    });
+    let mut sight = Sight::of_reader(reader, &view);
+    let mut numbers = Vec::new();
+    for number in opened.index.accesses().into_keys() {
+        let Some(outlook) = opened.access.outlook(number) else { continue };
+        let is_open = match &outlook.collection {
+            None => true,
+            Some(traits) => sees(&mut sight, traits).await?,
+        };
+        if is_open && sees(&mut sight, &outlook.item).await? {
+            numbers.push(number);
+        }
+    }
     let access = Access::only(numbers);
     Ok(Eyes { access, exact: knows, opened })
 }
 
 /// Decides for all DIDs with the same traits; the name is of no account.
-fn sees(sight: &Sight, traits: &DidTraits) -> bool {
-    let name = DidName::parse("any").expect("a name");
-    let did = Did { scope: traits.scope.scope.clone(), name };
-    sight.sees(&Resource::Did(DidFacts { did, traits: traits.clone() }))
+async fn sees(sight: &mut Sight, traits: &Traits) -> Result<bool, ServiceError> {
+    let gatherer = sight.gatherer();
+    let (owner, scope_owner) = (gatherer.owner(&traits.owner).await?, gatherer.owner(&traits.scope_owner).await?);
+    let labels = Arc::clone(&traits.scope_labels);
+    let scope = Arc::new(ScopeFacts { scope: traits.scope.clone(), owner: scope_owner, labels });
+    let did = Did { scope: traits.scope.clone(), name: DidName::parse("any").expect("a name") };
+    let traits = DidTraits { kind: traits.kind, owner, scope, labels: Arc::clone(&traits.labels) };
+    Ok(sight.sees(&Resource::Did(DidFacts { did, traits })))
 }
 
 async fn ready(lake: &Lake) -> Result<Arc<Opened>, ServiceError> {

@@ -7,15 +7,14 @@ use crate::catalog::labels::Gatherer;
 use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidRecord, Dids, RuleRecord, Rules};
 use crate::catalog::{View, subjects};
 use crate::model::account::AccountName;
-use crate::model::api_key::KeyReach;
 use crate::model::did::Did;
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource, ScopeFacts, Subject};
 use crate::model::id::{DidId, RuleId};
 use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
-use crate::policy::decision::{Action, Decision, Effect, KEY_SCOPE, Question};
-use crate::policy::judge::Judge;
+use crate::policy::decision::{Action, Decision, Question};
+use crate::policy::standing::Standing;
 use crate::service::dids::find;
 use crate::service::error::ServiceError;
 use crate::service::{Context, Lake, Permit, Reader};
@@ -42,11 +41,7 @@ pub(crate) type SeenMember = (u64, Seen);
 
 /// The eyes of one account on one state of the catalog.
 pub(crate) struct Sight {
-    judge: Arc<Judge>,
-    /// Who decisions are recorded for; nobody decides anything that is recorded without saying who they are.
-    account: Option<AccountName>,
-    subject: Arc<Subject>,
-    key: KeyReach,
+    standing: Standing,
     now: Timestamp,
     gatherer: Gatherer,
 }
@@ -54,14 +49,7 @@ pub(crate) struct Sight {
 impl Sight {
     /// The eyes of whoever asks.
     pub(crate) fn new(ctx: &Context, view: &View) -> Self {
-        Self {
-            judge: Arc::clone(&ctx.lake.judge),
-            account: Some(ctx.account().clone()),
-            subject: Arc::new(Subject::from(&ctx.principal)),
-            key: ctx.principal.key.clone(),
-            now: ctx.lake.catalog.clock().now(),
-            gatherer: Gatherer::new(view),
-        }
+        Self { standing: ctx.standing(), now: ctx.lake.catalog.clock().now(), gatherer: Gatherer::new(view) }
     }
 
     /// The eyes of the account behind a signed URL, as it is now; `None` if it is let in no more.
@@ -69,10 +57,7 @@ impl Sight {
         let known = subjects::subject(view, name).await?;
         let subject = known.and_then(|(subject, suspended)| (!suspended).then_some(subject));
         Ok(subject.map(|subject| Self {
-            judge: Arc::clone(&lake.judge),
-            account: Some(name.clone()),
-            subject: Arc::new(subject),
-            key: KeyReach::whole(),
+            standing: Standing::of_account(&lake.judge, name.clone(), subject),
             now: lake.catalog.clock().now(),
             gatherer: Gatherer::new(view),
         }))
@@ -83,10 +68,7 @@ impl Sight {
         match reader {
             Reader::Known(ctx) => Self::new(ctx, view),
             Reader::Anonymous(lake) => Self {
-                judge: Arc::clone(&lake.judge),
-                account: None,
-                subject: Arc::new(Subject::Anonymous),
-                key: KeyReach::whole(),
+                standing: Standing::anonymous(&lake.judge),
                 now: lake.catalog.clock().now(),
                 gatherer: Gatherer::new(view),
             },
@@ -98,7 +80,7 @@ impl Sight {
     }
 
     pub(crate) fn subject(&self) -> &Arc<Subject> {
-        &self.subject
+        self.standing.subject()
     }
 
     pub(crate) fn gatherer(&mut self) -> &mut Gatherer {
@@ -107,32 +89,30 @@ impl Sight {
 
     /// Asks the policies, and nothing else.
     fn ask(&self, action: Action, resource: &Resource, at: Option<&Arc<EndpointFacts>>) -> Decision {
-        let question = Question { subject: &self.subject, action, resource, at, now: self.now };
-        self.judge.decide(&question)
-    }
-
-    /// Tells whether the key reaches the data at all.
-    fn reaches(&self, resource: &Resource) -> bool {
-        match resource {
-            Resource::Did(facts) => self.key.covers(&facts.did.scope),
-            Resource::Scope(facts) => self.key.covers(&facts.scope),
-            Resource::Lake | Resource::Endpoint(_) => true,
-        }
+        self.standing.ask(action, resource, at, self.now)
     }
 
     /// Tells whether something is there for whoever asks. Which acts the key lets through has no say:
     /// one that may only write is told so, and not that there is nothing.
     pub(crate) fn sees(&self, resource: &Resource) -> bool {
-        self.reaches(resource) && self.ask(Action::Discover, resource, None).allows()
+        self.standing.sees(resource, self.now)
+    }
+
+    /// Tells whether whoever asks is told of everything in something, seen or not: who may write it says
+    /// what is in it. Which acts the key lets through has no say.
+    pub(crate) fn knows_all(&self, of: &Seen) -> bool {
+        let resource = of.resource();
+        (self.standing.reaches(&resource) && self.ask(Action::Write, &resource, None).allows()) || self.is_whole()
+    }
+
+    /// Tells whether whoever asks looks after the lake as a whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.standing.key().only.is_none() && self.ask(Action::Administer, &Resource::Lake, None).allows()
     }
 
     /// Decides, with what the key takes away.
     pub(crate) fn decide(&self, action: Action, resource: &Resource, at: Option<&Arc<EndpointFacts>>) -> Decision {
-        let decision = self.ask(action, resource, at);
-        if !decision.allows() || (self.key.lets(action.key_scope()) && self.reaches(resource)) {
-            return decision;
-        }
-        Decision { effect: Effect::Deny, policies: [KEY_SCOPE.to_owned()].into(), ..decision }
+        self.standing.decide(action, resource, at, self.now)
     }
 
     /// Permits an act on something that is seen, or says why not.
@@ -142,8 +122,8 @@ impl Sight {
         resource: &Resource,
         at: Option<&Arc<EndpointFacts>>,
     ) -> Result<Permit, ServiceError> {
-        let account = self.account.as_ref().ok_or(ServiceError::Unauthenticated("this needs an API key"))?;
-        if !self.key.lets(action.key_scope()) {
+        let account = self.standing.account().ok_or(ServiceError::Unauthenticated("this needs an API key"))?;
+        if !self.standing.key().lets(action.key_scope()) {
             return Err(ServiceError::KeyScope { action: action.name(), scope: action.key_scope() });
         }
         let decision = self.decide(action, resource, at);
@@ -227,7 +207,7 @@ impl Sight {
     pub(crate) async fn rule_to_change(&mut self, id: RuleId) -> Result<RuleRecord, ServiceError> {
         let (rule, seen) = self.rule(id).await?;
         self.permit(Action::AddRule, &seen.resource(), None)?;
-        if !self.subject.is_or_is_in(&rule.account) && !self.ask(Action::Delete, &seen.resource(), None).allows() {
+        if !self.subject().is_or_is_in(&rule.account) && !self.ask(Action::Delete, &seen.resource(), None).allows() {
             return Err(ServiceError::Denied { action: "change", resource: format!("rule {id}") });
         }
         Ok(rule)
@@ -244,20 +224,20 @@ impl Sight {
     ) -> Result<(), ServiceError> {
         let ends = |rule: &RuleRecord| rule.expires_at.unwrap_or(Timestamp::from_millis(u64::MAX));
         let wider = new.copies > old.copies || new.expression != old.expression || ends(new) > ends(old);
-        if wider && !self.subject.is_or_is_in(&old.account) && ctx.permit(Action::Administer, "the lake").is_err() {
+        if wider && !self.subject().is_or_is_in(&old.account) && ctx.permit(Action::Administer, "the lake").is_err() {
             return Err(ServiceError::Denied { action: "widen", resource: format!("rule {id}") });
         }
         Ok(())
     }
 
     /// Members of a parent behind a place that are there for whoever asks, as many as fill a page,
-    /// and the cursor that leads on.
+    /// and the place that leads on.
     pub(crate) async fn members(
         &mut self,
         parent: DidId,
         after: Option<u64>,
         limit: usize,
-    ) -> Result<(Vec<SeenMember>, Option<String>), ServiceError> {
+    ) -> Result<(Vec<SeenMember>, Option<u64>), ServiceError> {
         let (mut found, mut after) = (Vec::with_capacity(limit.min(ROWS)), after);
         loop {
             let view = self.view().clone();
@@ -279,8 +259,7 @@ impl Sight {
             for (at, seen) in self.of_these(there).await? {
                 found.push((places[at], seen));
                 if found.len() == limit {
-                    let next = places[at].to_string();
-                    return Ok((found, Some(next)));
+                    return Ok((found, Some(places[at])));
                 }
             }
             if is_end {
@@ -306,6 +285,11 @@ fn denied(action: Action, resource: &Resource, at: Option<&Arc<EndpointFacts>>) 
 }
 
 impl Context {
+    /// What whoever asks may do.
+    pub fn standing(&self) -> Standing {
+        Standing::new(&self.lake.judge, &self.principal)
+    }
+
     /// The eyes of whoever asks on a state of the catalog.
     pub(crate) fn sight(&self, view: &View) -> Sight {
         Sight::new(self, view)

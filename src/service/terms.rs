@@ -16,6 +16,7 @@ use crate::catalog::record::{AnswerRecord, Answers, AnswersByTime};
 use crate::catalog::table::Value;
 use crate::catalog::{Catalog, CatalogError, Txn};
 use crate::model::account::AccountName;
+use crate::model::api_key::KeyReach;
 use crate::model::time::Timestamp;
 use crate::service::Context;
 use crate::service::error::ServiceError;
@@ -34,15 +35,16 @@ pub struct Tag(String);
 impl Tag {
     /// The tag of what is stored.
     pub fn of(record: &impl Value) -> Self {
-        Self::of_bytes(&[&record.encode()])
+        Self::of_parts(&[&record.encode()])
     }
 
     /// The tag of two records that are shown as one thing.
     pub fn of_two(one: &impl Value, other: &impl Value) -> Self {
-        Self::of_bytes(&[&one.encode(), &other.encode()])
+        Self::of_parts(&[&one.encode(), &other.encode()])
     }
 
-    fn of_bytes(parts: &[&[u8]]) -> Self {
+    /// The tag of stored forms that are shown as one thing.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
             hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
@@ -115,6 +117,8 @@ pub struct Once {
     pub key: String,
     /// BLAKE3 of what is asked.
     pub request: [u8; 32],
+    /// How far the API key reaches that it was sent with.
+    pub reach: KeyReach,
 }
 
 impl Once {
@@ -134,7 +138,8 @@ impl Once {
         if body.len() > BODY_BYTES_MAX {
             return Ok(());
         }
-        let answer = AnswerRecord { request: self.request, status, tag, body, at: txn.now() };
+        let (request, reach) = (self.request, self.reach.clone());
+        let answer = AnswerRecord { request, status, tag, body, at: txn.now(), reach };
         match txn.get::<Answers>(&self.row()).await? {
             Some(old) => txn.replace::<Answers>(&self.row(), &old, &answer),
             None => txn.put::<Answers>(&self.row(), &answer),
@@ -241,10 +246,16 @@ fn to_body(view: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(view).expect("views have text keys only")
 }
 
-/// The answer that is kept for a request's key; fails if the key was given to another request.
+/// The answer that is kept for a request's key; fails if the key was given to another request, or the
+/// answer to an API key that lets more through than the one that asks now.
 pub async fn answer_to(catalog: &Catalog, once: &Once) -> Result<Option<AnswerRecord>, ServiceError> {
     let kept = catalog.view().await?.get::<Answers>(&once.row()).await?;
     match kept.filter(|answer| !is_old(answer, catalog.clock().now())) {
+        Some(answer) if !once.reach.shows_as_much_as(&answer.reach) => Err(ServiceError::Conflict {
+            code: "idempotency-key-reused",
+            detail: "this Idempotency-Key was sent with an API key that lets more through than yours".to_owned(),
+            hint: Some("ask with such an API key, or give the request an Idempotency-Key of its own".to_owned()),
+        }),
         Some(answer) if answer.request != once.request => Err(ServiceError::Conflict {
             code: "idempotency-key-reused",
             detail: "this Idempotency-Key was sent with another request before".to_owned(),
@@ -296,15 +307,24 @@ mod tests {
     use super::*;
     use crate::catalog::engine::memory::Memory;
     use crate::clock::SystemClock;
+    use crate::model::api_key::KeyScope;
 
     #[tokio::test]
     async fn answers_are_kept_for_their_key_and_forgotten_when_their_time_is_over() {
         let catalog = Catalog::new(Memory::shared(), SystemClock::shared());
-        let once = |key: &str| Arc::new(Once { account: AccountName::root(), key: key.to_owned(), request: [7; 32] });
+        let once = |key: &str| {
+            Arc::new(Once {
+                account: AccountName::root(),
+                key: key.to_owned(),
+                request: [7; 32],
+                reach: KeyReach::whole(),
+            })
+        };
         keep_refusal(&catalog, once("new"), 400, b"no".to_vec()).await.expect("kept");
         let row = ("root".to_owned(), "old".to_owned());
         let at = Timestamp::from_millis(1_000);
-        let old = AnswerRecord { request: [7; 32], status: 200, tag: None, body: Vec::new(), at };
+        let reach = KeyReach::whole();
+        let old = AnswerRecord { request: [7; 32], status: 200, tag: None, body: Vec::new(), at, reach };
         let put = move |txn: Txn| {
             txn.put::<Answers>(&row, &old);
             async { Ok::<_, CatalogError>(()) }
@@ -318,5 +338,9 @@ mod tests {
         let other = Once { request: [8; 32], ..(*once("new")).clone() };
         let reused = answer_to(&catalog, &other).await.expect_err("another request");
         assert_eq!(crate::fault::Fault::code(&reused), "idempotency-key-reused");
+        let narrow = KeyReach { scopes: [KeyScope::Read].into(), ..KeyReach::whole() };
+        let narrow = Once { reach: narrow, ..(*once("new")).clone() };
+        let withheld = answer_to(&catalog, &narrow).await.expect_err("it is for keys that show as much");
+        assert_eq!(crate::fault::Fault::code(&withheld), "idempotency-key-reused");
     }
 }

@@ -34,7 +34,8 @@ pub async fn announce_files(ctx: &Context, new: NewUploads) -> Result<Uploads, S
     let endpoint = endpoints::find(&ctx.catalog().view().await?, &new.endpoint).await?;
     let (dataset, decision) = ensure_dataset(ctx, &new.to, &endpoint).await?;
     let (scope, account) = (new.to.scope.clone(), ctx.account().clone());
-    let target = Target { scope, dataset, endpoint: endpoint.id, account, decision, writers: ctx.writers() };
+    let standing = std::sync::Arc::new(ctx.standing());
+    let target = Target { scope, dataset, endpoint: endpoint.id, account, standing, decision };
     let uploads = &ctx.lake.uploads;
     let answers = if ctx.is_dry_run() {
         uploads.rehearse(ctx.catalog(), target.clone(), good).await?

@@ -19,7 +19,7 @@ use crate::policy::grant::{Grant, GrantError, Method, Methods, Mode, Target};
 use crate::replicas::locate::{Located, locate};
 use crate::service::endpoints::find;
 use crate::service::error::ServiceError;
-use crate::service::paging::Paging;
+use crate::service::paging::{Paging, cursor, place};
 use crate::service::sight::{Seen, Sight};
 use crate::service::view::{ContentView, NewUrl, Page, UrlView};
 use crate::service::{Context, Lake, Reader};
@@ -52,7 +52,7 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
                     None => None,
                 };
                 let permit = sight.permit(Action::Read, &seen.resource(), at.as_ref())?;
-                let target = target(&txn, &ctx.principal.key, seen).await?;
+                let target = target(&ctx.lake, &txn, &ctx.principal.key, seen).await?;
                 let from = source(&txn, &wish, &target).await?;
                 Ok::<_, ServiceError>((target, from, permit.record(&txn)))
             }
@@ -84,7 +84,7 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
 }
 
 /// What a grant to read a DID is for.
-async fn target(view: &View, key: &KeyReach, seen: Seen) -> Result<Target, ServiceError> {
+async fn target(lake: &Lake, view: &View, key: &KeyReach, seen: Seen) -> Result<Target, ServiceError> {
     let (id, did) = (seen.id, seen.facts.did);
     match seen.record.kind() {
         DidKind::File => Ok(Target::Object { did, id }),
@@ -95,7 +95,8 @@ async fn target(view: &View, key: &KeyReach, seen: Seen) -> Result<Target, Servi
                 return Err(ServiceError::invalid("key-too-narrow", detail));
             }
             let head = view.get::<Heads>(&(id,)).await?;
-            Ok(Target::Dataset { did, id, up_to_seq: head.map(|head| head.next_seq) })
+            let up_to = head.map(|head| lake.signer.places().seal(id, head.next_seq));
+            Ok(Target::Dataset { did, id, up_to, up_to_seq: None })
         }
         DidKind::Container => {
             let detail = format!("`{did}` is a container; ask for a URL of one of its datasets");
@@ -180,13 +181,13 @@ pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, Service
     let view = lake.catalog.view().await?;
     let id = match &grant.target {
         Target::Object { id, .. } => *id,
-        Target::Dataset { id: dataset, up_to_seq, .. } => {
+        Target::Dataset { id: dataset, .. } => {
             // What is no member is outside the grant, whether it exists or not.
             let outside = || GrantError::OutOfScope { asked: did.clone() };
             let name = view.get::<DidNames>(&(did.scope.to_string(), did.name.to_string())).await?;
             let file = name.ok_or_else(outside)?.id;
             let seq = view.get::<Parents>(&(file, *dataset)).await?.ok_or_else(outside)?;
-            if up_to_seq.is_some_and(|end| seq >= end) {
+            if end(lake, &grant.target).is_some_and(|end| seq >= end) {
                 return Err(outside().into());
             }
             file
@@ -260,7 +261,7 @@ pub async fn open_unsigned(reader: &Reader, did: &Did, from: Option<&EndpointNam
 /// Lists the files that a dataset's grant opens.
 pub async fn list(lake: &Lake, token: &str, paging: Paging) -> Result<Page<ContentView>, ServiceError> {
     let grant = lake.verifier.verify(token, lake.catalog.clock().now())?;
-    let Target::Dataset { did, id, up_to_seq } = &grant.target else {
+    let Target::Dataset { did, id, .. } = &grant.target else {
         return Err(ServiceError::invalid("not-a-dataset", "this URL reads one file and lists nothing"));
     };
     grant.permits(Method::Read, did)?;
@@ -270,19 +271,26 @@ pub async fn list(lake: &Lake, token: &str, paging: Paging) -> Result<Page<Conte
     if !sight.decide(Action::Read, &dataset.resource(), None).allows() {
         return Err(ServiceError::Withdrawn);
     }
-    let (rows, next) = sight.members(*id, paging.after()?, paging.limit()?).await?;
+    let (rows, next) = sight.members(*id, place(lake, *id, &paging)?, paging.limit()?).await?;
+    let end = end(lake, &grant.target);
     // Pages end where the grant ends: empty ones behind it would tell how much was added since.
-    let next = next.filter(|last| up_to_seq.is_none_or(|end| last.parse().is_ok_and(|last: u64| last + 1 < end)));
-    let included = rows.into_iter().filter(|(seq, ..)| up_to_seq.is_none_or(|end| *seq < end));
+    let next = next.filter(|last| end.is_none_or(|end| last.saturating_add(1) < end));
+    let included = rows.into_iter().filter(|(seq, ..)| end.is_none_or(|end| *seq < end));
     let items = included
         .filter(|(_, seen)| sight.decide(Action::Read, &seen.resource(), None).allows())
-        .filter_map(|(seq, Seen { record, .. })| {
+        .filter_map(|(_, Seen { record, .. })| {
             let facts = record.file()?;
             let (bytes, checksums) = (facts.bytes, facts.checksums.clone());
-            Some(ContentView { did: record.did(), kind: DidKind::File, bytes, checksums, seq })
+            Some(ContentView { did: record.did(), kind: DidKind::File, bytes, checksums })
         })
         .collect();
-    Ok(Page { items, next })
+    Ok(Page { items, next: cursor(lake, *id, next) })
+}
+
+/// The place at which a dataset's grant ends, if it has an end.
+fn end(lake: &Lake, target: &Target) -> Option<u64> {
+    let Target::Dataset { id, up_to, up_to_seq, .. } = target else { return None };
+    up_to.map(|sealed| lake.signer.places().open(*id, sealed)).into_iter().chain(*up_to_seq).min()
 }
 
 /// Where an opened file can be read, nearest first, but for endpoints that are left alone now, which

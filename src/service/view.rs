@@ -17,6 +17,7 @@ use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
 mod account;
+mod data;
 mod endpoint;
 mod index;
 mod metadata;
@@ -25,8 +26,9 @@ mod upload;
 
 pub use account::{
     AccountChange, AccountView, HoldingView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit,
-    NewMember, NewPassword, NewSession, SessionView, UsageView, WhoView,
+    NewMember, NewPassword, NewSession, PasswordRemoval, SessionView, UsageView, WhoView,
 };
+pub use data::{Attachment, CoverageView, DatasetCoverage, DidChange, HistoryView, MovedChunk};
 pub use endpoint::{
     EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
     SettingsChange, SettingsView,
@@ -103,6 +105,9 @@ pub struct DidView {
     /// A file's checksums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checksums: Vec<Checksum>,
+    /// Since when it takes no more members; absent while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
     /// The labels that hold for it: its own, its scope's, and those of all that holds it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -142,8 +147,6 @@ pub struct ContentView {
     /// A file's checksums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checksums: Vec<Checksum>,
-    /// Its place in the parent; grows with time and is never reused.
-    pub seq: u64,
 }
 
 /// A replica of a file.
@@ -160,17 +163,6 @@ pub struct ReplicaView {
     /// How its bytes are known to be right.
     pub verification: Verification,
     /// The file's length.
-    pub bytes: u64,
-}
-
-/// How much of a dataset is at an endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CoverageView {
-    /// Where.
-    pub endpoint: EndpointName,
-    /// Files that are available there.
-    pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
 }
 
@@ -294,7 +286,8 @@ pub struct RuleView {
     /// Copies of files that are there, of those that the rule's locks call for.
     pub files_done: u64,
     /// Copies of files that the rule's locks call for. Like `files_done` summed over the first
-    /// 1,000 locks.
+    /// 1,000 locks. Who may not write the data is told of what they see, and of datasets with over
+    /// 1,000 members nothing.
     pub files_wanted: u64,
     /// When it was made.
     pub created_at: Timestamp,

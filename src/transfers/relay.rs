@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::{Either, select};
 
 use crate::model::checksum::Checksum;
@@ -12,6 +11,7 @@ use crate::storage::arrival::Sent;
 use crate::storage::backend::{Backend, ByteStream, StorageError};
 use crate::storage::hash::hashing;
 use crate::storage::lanes::LARGE_BYTES_MIN;
+use crate::storage::overheard::overheard;
 use crate::transfers::blame::{Failure, Trouble, at_destination, at_source};
 use crate::transfers::execute::Tools;
 use crate::transfers::job::{Job, Source};
@@ -101,20 +101,6 @@ async fn open(
         }
         _ => origin.read(&source.path, None).await,
     }
-}
-
-type Heard = Arc<Mutex<Option<StorageError>>>;
-
-/// The same bytes; an error among them is kept, for telling afterwards whose it was.
-fn overheard(content: ByteStream) -> (ByteStream, Heard) {
-    let heard = Heard::default();
-    let ear = Arc::clone(&heard);
-    let content = content.inspect(move |chunk| {
-        if let Err(error) = chunk {
-            *ear.lock().expect("nothing panics while holding it") = Some(error.clone());
-        }
-    });
-    (content.boxed(), heard)
 }
 
 fn accuse(job: &Job, source: &Source, heard: Option<StorageError>, error: &StorageError) -> Failure {

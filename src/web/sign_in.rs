@@ -1,12 +1,14 @@
 //! Signing in and out.
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use crate::fault::{Fault as _, Kind};
+use crate::http::entry::LetIn;
 use crate::http::peer::Peer;
 use crate::service::accounts::{authenticate, sessions};
 use crate::service::error::ServiceError;
@@ -123,7 +125,8 @@ fn unauthorized(asked: &SignInPage) -> Response {
 }
 
 fn let_in(pages: &Pages, token: &str, to: &str) -> Response {
-    ([(header::SET_COOKIE, set_cookie(token, &pages.lake.public_url))], Redirect::to(to)).into_response()
+    let kept = [(header::SET_COOKIE, set_cookie(token, &pages.lake.public_url))];
+    (Extension(LetIn), kept, Redirect::to(to)).into_response()
 }
 
 /// Signs out: ends the session, and has the browser forget it.

@@ -86,7 +86,7 @@ pub(super) async fn show(Visitor(ctx): Visitor, State(pages): State<Pages>) -> R
     let ailing = endpoints.iter().filter(|one| one.state != EndpointState::Well).cloned().collect();
     let transfers = if_permitted(transfers(&ctx).await)?.unwrap_or_default();
     let faults =
-        if_permitted(ctx.permit(Action::Discover, "workers"))?.map(|_| faults(&pages.board)).unwrap_or_default();
+        if_permitted(ctx.permit(Action::Discover, "workers"))?.map(|_| faults(&ctx, &pages.board)).unwrap_or_default();
     let commands =
         ["dapple rule list", "dapple endpoint list", "dapple transfer list", "dapple worker list", "dapple doctor"];
     let frame = Frame::of(&ctx, "today", "Today").commands(commands.map(str::to_owned));
@@ -150,7 +150,7 @@ async fn transfers(ctx: &Context) -> Result<Transfers, ServiceError> {
     Ok(Transfers { states: ["running", "waiting", "failed"].map(count), bytes, whole: page.next.is_none() })
 }
 
-fn faults(board: &Board) -> Vec<Fault> {
-    let failing = board.list().into_iter().filter_map(|(name, status)| Some((name, status.last_fault?)));
+fn faults(ctx: &Context, board: &Board) -> Vec<Fault> {
+    let failing = board.list().into_iter().filter_map(|(name, status)| Some((name, status.fault_for(ctx)?)));
     failing.map(|(name, said)| Fault { worker: name.to_owned(), said }).collect()
 }

@@ -9,6 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::fault::{Fault as _, Kind};
 use crate::http::entry::{Refused, admit};
 use crate::http::peer::PeerAddress;
+use crate::http::problem::Problem;
 use crate::http::request::Wanted;
 use crate::service::error::ServiceError;
 use crate::service::{Context, accounts};
@@ -106,8 +107,13 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Pages> for Fields<T> {
 
     async fn from_request(request: Request, pages: &Pages) -> Result<Self, Oops> {
         let read = axum::Form::from_request(request, pages).await;
-        let axum::Form(fields) = read.map_err(|error| ServiceError::invalid("invalid-body", error.body_text()))?;
-        Ok(Self(fields))
+        match read {
+            Ok(axum::Form(fields)) => Ok(Self(fields)),
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the form is too long").into())
+            }
+            Err(error) => Err(ServiceError::invalid("invalid-body", error.body_text()).into()),
+        }
     }
 }
 

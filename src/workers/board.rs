@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use crate::model::time::Timestamp;
+use crate::policy::decision::Action;
+use crate::service::Context;
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,19 @@ pub struct Status {
     pub last_run_at: Option<Timestamp>,
     /// Its last fault, until it works well again.
     pub last_fault: Option<String>,
+}
+
+impl Status {
+    /// Its last fault, as it is told to somebody: what it says may name any DID, and is for who looks
+    /// after the lake.
+    pub fn fault_for(&self, ctx: &Context) -> Option<String> {
+        self.fault(ctx.permit(Action::Administer, "workers").is_ok())
+    }
+
+    fn fault(&self, whole: bool) -> Option<String> {
+        let fault = self.last_fault.as_ref()?;
+        Some(if whole { fault.clone() } else { "it failed; admins are told how".to_owned() })
+    }
 }
 
 #[derive(Debug)]
@@ -72,5 +87,21 @@ impl Board {
         entry.status.paused = pause;
         entry.paused.send_replace(pause);
         Some(entry.status.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_a_worker_failed_is_told_to_all_and_how_to_admins() {
+        let board = Board::default();
+        drop(board.add("mover"));
+        let told = |whole| board.list()[0].1.fault(whole);
+        assert_eq!((told(true), told(false)), (None, None));
+        board.note("mover", |status| status.last_fault = Some("s:secret is gone".to_owned()));
+        assert_eq!(told(true).as_deref(), Some("s:secret is gone"));
+        assert_eq!(told(false).as_deref(), Some("it failed; admins are told how"));
     }
 }

@@ -12,7 +12,7 @@ use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, endpoints};
 use crate::model::id::RuleId;
 use crate::model::time::Timestamp;
-use crate::rules::{Progress, evaluate, expire, fill, fold, reconsider};
+use crate::rules::{Progress, evaluate, expire, fill, fold, follow, reconsider};
 use crate::search::follow::Memory;
 use crate::service::Lake;
 use crate::service::check::check_catalog;
@@ -74,7 +74,7 @@ impl Worker for Evaluate {
                 made = evaluate::revive_unplaced(catalog).await?;
                 self.seen = revisions;
             }
-            made = made.or(evaluate::follow_policy(catalog, &self.lake.judge).await?);
+            made = made.or(follow::step(catalog, &self.lake.judge).await?);
             made = made.or(expire::step(catalog).await?);
             made = made.or(evaluate::step(catalog, &self.lake.judge, &mut self.turn).await?);
             Ok(made.or(reconsider::step(catalog).await?))

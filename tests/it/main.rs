@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests live in the time of the world")]
 #![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small, or cut on purpose")]
 
+mod docs;
 mod engine_conformance;
 mod gateway;
 mod lake;

@@ -17,7 +17,6 @@ use dapple::model::rule::Grouping;
 use dapple::policy::decision::Action;
 use dapple::replicas::Target;
 use dapple::replicas::announce::{Announced, Answer};
-use dapple::replicas::describe::Writers;
 use dapple::replicas::upload::Sending;
 use dapple::service::error::ServiceError;
 use dapple::service::view::{EndpointChange, Members, NewDid, NewRule, RuleChange};
@@ -224,8 +223,8 @@ impl Client {
             dataset: dataset.id,
             endpoint: endpoint.id,
             account: self.ctx.account().clone(),
+            standing: Arc::new(self.ctx.standing()),
             decision,
-            writers: Writers::nobody(),
         };
         let mut files = Vec::new();
         for _ in 0..=self.random.below(3) {

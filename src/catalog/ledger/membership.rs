@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::history::is_closed;
 use crate::catalog::ledger::ancestors::{tell_rules, upward};
 use crate::catalog::ledger::holdings::grow;
 use crate::catalog::ledger::tally::{add_coverage, ask_fold};
 use crate::catalog::record::{
-    BacklogRecord, ContentRecord, Contents, FoldRecord, HeadRecord, Heads, Intents, Parents, Replicas, StuckFiles,
-    Tally,
+    BacklogRecord, ContentRecord, Contents, FoldRecord, HeadRecord, Heads, Intents, Parents, Replicas, Several,
+    StuckFiles, Tally,
 };
 use crate::catalog::{CatalogError, Txn};
 use crate::fault::{Fault, Kind};
@@ -20,6 +21,8 @@ use crate::model::replica::ReplicaState;
 
 /// The most endpoints that one file's replicas are read from.
 pub const REPLICAS_MAX: usize = 1_000;
+/// The most bytes that a dataset holds: what of it is where is counted with a sign.
+const BYTES_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A DID to attach or detach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,12 @@ pub enum MembershipError {
         /// What should be held.
         child: DidKind,
     },
+    /// The parent takes no more members.
+    #[error("the {parent} is closed: it takes no more members")]
+    Closed {
+        /// What should hold.
+        parent: DidKind,
+    },
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -54,7 +63,7 @@ pub enum MembershipError {
 impl Fault for MembershipError {
     fn kind(&self) -> Kind {
         match self {
-            MembershipError::Circle => Kind::Conflict,
+            MembershipError::Circle | MembershipError::Closed { .. } => Kind::Conflict,
             MembershipError::WrongKind { .. } => Kind::Invalid,
             MembershipError::Catalog(error) => error.kind(),
         }
@@ -64,6 +73,7 @@ impl Fault for MembershipError {
         match self {
             MembershipError::Circle => "membership-circle",
             MembershipError::WrongKind { .. } => "membership-wrong-kind",
+            MembershipError::Closed { .. } => "did-closed",
             MembershipError::Catalog(error) => error.code(),
         }
     }
@@ -73,14 +83,15 @@ impl Fault for MembershipError {
             MembershipError::WrongKind { .. } => {
                 Some("datasets hold files; containers hold datasets and containers".to_owned())
             }
-            _ => None,
+            MembershipError::Catalog(error) => error.hint(),
+            MembershipError::Closed { .. } => Some("`dapple did reopen SCOPE:NAME` opens it again".to_owned()),
+            MembershipError::Circle => None,
         }
     }
 }
 
-/// Attaches members to a parent; those that it holds already are passed over. Returns how many are
-/// new.
-pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usize, MembershipError> {
+/// Attaches members to a parent; those that it holds already are passed over. Returns which are new.
+pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<Option<Several>, MembershipError> {
     for member in members {
         if !parent.kind.holds(member.kind) {
             return Err(MembershipError::WrongKind { parent: parent.kind, child: member.kind });
@@ -101,8 +112,9 @@ pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
         }
     }
     let new: Vec<Member> = new.into_values().collect();
-    if new.is_empty() {
-        return Ok(0);
+    let Some(several) = several(&new) else { return Ok(None) };
+    if is_closed(txn, parent.id).await? {
+        return Err(MembershipError::Closed { parent: parent.kind });
     }
     let first = add_places(txn, parent.id, &new).await?;
     if parent.kind == DidKind::Dataset {
@@ -110,11 +122,33 @@ pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
     }
     tell_rules(txn, parent.id, attached(first)).await?;
     txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
-    Ok(new.len())
+    Ok(Some(several))
+}
+
+/// Tells whether a parent holds a member, and fails if the member could not join it, or `leave`.
+pub async fn check_fits(txn: &Txn, parent: Member, member: Member, leave: bool) -> Result<bool, MembershipError> {
+    let is_held = txn.get::<Parents>(&(member.id, parent.id)).await?.is_some();
+    if is_held || leave {
+        return Ok(is_held);
+    }
+    if !parent.kind.holds(member.kind) {
+        return Err(MembershipError::WrongKind { parent: parent.kind, child: member.kind });
+    }
+    if member.kind == DidKind::Container && upward(txn, parent.id).await?.contains(&member.id) {
+        return Err(MembershipError::Circle);
+    }
+    if is_closed(txn, parent.id).await? {
+        return Err(MembershipError::Closed { parent: parent.kind });
+    }
+    Ok(false)
+}
+
+fn several(members: &[Member]) -> Option<Several> {
+    members.first().map(|first| Several { first: first.id, count: members.len() as u64 })
 }
 
 /// Attaches files that were registered in this same transaction: they are in nothing yet and have
-/// no replicas, so nothing about them has to be read.
+/// no replicas, so nothing about them has to be read. The caller has looked that the dataset is open.
 pub(super) async fn attach_fresh(txn: &Txn, dataset: DidId, files: &[Member]) -> Result<(), CatalogError> {
     if files.is_empty() {
         return Ok(());
@@ -133,17 +167,27 @@ async fn add_places(txn: &Txn, parent: DidId, members: &[Member]) -> Result<u64,
     let mut head = txn.get::<Heads>(&(parent,)).await?.unwrap_or_default();
     let first = head.next_seq;
     for member in members {
+        let longer = lengthened(head, member.bytes).ok_or(CatalogError::DatasetTooLong)?;
         txn.put::<Contents>(&(parent, head.next_seq), &ContentRecord::Member(member.id));
         txn.put::<Parents>(&(member.id, parent), &head.next_seq);
-        head = HeadRecord { next_seq: head.next_seq + 1, members: head.members + 1, bytes: head.bytes + member.bytes };
+        head = longer;
     }
     txn.put::<Heads>(&(parent,), &head);
     grow(txn, parent, members.iter().map(|member| Tally::one(member.bytes)).sum()).await?;
     Ok(first)
 }
 
-/// Detaches members from a parent; those it does not hold are passed over. Returns how many went.
-pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usize, CatalogError> {
+/// A head with one more member, if sums of its bytes can still be taken.
+fn lengthened(head: HeadRecord, bytes: u64) -> Option<HeadRecord> {
+    Some(HeadRecord {
+        next_seq: head.next_seq.checked_add(1)?,
+        members: head.members.checked_add(1)?,
+        bytes: head.bytes.checked_add(bytes).filter(|sum| *sum <= BYTES_MAX)?,
+    })
+}
+
+/// Detaches members from a parent; those it does not hold are passed over. Returns which went.
+pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<Option<Several>, CatalogError> {
     let keys: Vec<_> = members.iter().map(|member| (member.id, parent.id)).collect();
     let held = txn.get_many::<Parents>(&keys).await?;
     let mut gone = BTreeMap::new();
@@ -153,7 +197,7 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
         }
     }
     if gone.is_empty() {
-        return Ok(0);
+        return Ok(None);
     }
     let mut head = txn.get::<Heads>(&(parent.id,)).await?.unwrap_or_default();
     let first = head.next_seq;
@@ -176,7 +220,7 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<usi
     }
     tell_rules(txn, parent.id, BacklogRecord { from_seq: first, detached: true }).await?;
     txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
-    Ok(members.len())
+    Ok(several(&members))
 }
 
 /// A dataset hears no more of the trouble of files that it no longer holds.
@@ -208,4 +252,20 @@ async fn cover(txn: &Txn, dataset: DidId, files: &[Member], leaving: bool) -> Re
         add_coverage(txn, dataset, endpoint, if leaving { -sum } else { sum });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dataset_is_never_longer_than_can_be_counted() {
+        let long = |bytes| HeadRecord { next_seq: 3, members: 2, bytes };
+        let expected = HeadRecord { next_seq: 4, members: 3, bytes: BYTES_MAX };
+        assert_eq!(lengthened(long(BYTES_MAX - 5), 5), Some(expected));
+        for (bytes, more) in [(BYTES_MAX, 1), (BYTES_MAX - 5, 6), (1, u64::MAX), (BYTES_MAX, u64::MAX)] {
+            assert_eq!(lengthened(long(bytes), more), None, "{bytes} + {more}");
+        }
+        assert_eq!(lengthened(HeadRecord { next_seq: u64::MAX, ..long(0) }, 0), None);
+    }
 }

@@ -27,11 +27,13 @@ impl Tally {
     }
 }
 
+/// Sums stop at the largest and the smallest number: lengths are what somebody says they are, and nobody
+/// shall bring a server down with them.
 impl Add for Tally {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { files: self.files + other.files, bytes: self.bytes + other.bytes }
+        Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
     }
 }
 
@@ -45,7 +47,7 @@ impl Neg for Tally {
     type Output = Self;
 
     fn neg(self) -> Self {
-        Self { files: -self.files, bytes: -self.bytes }
+        Self { files: self.files.saturating_neg(), bytes: self.bytes.saturating_neg() }
     }
 }
 
@@ -132,4 +134,21 @@ pub async fn fold_usage(txn: &Txn, endpoint: EndpointId) -> Result<(), CatalogEr
     }
     txn.put::<Usage>(&(endpoint,), &base);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_stop_at_their_ends() {
+        let most = Tally { files: i64::MAX, bytes: i64::MAX };
+        let least = Tally { files: i64::MIN, bytes: i64::MIN };
+        assert_eq!(most + Tally::one(1), most);
+        assert_eq!([most, most, Tally::one(5)].into_iter().sum::<Tally>(), most);
+        assert_eq!((-least, least + -most), (most, least));
+        let mut sum = Tally::one(7);
+        sum += -Tally::one(7);
+        assert_eq!(sum, Tally::default());
+    }
 }

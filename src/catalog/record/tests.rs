@@ -60,10 +60,33 @@ fn an_endpoint_of_version_2_is_written_as_it_was() {
 }
 
 #[test]
-fn an_answer_of_version_1_is_written_as_it_was() {
-    let (request, at) = ([5; 32], Timestamp::from_millis(3));
-    let record = AnswerRecord { request, status: 201, tag: Some("ab".to_owned()), body: b"{}".to_vec(), at };
-    let golden = [vec![1], vec![5; 32], vec![0xc9, 0x01, 1], text("ab"), text("{}"), vec![3]].concat();
+fn causes_and_passes_of_version_1_are_written_as_they_were() {
+    let before = BTreeMap::from([("tier".to_owned(), "1".to_owned())]);
+    let causes = [
+        (CauseRecord::Endpoint { id: EndpointId(7), before }, [vec![1, 0, 7, 1], text("tier"), text("1")].concat()),
+        (CauseRecord::Account(AccountName::root()), [vec![1, 1], text("root")].concat()),
+        (CauseRecord::Scope(Scope::parse("s").expect("a scope")), [vec![1, 2], text("s")].concat()),
+        (CauseRecord::Files(DidId(9)), vec![1, 3, 9]),
+    ];
+    for (record, golden) in causes {
+        assert_eq!(record.encode(), golden);
+        assert_eq!(CauseRecord::decode(&golden).expect("a golden record"), record);
+    }
+    let pass = PassRecord { policies: 3, labels: 4, every: true, causes: vec![5], after: Some(RuleId(6)) };
+    let golden = [&[1, 3, 4, 1, 1, 5, 1][..], &6_u128.to_be_bytes()].concat();
+    assert_eq!(pass.encode(), golden);
+    assert_eq!(PassRecord::decode(&golden).expect("a golden record"), pass);
+}
+
+#[test]
+fn answers_of_version_1_are_for_whole_keys_and_version_2_is_written_as_it_was() {
+    let old = [vec![1], vec![5; 32], vec![0xc9, 0x01, 1], text("ab"), text("{}"), vec![3]].concat();
+    let mut record = AnswerRecord::decode(&old).expect("it was written once");
+    assert_eq!((record.request, record.status, record.at), ([5; 32], 201, Timestamp::from_millis(3)));
+    assert_eq!(record.reach, KeyReach::whole());
+    record.reach = KeyReach { scopes: [KeyScope::Write].into(), ..KeyReach::whole() };
+    // After the bytes of version 1: one key scope; all data, no ranges, no end.
+    let golden = [&[2], &old[1..], &[1, 1, 0, 0, 0]].concat();
     assert_eq!(record.encode(), golden);
     assert_eq!(AnswerRecord::decode(&golden).expect("a golden record"), record);
 }

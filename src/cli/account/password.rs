@@ -11,7 +11,7 @@ use crate::cli::Session;
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::model::account::AccountName;
-use crate::service::view::{NewPassword, SecretText};
+use crate::service::view::{NewPassword, PasswordRemoval, SecretText};
 
 /// The most bytes that a password's file may have.
 const FILE_BYTES_MAX: u64 = 4 * 1_024;
@@ -24,11 +24,11 @@ pub(crate) struct PasswordArgs {
     /// A file with the new password, `-` for stdin [default: ask]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// A file with the password so far, where you change your own [default: ask, if there is one]
+    /// A file with the password so far, where it is your own [default: ask, if there is one]
     #[arg(long, value_name = "FILE")]
     current_file: Option<PathBuf>,
     /// Let the account sign in with no password any more
-    #[arg(long, conflicts_with_all = ["password_file", "current_file"])]
+    #[arg(long, conflicts_with = "password_file")]
     remove: bool,
     #[command(flatten)]
     dry: DryRun,
@@ -38,16 +38,18 @@ pub(super) async fn run(session: &mut Session, args: PasswordArgs) -> Result<(),
     args.dry.begin(session);
     let client = session.client.clone();
     let account = args.account.clone();
-    if args.remove {
-        client.remove_password(&account).await?;
-        session.screen.talk().say(&format!("{account} has no password any more, and its sessions have ended"));
-        return Ok(());
-    }
     let who = client.whoami().await?;
     let asks_current = args.password_file.is_none()
         && who.account == account
         && (!who.admin || who.authenticated_at.is_some())
         && client.account(&account).await?.has_password;
+    if args.remove {
+        let work = move || read_current(args.current_file.as_deref(), asks_current);
+        let current = tokio::task::spawn_blocking(work).await.expect("reading a password does not panic")?;
+        client.remove_password(&account, &PasswordRemoval { current }).await?;
+        session.screen.talk().say(&format!("{account} has no password any more, and its sessions have ended"));
+        return Ok(());
+    }
     let work = move || read(args, asks_current);
     let new = tokio::task::spawn_blocking(work).await.expect("reading a password does not panic")?;
     client.set_password(&account, &new).await?;
@@ -55,12 +57,18 @@ pub(super) async fn run(session: &mut Session, args: PasswordArgs) -> Result<(),
     Ok(())
 }
 
-fn read(args: PasswordArgs, asks_current: bool) -> Result<NewPassword, Failure> {
-    let current = match &args.current_file {
+/// The password so far, where it has to be said.
+fn read_current(file: Option<&Path>, asks: bool) -> Result<Option<SecretText>, Failure> {
+    let current = match file {
         Some(path) => Some(of_file(path)?),
-        None if asks_current => Some(ask("password so far: ")?),
+        None if asks => Some(ask("password so far: ")?),
         None => None,
     };
+    Ok(current.map(SecretText::new))
+}
+
+fn read(args: PasswordArgs, asks_current: bool) -> Result<NewPassword, Failure> {
+    let current = read_current(args.current_file.as_deref(), asks_current)?;
     let password = match &args.password_file {
         Some(path) => of_file(path)?,
         None => {
@@ -71,7 +79,6 @@ fn read(args: PasswordArgs, asks_current: bool) -> Result<NewPassword, Failure> 
             first
         }
     };
-    let current = current.map(SecretText::new);
     Ok(NewPassword { password: SecretText::new(password), current })
 }
 

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cli::Session;
+use crate::cli::bulk;
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
-use crate::cli::register;
 use crate::cli::screen::{Format, Row, Style};
 use crate::model::did::Did;
 use crate::service::view::{MetadataObject, MetadataView, RefusedLine};
@@ -130,7 +130,7 @@ fn show(session: &mut Session, view: &MetadataView) -> Result<(), Failure> {
 }
 
 async fn run_lines(session: &mut Session, from: &Path, replace: bool) -> Result<(), Failure> {
-    let lines = register::lines(from).await?;
+    let lines = bulk::lines(from).await?;
     let answers = session.client.patch_many_metadata(replace, lines).await?;
     let mut answers = pin!(answers);
     let mut sum = MetaSum::default();

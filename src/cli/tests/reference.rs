@@ -5,16 +5,18 @@ use std::path::Path;
 use clap::{Command, CommandFactory as _};
 
 use crate::cli::Cli;
+use crate::cli::bulk::MovedSum;
 use crate::cli::config::SettingRow;
 use crate::cli::context::ContextRow;
 use crate::cli::did::meta::{MetaRow, MetaSum};
 use crate::cli::get::GetReport;
+use crate::cli::history::CoverageRow;
 use crate::cli::put::PutReport;
 use crate::cli::register::Sum;
 use crate::cli::screen::Row as _;
 use crate::service::view::{
-    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, IndexView, KeyView, LimitView, MemberView,
-    ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
+    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, HistoryView, IndexView, KeyView, LimitView,
+    MemberView, ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 const HEAD: &str = "\
@@ -110,7 +112,10 @@ fn columns() -> String {
         ("`put`", PutReport::HEADERS),
         ("`get`", GetReport::HEADERS),
         ("`ls` of a dataset or container", ContentView::HEADERS),
-        ("`ls` of a scope, `did create`, `show`, `list`, `attach`, `detach`", DidView::HEADERS),
+        ("`ls` of a scope, `did create`, `show`, `list`, `attach`, `detach`, `close`, `reopen`", DidView::HEADERS),
+        ("`did create`, `attach`, `detach` with `--from`", MovedSum::HEADERS),
+        ("`did history`", HistoryView::HEADERS),
+        ("`did coverage`", CoverageRow::HEADERS),
         ("`did meta`", MetaRow::HEADERS),
         ("`did meta --lines`", MetaSum::HEADERS),
         ("`endpoint add`, `list`, `set`", EndpointView::HEADERS),

@@ -60,7 +60,7 @@ fn upload(did: Did) -> Grant {
 }
 
 fn dataset(up_to_seq: Option<u64>) -> Grant {
-    let target = Target::Dataset { did: did("climate:t2m"), id: DidId(5), up_to_seq };
+    let target = Target::Dataset { did: did("climate:t2m"), id: DidId(5), up_to: None, up_to_seq };
     grant(Methods::READ, target)
 }
 
@@ -80,7 +80,11 @@ fn malformed(result: &Result<Grant, GrantError>) -> bool {
 #[test]
 fn a_grant_survives_its_journey() {
     let narrowed = Grant { from: Some(EndpointId(u32::MAX)), mode: Mode::Redirect, ..object() };
-    for grant in [object(), narrowed, dataset(None), dataset(Some(17)), upload(did("s:ü \"quoted\""))] {
+    let mut sealed = dataset(None);
+    if let Target::Dataset { id, up_to, .. } = &mut sealed.target {
+        *up_to = Some(key().places().seal(*id, 17));
+    }
+    for grant in [object(), narrowed, dataset(None), dataset(Some(17)), sealed, upload(did("s:ü \"quoted\""))] {
         let token = key().mint(&grant).expect("mints");
         assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
         assert_eq!(verifier().verify(&token, at(ISSUED_AT)), Ok(grant));

@@ -13,7 +13,7 @@ use crate::catalog::record::accounts::AccountRecord;
 use crate::catalog::record::{Accounts, ScopeRecord, Scopes};
 use crate::catalog::record::{DidContent, HeadRecord, Heads};
 use crate::clock::Clock;
-use crate::model::account::{AccountKind, AccountName};
+use crate::model::account::{AccountKind, AccountName, Principal};
 use crate::model::checksum::Algorithm;
 use crate::model::did::DidName;
 use crate::model::endpoint::{Endpoint, EndpointKind, Settings};
@@ -21,7 +21,7 @@ use crate::model::id::DecisionId;
 use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 use crate::policy::judge::Judge;
-use crate::replicas::describe::Writers;
+use crate::policy::standing::Standing;
 use crate::storage::lanes::{LANES, LARGE_BYTES_MIN};
 use crate::storage::memory::Memory;
 
@@ -113,8 +113,8 @@ impl World {
             dataset: DATASET,
             endpoint,
             account: AccountName::root(),
+            standing: Arc::new(Standing::new(&Judge::builtin(), &Principal::root())),
             decision: DecisionId(1),
-            writers: Writers::nobody(),
         };
         let name = DidName::parse(name).expect("valid");
         let file = Announced { name: name.clone(), bytes, checksum: checksum.clone(), meta: None };

@@ -18,7 +18,7 @@ use crate::model::id::DidId;
 use crate::model::metadata::Metadata;
 use crate::model::metadata::moment;
 use crate::model::stac_id;
-use crate::search::access::{Holder, Outlook};
+use crate::search::access::{Outlook, Traits};
 use crate::search::document::Document;
 use crate::search::geojson;
 
@@ -48,7 +48,8 @@ struct Collection {
     number: u64,
     id: String,
     files: bool,
-    holder: Holder,
+    /// What decides who may discover it, if it is a container.
+    traits: Option<Traits>,
 }
 
 /// Shapes documents from one state of the catalog.
@@ -135,8 +136,8 @@ impl Shaper {
             let Some(record) = record else { continue };
             let facts = facts.next().expect("one answer for each that is there");
             let files = record.kind() == DidKind::Container && says_files(said.as_ref())?;
-            let (holder, name) = (Holder::Container(facts.traits), stac_id::of_did(&record.did()));
-            self.containers.insert(*id, Arc::new(Collection { number: id.0, id: name, files, holder }));
+            let (traits, name) = (Some(Traits::from(&facts.traits)), stac_id::of_did(&record.did()));
+            self.containers.insert(*id, Arc::new(Collection { number: id.0, id: name, files, traits }));
         }
         Ok(())
     }
@@ -157,9 +158,8 @@ impl Shaper {
             };
             let (facts, said) = (facts.next().expect("one for each"), said.next().expect("one for each"));
             let home = home.unwrap_or_else(|| {
-                let scope = Arc::clone(&facts.traits.scope);
-                let (id, holder) = (stac_id::of_scope(&scope.scope), Holder::Scope(scope));
-                Arc::new(Collection { number: NO_CONTAINER, id, files: false, holder })
+                let id = stac_id::of_scope(&record.scope);
+                Arc::new(Collection { number: NO_CONTAINER, id, files: false, traits: None })
             });
             drafts.push((id, Some(draft(id, &record, said.as_ref(), facts, &home)?)));
         }
@@ -220,7 +220,7 @@ fn draft(
         text,
         json: serde_json::to_vec(&item).expect("JSON has text keys only"),
     };
-    let outlook = Outlook { item: facts.traits, collection: home.holder.clone() };
+    let outlook = Outlook { item: Traits::from(&facts.traits), collection: home.traits.clone() };
     Ok(Draft { document, outlook })
 }
 

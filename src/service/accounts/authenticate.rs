@@ -24,23 +24,46 @@ pub(super) const GROUPS_MAX: usize = 1_000;
 /// Where a request came from; `None` where a door cannot tell.
 pub type Peer = Option<IpAddr>;
 
+/// What somebody showed to be let in, as the lake keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::service) struct Shown {
+    fingerprint: String,
+    is_session: bool,
+    peer: Peer,
+}
+
 /// Finds out who asks, from the API key or session token they sent.
 pub async fn authenticate(lake: &Arc<Lake>, bearer: &str, peer: Peer) -> Result<Context, ServiceError> {
     let view = lake.catalog.view().await?;
-    let (fingerprint, now) = (fingerprint(bearer), lake.catalog.clock().now());
-    let (account, key, authenticated_at) = if bearer.starts_with(SESSION_PREFIX) {
-        let session = view.get::<Sessions>(&(fingerprint,)).await?.filter(|session| session.expires_at > now);
+    let (fingerprint, is_session) = (fingerprint(bearer), bearer.starts_with(SESSION_PREFIX));
+    let shown = Shown { fingerprint, is_session, peer };
+    let principal = let_in(lake, &view, &shown).await?;
+    if !is_session {
+        note_use(lake, &view, &shown.fingerprint, lake.catalog.clock().now()).await?;
+    }
+    Ok(Context { shown: Some(shown), ..Context::new(Arc::clone(lake), principal) })
+}
+
+/// The same request with what its account and its key may do by now; fails if they are let in no more.
+pub async fn renewed(ctx: &Context) -> Result<Context, ServiceError> {
+    let Some(shown) = &ctx.shown else { return Ok(ctx.clone()) };
+    let view = ctx.lake.catalog.view().await?;
+    let principal = let_in(&ctx.lake, &view, shown).await?;
+    Ok(Context { principal, ..ctx.clone() })
+}
+
+/// Lets in whoever shows what is good at this moment.
+async fn let_in(lake: &Lake, view: &View, shown: &Shown) -> Result<Principal, ServiceError> {
+    let (row, now) = ((shown.fingerprint.clone(),), lake.catalog.clock().now());
+    if shown.is_session {
+        let session = view.get::<Sessions>(&row).await?.filter(|session| session.expires_at > now);
         let session = session.ok_or(ServiceError::Unauthenticated("the session has ended"))?;
-        (session.account, KeyReach::whole(), Some(session.created_at))
-    } else {
-        let key = view.get::<ApiKeys>(&(fingerprint.clone(),)).await?;
-        let key = key.ok_or(ServiceError::Unauthenticated("the API key is unknown"))?;
-        admit(&key, peer, now)?;
-        note_use(lake, &view, &fingerprint, now).await?;
-        (key.account, key.reach, None)
-    };
-    let principal = principal(&view, account, key, authenticated_at).await?;
-    Ok(Context::new(Arc::clone(lake), principal))
+        return principal(view, session.account, KeyReach::whole(), Some(session.created_at)).await;
+    }
+    let key = view.get::<ApiKeys>(&row).await?;
+    let key = key.ok_or(ServiceError::Unauthenticated("the API key is unknown"))?;
+    admit(&key, shown.peer, now)?;
+    principal(view, key.account, key.reach, None).await
 }
 
 /// Refuses a key that has ended, or that may not be used from where it was.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::model::account::ACCOUNT_BYTES_MAX;
+use crate::model::network::Origin;
 use crate::service::accounts::authenticate::Peer;
 use crate::service::error::ServiceError;
 
@@ -20,15 +21,26 @@ const SPAN: Duration = Duration::from_mins(15);
 const GUESSES_MAX: u32 = 10;
 /// Guesses at one account from everywhere, and from one address at every account.
 const GUESSES_ALL_MAX: u32 = 100;
-/// How many counts are remembered; the oldest make room for new ones.
+/// How many counts are remembered; those of the fewest guesses make room for new ones, so that nobody has
+/// theirs forgotten by coming from many places once.
 const COUNTS_MAX: usize = 10_000;
 
 /// What a guess is counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum By {
-    AccountFrom(String, Peer),
+    AccountFrom(String, Option<Origin>),
     Account(String),
-    Address(Peer),
+    Address(Option<Origin>),
+}
+
+impl By {
+    /// How many guesses there may be.
+    const fn most(&self) -> u32 {
+        match self {
+            By::AccountFrom(..) => GUESSES_MAX,
+            By::Account(_) | By::Address(_) => GUESSES_ALL_MAX,
+        }
+    }
 }
 
 /// Guesses since a time.
@@ -78,19 +90,16 @@ impl Doorkeeper {
     pub(super) fn knock(&self, account: &str, peer: Peer, now: Duration) -> Result<(), ServiceError> {
         let mut counts = self.counts.lock().expect("nothing panics while holding it");
         let account: String = account.chars().take(ACCOUNT_BYTES_MAX + 1).collect();
-        let all = [
-            (By::AccountFrom(account.clone(), peer), GUESSES_MAX),
-            (By::Account(account), GUESSES_ALL_MAX),
-            (By::Address(peer), GUESSES_ALL_MAX),
-        ];
+        let from = peer.map(Origin::from);
+        let all = [By::AccountFrom(account.clone(), from), By::Account(account), By::Address(from)];
         let fresh = |count: &Count| now.saturating_sub(count.since) < SPAN;
-        if all.iter().any(|(by, most)| counts.get(by).is_some_and(|count| fresh(count) && count.guesses >= *most)) {
+        if all.iter().any(|by| counts.get(by).is_some_and(|count| fresh(count) && count.guesses >= by.most())) {
             return Err(ServiceError::TooMany {
                 code: "too-many-logins",
                 detail: "too many wrong passwords: wait a quarter of an hour".to_owned(),
             });
         }
-        for (by, _) in all {
+        for by in all {
             if counts.len() >= COUNTS_MAX && !counts.contains_key(&by) {
                 make_room(&mut counts, fresh);
             }
@@ -106,8 +115,9 @@ impl Doorkeeper {
     /// Takes back the guess of somebody who was right.
     pub(super) fn welcome(&self, account: &str, peer: Peer) {
         let mut counts = self.counts.lock().expect("nothing panics while holding it");
-        counts.remove(&By::AccountFrom(account.to_owned(), peer));
-        for by in [By::Account(account.to_owned()), By::Address(peer)] {
+        let from = peer.map(Origin::from);
+        counts.remove(&By::AccountFrom(account.to_owned(), from));
+        for by in [By::Account(account.to_owned()), By::Address(from)] {
             if let Some(count) = counts.get_mut(&by) {
                 count.guesses = count.guesses.saturating_sub(1);
             }
@@ -115,15 +125,17 @@ impl Doorkeeper {
     }
 }
 
-/// Forgets what is no longer fresh, and then the oldest quarter, so that this is seldom done.
+/// Forgets what is no longer fresh, and then the quarter that is farthest from too many, of these the
+/// oldest: a quarter, so that this is seldom done.
 fn make_room(counts: &mut HashMap<By, Count>, fresh: impl Fn(&Count) -> bool) {
     counts.retain(|_, count| fresh(count));
     if counts.len() < COUNTS_MAX {
         return;
     }
-    let mut oldest: Vec<(Duration, By)> = counts.iter().map(|(by, count)| (count.since, by.clone())).collect();
-    oldest.sort_by_key(|(since, _)| *since);
-    for (_, by) in oldest.into_iter().take(COUNTS_MAX / 4) {
+    let share = |by: &By, count: &Count| count.guesses * GUESSES_ALL_MAX / by.most();
+    let mut harmless: Vec<_> = counts.iter().map(|(by, count)| ((share(by, count), count.since), by.clone())).collect();
+    harmless.sort_by_key(|(order, _)| *order);
+    for (_, by) in harmless.into_iter().take(COUNTS_MAX / 4) {
         counts.remove(&by);
     }
 }
@@ -160,11 +172,26 @@ mod tests {
             keeper.knock(&format!("a{number}"), here, Duration::ZERO).expect("not yet too many");
         }
         keeper.knock("another", here, Duration::ZERO).expect_err("too many");
+        for _ in 0..GUESSES_MAX {
+            keeper.knock("eve", Some(address("192.0.2.9")), Duration::ZERO).expect("not yet too many");
+        }
         for number in 0..20_000_u32 {
             let from = Some(std::net::Ipv4Addr::from(number).into());
             keeper.knock("ada", from, Duration::from_secs(1)).ok();
             keeper.knock(&format!("b{number}"), from, Duration::from_secs(1)).expect("one each");
         }
         assert!(keeper.counts.lock().expect("whole").len() <= COUNTS_MAX);
+        keeper.knock("another", here, Duration::from_secs(2)).expect_err("nobody is forgotten for all that");
+        keeper.knock("eve", Some(address("192.0.2.9")), Duration::from_secs(2)).expect_err("nor is this one");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let keeper = Doorkeeper::default();
+        for number in 0..GUESSES_MAX {
+            keeper.knock("ada", Some(address(&format!("2001:db8::{number:x}"))), Duration::ZERO).expect("not yet");
+        }
+        keeper.knock("ada", Some(address("2001:db8::ffff")), Duration::ZERO).expect_err("too many");
+        keeper.knock("ada", Some(address("2001:db8:0:1::1")), Duration::ZERO).expect("another network");
     }
 }

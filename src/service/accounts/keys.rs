@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::catalog::record::accounts::ApiKeyRecord;
-use crate::catalog::record::{ApiKeyUses, ApiKeys, ApiKeysByAccount};
+use crate::catalog::record::{ApiKeyUses, ApiKeys, ApiKeysByAccount, Facts};
 use crate::catalog::{CatalogError, View};
 use crate::model::account::{AccountKind, AccountName};
 use crate::model::api_key::KeyReach;
@@ -12,7 +12,7 @@ use crate::model::change::Change;
 use crate::model::time::Timestamp;
 use crate::service::Context;
 use crate::service::accounts::manage::{require, require_visible};
-use crate::service::accounts::{NO_SECRET, administer, fingerprint, id_of, is_own, new_key, random};
+use crate::service::accounts::{NO_SECRET, administer, fingerprint, id_of, is_own, new_key, random, revoked};
 use crate::service::error::ServiceError;
 use crate::service::terms::Made;
 use crate::service::view::{KeyView, MadeKey, NewKey, Page, SecretText};
@@ -93,6 +93,10 @@ pub async fn revoke(ctx: &Context, account: &AccountName, id: &str) -> Result<()
                 return Err(too_wide("a key revokes itself and narrower ones"));
             }
             txn.delete::<ApiKeys>(&(fingerprint.clone(),), &record);
+            // Keys without an end are those of the lake's directory, from where a start would bring it back.
+            if record.reach.ends_at.is_none() {
+                txn.put::<Facts>(&revoked(&fingerprint), &txn.now().as_millis());
+            }
             txn.clear::<ApiKeyUses>(&(fingerprint,));
             txn.emit(&Change::AccountChanged { account: account.to_string() });
             Ok(())

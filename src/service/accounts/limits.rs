@@ -50,7 +50,12 @@ pub async fn set(ctx: &Context, account: &AccountName, new: NewLimit) -> Result<
 pub async fn list(ctx: &Context, account: &AccountName) -> Result<Page<LimitView>, ServiceError> {
     let view = ctx.catalog().view().await?;
     require_visible(ctx, &view, account).await?;
-    let items = read(&view, account, &endpoints::all(&view).await?).await?;
+    let mut items = read(&view, account, &endpoints::all(&view).await?).await?;
+    if administer(ctx, account).is_err() {
+        for limit in &mut items {
+            limit.used_bytes = rounded(limit.used_bytes);
+        }
+    }
     Ok(Page { items, next: None })
 }
 
@@ -74,19 +79,37 @@ pub async fn remove(ctx: &Context, account: &AccountName, on: &str) -> Result<()
     Ok(())
 }
 
-/// Shows what an account's rules hold, and may hold.
+/// Below this, nobody but admins is told how much an account holds.
+const ROUND_BYTES: u64 = 1 << 20;
+
+/// A number of bytes as those know it who may not know of all that it is a sum of: rounded up to an
+/// eighth of its power of two, and to whole MiB.
+fn rounded(bytes: u64) -> u64 {
+    let step = (bytes.checked_ilog2().map_or(0, |log| 1_u64 << log) / 8).max(ROUND_BYTES);
+    bytes.checked_next_multiple_of(step).unwrap_or(u64::MAX)
+}
+
+/// Shows what an account's rules hold, and may hold. What is hidden counts too, so that it is told
+/// exactly to admins alone.
 pub async fn usage(ctx: &Context, account: &AccountName) -> Result<UsageView, ServiceError> {
     let view = ctx.catalog().view().await?;
     require_visible(ctx, &view, account).await?;
     let endpoints = endpoints::all(&view).await?;
     let held = holdings::held(&view, account).await?;
     let natural = |number: i64| u64::try_from(number).unwrap_or(0);
+    let whole = administer(ctx, account).is_ok();
+    let shown = |bytes: u64| if whole { bytes } else { rounded(bytes) };
     let holdings = endpoints.iter().filter_map(|endpoint| {
         let tally = held.get(&endpoint.id)?;
-        Some(HoldingView { endpoint: endpoint.name.clone(), files: natural(tally.files), bytes: natural(tally.bytes) })
+        let files = whole.then(|| natural(tally.files));
+        Some(HoldingView { endpoint: endpoint.name.clone(), files, bytes: shown(natural(tally.bytes)) })
     });
     let holdings = holdings.collect();
-    Ok(UsageView { account: account.clone(), holdings, limits: read(&view, account, &endpoints).await? })
+    let mut limits = read(&view, account, &endpoints).await?;
+    for limit in &mut limits {
+        limit.used_bytes = shown(limit.used_bytes);
+    }
+    Ok(UsageView { account: account.clone(), holdings, limits })
 }
 
 async fn read(view: &View, account: &AccountName, endpoints: &[Endpoint]) -> Result<Vec<LimitView>, ServiceError> {
@@ -103,4 +126,19 @@ async fn read(view: &View, account: &AccountName, endpoints: &[Endpoint]) -> Res
         used_bytes: limit.used,
     });
     Ok(limits.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rounded_is_never_less_and_hides_what_is_small() {
+        let mib = 1 << 20;
+        for (bytes, shown) in [(0, 0), (1, mib), (mib, mib), (mib + 1, 2 * mib), (17 * mib, 18 * mib)] {
+            assert_eq!(rounded(bytes), shown, "{bytes}");
+        }
+        assert_eq!(rounded((1 << 40) + 1), (1 << 40) + (1 << 37));
+        assert_eq!(rounded(u64::MAX), u64::MAX);
+    }
 }

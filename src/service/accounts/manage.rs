@@ -1,8 +1,10 @@
 //! Adds, lists, shows and changes accounts.
 
-use crate::catalog::View;
 use crate::catalog::record::accounts::AccountRecord;
+use crate::catalog::record::placing::CauseRecord;
 use crate::catalog::record::{Accounts, Passwords};
+use crate::catalog::wake::Topic;
+use crate::catalog::{View, placing};
 use crate::model::account::{AccountKind, AccountName};
 use crate::model::change::Change;
 use crate::service::Context;
@@ -98,13 +100,16 @@ pub async fn change(
     let email = change.email.map(|text| read_text("email", Some(text))).transpose()?;
     let description = change.description.map(|text| read_text("description", Some(text))).transpose()?;
     let (admin, suspended, wanted, asking) = (change.admin, change.suspended, name.clone(), ctx.clone());
-    ctx.transact(Made::Changed, move |txn| {
+    let done = ctx.transact(Made::Changed, move |txn| {
         let (name, email, description, ctx) = (wanted.clone(), email.clone(), description.clone(), asking.clone());
         async move {
             let mut record = require(&txn, &name).await?;
             ctx.expect(&Tag::of(&record))?;
             if record.kind == AccountKind::Group && (admin == Some(true) || suspended == Some(true)) {
                 return Err(no_admin_group());
+            }
+            if admin.is_some_and(|admin| admin != record.admin) {
+                placing::tell(&txn, &CauseRecord::Account(name.clone()));
             }
             record.admin = admin.unwrap_or(record.admin);
             record.email = email.unwrap_or(record.email);
@@ -121,8 +126,10 @@ pub async fn change(
             txn.emit(&Change::AccountChanged { account: name.to_string() });
             to_view(&txn, name, record).await
         }
-    })
-    .await
+    });
+    let done = done.await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    Ok(done)
 }
 
 /// Says who asks.

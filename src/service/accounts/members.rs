@@ -1,8 +1,10 @@
 //! Groups and their members. Groups may be in groups, but never in themselves, and not without end.
 
-use crate::catalog::View;
 use crate::catalog::record::accounts::MemberRecord;
+use crate::catalog::record::placing::CauseRecord;
 use crate::catalog::record::{AccountMembers, GroupsOf};
+use crate::catalog::wake::Topic;
+use crate::catalog::{View, placing};
 use crate::model::account::{AccountKind, AccountName};
 use crate::model::change::Change;
 use crate::service::Context;
@@ -21,7 +23,7 @@ const DEPTH_MAX: usize = 8;
 pub async fn add(ctx: &Context, group: &AccountName, new: NewMember) -> Result<MemberView, ServiceError> {
     administer(ctx, group)?;
     let group = group.clone();
-    ctx.transact_untagged(Made::New, move |txn| {
+    let done = ctx.transact_untagged(Made::New, move |txn| {
         let (group, account) = (group.clone(), new.account.clone());
         async move {
             require_group(&txn, &group).await?;
@@ -33,18 +35,21 @@ pub async fn add(ctx: &Context, group: &AccountName, new: NewMember) -> Result<M
             check_circle(&txn, &group, &account).await?;
             let record = MemberRecord { added_at: txn.now() };
             txn.put::<AccountMembers>(&key, &record);
+            placing::tell(&txn, &CauseRecord::Account(account.clone()));
             txn.emit(&Change::AccountChanged { account: account.to_string() });
             Ok(MemberView { account, added_at: record.added_at })
         }
-    })
-    .await
+    });
+    let done = done.await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    Ok(done)
 }
 
 /// Takes a member out of a group.
 pub async fn remove(ctx: &Context, group: &AccountName, account: &AccountName) -> Result<(), ServiceError> {
     administer(ctx, group)?;
     let (group, account) = (group.clone(), account.clone());
-    ctx.transact_untagged(Made::Gone, move |txn| {
+    let done = ctx.transact_untagged(Made::Gone, move |txn| {
         let (group, account) = (group.clone(), account.clone());
         async move {
             require_group(&txn, &group).await?;
@@ -52,11 +57,14 @@ pub async fn remove(ctx: &Context, group: &AccountName, account: &AccountName) -
             let record = txn.get::<AccountMembers>(&key).await?;
             let record = record.ok_or_else(|| ServiceError::not_found("member", &account))?;
             txn.delete::<AccountMembers>(&key, &record);
+            placing::tell(&txn, &CauseRecord::Account(account.clone()));
             txn.emit(&Change::AccountChanged { account: account.to_string() });
-            Ok(())
+            Ok::<_, ServiceError>(())
         }
-    })
-    .await
+    });
+    done.await?;
+    ctx.catalog().wakes().wake(Topic::Rules);
+    Ok(())
 }
 
 /// Lists the members of a group by name, to admins and to who is in it.

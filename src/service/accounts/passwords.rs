@@ -14,7 +14,7 @@ use crate::service::accounts::sessions::end_all;
 use crate::service::accounts::{administer, is_own, random};
 use crate::service::error::ServiceError;
 use crate::service::terms::Made;
-use crate::service::view::{NewPassword, SecretText};
+use crate::service::view::{NewPassword, PasswordRemoval, SecretText};
 use crate::service::{Context, Lake};
 
 /// The fewest characters of a password.
@@ -51,13 +51,19 @@ pub async fn set(ctx: &Context, account: &AccountName, new: NewPassword, peer: P
         .await
 }
 
-/// Removes a password: the account cannot sign in with one from now on, and its sessions end.
-pub async fn remove(ctx: &Context, account: &AccountName) -> Result<(), ServiceError> {
-    require_visible(ctx, &ctx.catalog().view().await?, account).await?;
-    if !is_own(ctx, account) {
+/// Removes a password: the account cannot sign in with one from now on, and its sessions end. Who removes
+/// their own says what it was, as who changes it.
+pub async fn remove(
+    ctx: &Context,
+    account: &AccountName,
+    removal: PasswordRemoval,
+    peer: Peer,
+) -> Result<(), ServiceError> {
+    if is_own(ctx, account) {
+        permit(ctx, account, removal.current.as_ref(), peer).await?;
+    } else {
+        require_visible(ctx, &ctx.catalog().view().await?, account).await?;
         administer(ctx, account)?;
-    } else if !ctx.principal.key.is_boundless() {
-        return Err(limited_key());
     }
     let account = account.clone();
     ctx.transact_untagged(Made::Gone, move |txn| {

@@ -4,6 +4,7 @@
 use crate::model::endpoint::{Addressing, Endpoint, EndpointKind, Settings};
 use crate::model::location::{S3Location, WebdavLocation};
 use crate::net::{self, Trust};
+use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::view::{NewSettings, SecretText, SettingsChange, SettingsView};
@@ -141,8 +142,13 @@ pub(super) fn notes(ctx: &Context, endpoint: &Endpoint) -> Vec<String> {
         notes.push("its URL is `http://`: whoever is on the way there can use its secret or change bytes".to_owned());
     }
     if let Some(ailment) = ctx.lake.stores.health().ailment(endpoint.id) {
-        let (times, since, said) = (ailment.failures, ailment.since, ailment.said);
-        notes.push(format!("it has failed {times} times in a row since {since}, and said last: {said}"));
+        let (times, since) = (ailment.failures, ailment.since);
+        let failed = format!("it has failed {times} times in a row since {since}");
+        // What it said may name any file that was to be read or written there.
+        notes.push(match ctx.permit_endpoint(Action::Administer, endpoint) {
+            Ok(_) => format!("{failed}, and said last: {}", ailment.said),
+            Err(_) => failed,
+        });
     }
     notes
 }

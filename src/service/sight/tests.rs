@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::catalog::engine::memory::Memory;
+use crate::catalog::labels::Supposed;
 use crate::catalog::record::{CountsRecord, RuleCountsTable, TransferRecord, Transfers};
 use crate::clock::SystemClock;
+use crate::fault::Fault as _;
 use crate::model::account::{AccountKind, AccountName, Principal};
 use crate::model::api_key::KeyReach;
 use crate::model::did::{Did, DidKind};
@@ -23,6 +25,7 @@ use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
 use crate::search::follow::Search;
+use crate::service::labels::below;
 use crate::service::paging::Paging;
 use crate::service::view::{LabelsChange, Members, NewDid, NewRule, NewScope, Page};
 use crate::service::{Context, Lake, accounts, dids, labels, rules, scopes, transfers};
@@ -130,10 +133,11 @@ impl World {
     }
 
     fn may_see(&self, who: &Principal, did: &Did) -> bool {
-        let root = AccountName::root();
+        let root = Arc::new(Subject::only_named(AccountName::root()));
         let labels = Arc::new(self.scopes[did.scope.as_str()].clone());
         let scope = Arc::new(ScopeFacts { scope: did.scope.clone(), owner: root, labels });
-        let (owner, labels) = (self.owners[did].clone(), Arc::new(self.effective(did)));
+        let owner = Arc::new(Subject::only_named(self.owners[did].clone()));
+        let labels = Arc::new(self.effective(did));
         let traits = DidTraits { kind: DidKind::Dataset, owner, scope, labels };
         let resource = Resource::Did(DidFacts { did: did.clone(), traits });
         let (subject, now) = (Arc::new(Subject::from(who)), self.lake.catalog.clock().now());
@@ -319,4 +323,40 @@ async fn lists_show_what_brute_force_says_and_nothing_else() {
         }
     }
     assert!(hidden > 100, "the worlds hide enough to find mistakes: {hidden}");
+}
+
+#[tokio::test]
+async fn members_that_come_while_labels_are_looked_through_are_found_out() {
+    let lake = lake();
+    let root = Context::new(Arc::clone(&lake), principal("root", &[]));
+    // The owner of all, who is asked about each: admins are not.
+    let owner = Context::new(Arc::clone(&lake), Principal { admin: false, ..principal("root", &[]) });
+    scopes::add(&root, NewScope { scope: Scope::parse("a").expect("a scope"), owner: None }).await.expect("new");
+    let [top, mid, leaf]: [Did; 3] = ["a:top", "a:mid", "a:leaf"].map(|text| text.parse().expect("a DID"));
+    for (did, kind) in [(&top, DidKind::Container), (&mid, DidKind::Container), (&leaf, DidKind::Dataset)] {
+        dids::create(&root, NewDid { did: did.clone(), kind }).await.expect("it is new");
+    }
+    let attach =
+        |holder: &Did, member: &Did| dids::attach(&root, holder.clone(), Members { dids: vec![member.clone()] });
+    attach(&top, &mid).await.expect("no circle");
+    let look = async || {
+        let view = lake.catalog.view().await.expect("memory");
+        let seen = owner.sight(&view).did(&top).await.expect("it is there");
+        let change = Supposed::Labelled(seen.id, set_labels(&["classification=personal".to_owned()]));
+        below::permit(&owner, &view, &[&seen], change).await.expect("the owner may")
+    };
+    let holds = async |looked: &below::Looked| {
+        let view = lake.catalog.view().await.expect("memory");
+        looked.still_holds(&view, &top).await.map_err(|error| error.code())
+    };
+    let looked = look().await;
+    assert_eq!(holds(&looked).await, Ok(()));
+    // Not to the topmost, but to something in it.
+    attach(&mid, &leaf).await.expect("no circle");
+    assert_eq!(holds(&looked).await, Err("members-changed"));
+    let looked = look().await;
+    assert_eq!(holds(&looked).await, Ok(()));
+    let change = LabelsChange { labels: vec!["residency=DE".to_owned()] };
+    labels::label_did(&root, leaf, change).await.expect("root may");
+    assert_eq!(holds(&looked).await, Err("members-changed"));
 }

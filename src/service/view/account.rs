@@ -159,6 +159,15 @@ pub struct NewPassword {
     pub current: Option<SecretText>,
 }
 
+/// What goes with the removal of a password.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordRemoval {
+    /// The one that is removed, where somebody removes their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<SecretText>,
+}
+
 /// A wish to sign in.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -223,7 +232,8 @@ pub struct LimitView {
     pub on: String,
     /// How many bytes the account's rules may hold there.
     pub bytes: u64,
-    /// How many they hold there.
+    /// How many they hold there, or are about to. Told exactly to admins; to others rounded up, as the
+    /// sum would tell of what is hidden.
     pub used_bytes: u64,
     /// The endpoints that the expression selects now.
     pub endpoints: Vec<EndpointName>,
@@ -234,9 +244,10 @@ pub struct LimitView {
 pub struct HoldingView {
     /// Where.
     pub endpoint: EndpointName,
-    /// Files of the datasets and files that they lock there.
-    pub files: u64,
-    /// Their bytes, whether they have arrived or not.
+    /// Files of the datasets and files that they lock there, for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Their bytes, whether they have arrived or not. Told exactly to admins, to others rounded up.
     pub bytes: u64,
 }
 

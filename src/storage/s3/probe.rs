@@ -15,8 +15,9 @@ use reqwest::StatusCode;
 
 use crate::clock::within;
 use crate::model::probe::{Feature, Finding};
-use crate::storage::backend::{Check, PROBE_CLEAN_SPAN_MAX, PROBE_SPAN_MAX, StorageError};
+use crate::storage::backend::{Check, PROBE_CLEAN_SPAN_MAX, StorageError};
 use crate::storage::layout::{PROBE_PREFIX, is_left_by_probe, probe_name};
+use crate::storage::probe::tried_and_removed;
 use crate::storage::s3::bucket::Bucket;
 use crate::storage::s3::fault::Refusal;
 use crate::storage::s3::sender::asks_for_patience;
@@ -100,14 +101,7 @@ impl<'a> Trial<'a> {
         trying: impl Future<Output = Result<T, StorageError>>,
         names: &[&str],
     ) -> Result<T, StorageError> {
-        let clock = self.bucket.clock.as_ref();
-        let late = |what: &str| StorageError::Unavailable { path: String::new(), what: what.to_owned() };
-        let tried = within(clock, PROBE_SPAN_MAX, trying).await;
-        let cleaned = within(clock, PROBE_CLEAN_SPAN_MAX, self.clean(names)).await;
-        let tried = tried
-            .unwrap_or_else(|| Err(late(&format!("it was not tried within {} seconds", PROBE_SPAN_MAX.as_secs()))))?;
-        cleaned.unwrap_or_else(|| Err(late("what was tried could not be removed in time")))?;
-        Ok(tried)
+        tried_and_removed(self.bucket.clock.as_ref(), trying, self.clean(names)).await
     }
 
     /// In the order of [`Feature`].

@@ -12,9 +12,10 @@ use reqwest::header::HeaderValue;
 use crate::clock::within;
 use crate::model::checksum::Algorithm;
 use crate::model::probe::{Feature, Finding};
-use crate::storage::backend::{ByteRange, Check, Overwrite, PROBE_CLEAN_SPAN_MAX, PROBE_SPAN_MAX, Room, StorageError};
+use crate::storage::backend::{ByteRange, Check, Overwrite, PROBE_CLEAN_SPAN_MAX, Room, StorageError};
 use crate::storage::hash::Hasher;
 use crate::storage::layout;
+use crate::storage::probe::tried_and_removed;
 use crate::storage::webdav::Webdav;
 use crate::storage::webdav::feed::Feed;
 use crate::storage::webdav::look::{Seen, digests};
@@ -83,16 +84,11 @@ impl Webdav {
         trying: impl Future<Output = Result<T, StorageError>>,
         names: &[&str],
     ) -> Result<T, StorageError> {
-        let clock = self.server.clock.as_ref();
-        let late = |what: &str| StorageError::Unavailable { path: String::new(), what: what.to_owned() };
-        let tried = within(clock, PROBE_SPAN_MAX, trying).await;
-        let removing = join_all(names.iter().map(|name| self.remove_patiently(name)));
-        let removed = within(clock, PROBE_CLEAN_SPAN_MAX, removing).await;
-        let tried = tried
-            .unwrap_or_else(|| Err(late(&format!("it was not tried within {} seconds", PROBE_SPAN_MAX.as_secs()))))?;
-        let removed = removed.ok_or_else(|| late("what was tried could not be removed in time"))?;
-        removed.into_iter().collect::<Result<(), _>>()?;
-        Ok(tried)
+        let removing = async {
+            let removed = join_all(names.iter().map(|name| self.remove_patiently(name))).await;
+            removed.into_iter().collect()
+        };
+        tried_and_removed(self.server.clock.as_ref(), trying, removing).await
     }
 
     /// Removes what probes left that did not come to their end. It is in nobody's way, so that it

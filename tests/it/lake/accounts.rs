@@ -8,7 +8,8 @@ use dapple::fault::Fault as _;
 use dapple::model::account::{AccountKind, AccountName};
 use dapple::model::api_key::KeyScope;
 use dapple::service::view::{
-    AccountChange, NewAccount, NewDid, NewKey, NewMember, NewPassword, NewScope, NewSession, ScopeChange, SecretText,
+    AccountChange, NewAccount, NewDid, NewKey, NewMember, NewPassword, NewScope, NewSession, PasswordRemoval,
+    ScopeChange, SecretText,
 };
 
 use super::{TestLake, did};
@@ -283,8 +284,40 @@ async fn a_password_gives_a_session_until_it_changes() {
     let resume = AccountChange { suspended: Some(false), ..AccountChange::default() };
     lake.client.change_account(&name, &resume).await.expect("let in");
     refused(ada.whoami().await, 401, "unauthenticated");
-    lake.client.remove_password(&name).await.expect("removed");
+    // One's own goes as it is changed: by who knows it. An admin need not.
+    let ada = lake.sign_in("ada", other).await.expect("let in");
+    let saying =
+        |current: Option<&str>| PasswordRemoval { current: current.map(|text| SecretText::new(text.to_owned())) };
+    refused(ada.remove_password(&name, &saying(None)).await, 400, "wrong-password");
+    refused(ada.remove_password(&name, &saying(Some("wrong"))).await, 400, "wrong-password");
+    refused(reader.remove_password(&name, &saying(Some(other))).await, 400, "key-too-narrow");
+    ada.remove_password(&name, &saying(Some(other))).await.expect("removed");
     refused(lake.sign_in("ada", other).await, 401, "unauthenticated");
+    lake.client.set_password(&name, &set_password(PASSWORD, None)).await.expect("set");
+    let bare = reqwest::Client::new().delete(format!("{}/api/v1/accounts/ada/password", lake.url()));
+    assert_eq!(bare.bearer_auth(lake.key()).send().await.expect("an answer").status(), 204, "without a body");
+    refused(lake.sign_in("ada", PASSWORD).await, 401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn an_admin_key_that_was_revoked_stays_so() {
+    let mut lake = TestLake::with_endpoints(&[]).await;
+    let root = account("root");
+    let keys = lake.client.keys(&root).page(10, None).await.expect("listed").items;
+    let id = &keys.iter().find(|key| key.name == "admin.key").expect("listed").id;
+    let spare = lake.client.add_key(&root, &new_key(&KeyScope::ALL)).await.expect("a key").key;
+    lake.client.revoke_key(&root, id).await.expect("it revokes itself");
+    refused(lake.client.whoami().await, 401, "unauthenticated");
+    let revoked = lake.key().to_owned();
+    lake.restart().await;
+    assert_eq!(lake.key(), revoked, "the file is still there");
+    refused(lake.client.whoami().await, 401, "unauthenticated");
+    lake.with_key(&spare).whoami().await.expect("the lake is well without it");
+    std::fs::remove_file(lake.directory.path().join("lake/admin.key")).expect("removed");
+    lake.restart().await;
+    assert_ne!(lake.key(), revoked);
+    assert_eq!(lake.client.whoami().await.expect("let in").account, root);
+    refused(lake.with_key(&SecretText::new(revoked)).whoami().await, 401, "unauthenticated");
 }
 
 #[tokio::test]

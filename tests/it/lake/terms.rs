@@ -67,6 +67,7 @@ async fn who_has_not_seen_the_present_state_does_not_change_it() {
     let cases = [
         (format!("/rules/{rule}"), Method::PATCH, format!("/rules/{rule}"), json!({"lifetime_seconds": 9_000})),
         ("/endpoints/x".to_owned(), Method::PATCH, "/endpoints/x".to_owned(), json!({"attributes": {"tier": "1"}})),
+        ("/dids/s/d".to_owned(), Method::PATCH, "/dids/s/d".to_owned(), json!({"closed": true})),
         ("/dids/s/d".to_owned(), Method::DELETE, "/contents/s/d".to_owned(), json!({"dids": ["s:d/0"]})),
     ];
     for (shown_at, method, path, change) in cases {
@@ -110,6 +111,14 @@ async fn a_request_with_a_key_is_carried_out_once_also_across_a_restart() {
     let other = ask(&lake, &json!({"did": "s:d", "copies": 2, "expression": "*"})).await;
     assert_eq!(other.status(), StatusCode::CONFLICT);
     assert_eq!(value(other).await["code"], "idempotency-key-reused");
+    // What was told to a key that shows all is not told to one that shows less.
+    let narrow = json!({"name": "narrow", "scopes": ["read"], "expires_seconds": 60});
+    let narrow = value(post(lake.ask(Method::POST, "/accounts/root/keys"), narrow).await).await["key"].clone();
+    let asked = reqwest::Client::new().post(format!("{}/api/v1/rules", lake.url()));
+    let asked = asked.bearer_auth(narrow.as_str().expect("a key")).header("idempotency-key", "key-1");
+    let withheld = post(asked, rule.clone()).await;
+    assert_eq!(withheld.status(), StatusCode::CONFLICT);
+    assert_eq!(value(withheld).await["code"], "idempotency-key-reused");
     // Refusals that stay ones are kept as well, with the request id of the first.
     let missing = json!({"did": "s:nothing", "copies": 1, "expression": "*"});
     let refuse = || post(lake.ask(Method::POST, "/rules").header("idempotency-key", "key-2"), missing.clone());

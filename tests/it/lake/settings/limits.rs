@@ -24,6 +24,13 @@ async fn what_is_too_large_is_refused_by_its_name() {
     let body = format!("{{\"scope\": \"{}\"}}", "x".repeat(16 << 10));
     let large = http.post(url("/api/v1/scopes")).bearer_auth(lake.key()).body(body).send().await.expect("an answer");
     assert_eq!(problem(large).await, (413, "body-too-large".to_owned()));
+    // Who has shown no key is heard for less.
+    let body = format!("{{\"account\": \"{}\"}}", "x".repeat(9 << 10));
+    let sign_in = http.post(url("/api/v1/sessions")).header("authorization", "Bearer none").body(body);
+    assert_eq!(problem(sign_in.send().await.expect("an answer")).await, (413, "body-too-large".to_owned()));
+    let form = http.post(url("/sign-in")).header("content-type", "application/x-www-form-urlencoded");
+    let form = form.header("origin", lake.url()).body(format!("account={}", "x".repeat(9 << 10)));
+    assert_eq!(form.send().await.expect("an answer").status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(http.get(url("/health")).send().await.expect("an answer").status(), StatusCode::OK);
 }
 
@@ -61,6 +68,22 @@ async fn who_asks_too_often_waits_and_others_do_not() {
         statuses.push(ask("/api/v1/scopes", "203.0.113.6", Some(&key)).await.status().as_u16());
     }
     assert!(statuses.contains(&429) && statuses[0] == 401, "keys that are guessed: {statuses:?}");
+    // A key that nobody looks at spares nobody the count, whatever the answer is.
+    for (path, from) in [("/api/v1/openapi.json", "203.0.113.7"), ("/api/v1/sessions", "203.0.113.8")] {
+        let mut statuses = Vec::new();
+        for _ in 0..12 {
+            statuses.push(ask(path, from, Some("dapple_none")).await.status().as_u16());
+        }
+        assert!(statuses.contains(&429) && statuses[0] != 429, "{path}: {statuses:?}");
+    }
+    // One that is good takes nothing from what the address may guess.
+    for _ in 0..3 {
+        ask("/api/v1/scopes", "203.0.113.9", Some(lake.key())).await;
+    }
+    for guess in 0..3 {
+        let status = ask("/api/v1/scopes", "203.0.113.9", Some(&format!("dapple_{guess}"))).await.status();
+        assert_eq!(status, 401, "guess {guess}");
+    }
 }
 
 #[tokio::test]
@@ -89,6 +112,39 @@ async fn connections_beyond_the_limit_wait_for_one_to_end() {
     assert!(early.await.is_err(), "nothing is read of it yet");
     drop(held);
     assert!(read_to_end(&mut waits).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_of_connections() {
+    let lake = TestLake::with_settings("[limits]\nconnections_per_address = 3\n", &[]).await;
+    // The client of the lake has one.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut one = connect(&lake).await;
+        send(&mut one, b"GET /health HTTP/1.1\r\n").await;
+        held.push(one);
+    }
+    let refused = async || {
+        let mut one = connect(&lake).await;
+        // It may be closed already.
+        let _ = tokio::io::AsyncWriteExt::write_all(
+            &mut one,
+            b"GET /health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
+        )
+        .await;
+        read_to_end(&mut one).await.is_empty()
+    };
+    assert!(refused().await, "one too many");
+    drop(held);
+    let began = Instant::now();
+    while refused().await {
+        assert!(began.elapsed() < PATIENCE, "those that ended are not counted");
+    }
+    let settings = "[limits]\nconnections_per_address = 1\n[proxies]\ntrusted = \"127.0.0.0/8\"\n";
+    let lake = TestLake::with_settings(settings, &[]).await;
+    let (_held, mut other) = (connect(&lake).await, connect(&lake).await);
+    send(&mut other, b"GET /health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    assert!(read_to_end(&mut other).await.starts_with("HTTP/1.1 200 "), "a proxy speaks for many");
 }
 
 #[tokio::test]

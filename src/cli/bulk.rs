@@ -1,0 +1,96 @@
+//! `--from FILE`: lines of JSON go up from a file or stdin, and what came of them is summed.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use crate::cli::Session;
+use crate::cli::failure::Failure;
+use crate::cli::screen::{Format, Row, Style};
+use crate::client::ClientError;
+use crate::service::view::{MovedChunk, RefusedLine};
+
+/// Bytes read from the file of lines at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Refused lines that a report keeps; further ones are only counted.
+pub(crate) const REFUSED_KEPT_MAX: usize = 1_000;
+
+/// What came of all lines.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct MovedSum {
+    done: u64,
+    same: u64,
+    refused_count: u64,
+    refused: Vec<RefusedLine>,
+}
+
+impl Row for MovedSum {
+    const HEADERS: &'static [&'static str] = &["DONE", "SAME", "REFUSED"];
+
+    fn cells(&self, _style: Style) -> Vec<String> {
+        [self.done, self.same, self.refused_count].map(|n| n.to_string()).to_vec()
+    }
+}
+
+/// Prints the answers to lines as they come, or their sum.
+pub(crate) async fn report(
+    session: &mut Session,
+    answers: impl Stream<Item = Result<MovedChunk, ClientError>>,
+) -> Result<(), Failure> {
+    let mut answers = pin!(answers);
+    let mut sum = MovedSum::default();
+    let line = session.screen.status_line();
+    while let Some(chunk) = answers.try_next().await? {
+        if session.screen.format == Format::Ndjson {
+            let text = serde_json::to_string(&chunk).expect("views have text keys only");
+            session.screen.print(&format!("{text}\n"))?;
+        }
+        for refused in &chunk.refused {
+            let words = format!("line {}: {} ({})", refused.line, refused.detail, refused.code);
+            line.suspend(|| session.screen.talk().say(&words));
+        }
+        sum.done += chunk.done;
+        sum.same += chunk.same;
+        sum.refused_count += chunk.refused.len() as u64;
+        let room = REFUSED_KEPT_MAX - sum.refused.len();
+        sum.refused.extend(chunk.refused.into_iter().take(room));
+        line.set_message(format!("{} done", sum.done + sum.same));
+        line.tick();
+    }
+    line.finish_and_clear();
+    if session.screen.format != Format::Ndjson {
+        session.screen.one(&sum)?;
+    }
+    match sum.refused_count {
+        0 => Ok(()),
+        failed => Err(Failure::Partly { failed, all: failed + sum.done + sum.same, things: "lines" }),
+    }
+}
+
+/// The bytes of a file, or of stdin where that is `-`.
+pub(crate) async fn lines(from: &Path) -> Result<BoxStream<'static, io::Result<Bytes>>, Failure> {
+    if from == Path::new("-") {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+        let stdin = stdin.map_err(|source| Failure::io("read", from, source))?;
+        return Ok(read_on(tokio::fs::File::from_std(stdin.into())));
+    }
+    let file = tokio::fs::File::open(from).await.map_err(|source| Failure::io("read", from, source))?;
+    Ok(read_on(file))
+}
+
+fn read_on(reader: impl AsyncRead + Unpin + Send + 'static) -> BoxStream<'static, io::Result<Bytes>> {
+    stream::try_unfold(reader, async |mut reader| {
+        let mut buffer = vec![0; READ_BYTES];
+        let taken = reader.read(&mut buffer).await?;
+        buffer.truncate(taken);
+        Ok((taken > 0).then(|| (Bytes::from(buffer), reader)))
+    })
+    .boxed()
+}

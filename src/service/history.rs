@@ -1,0 +1,111 @@
+//! History: what happened to a DID, as far as whoever asks may know it.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::record::{Happening, HistoryRecord, Several};
+use crate::catalog::{endpoints, history};
+use crate::model::did::Did;
+use crate::model::endpoint::EndpointName;
+use crate::model::id::EndpointId;
+use crate::policy::decision::Action;
+use crate::service::Context;
+use crate::service::error::ServiceError;
+use crate::service::paging::{Paging, page};
+use crate::service::sight::{Seen, Sight};
+use crate::service::view::{HistoryView, Page};
+
+/// Lists what happened to a DID, oldest first. Members are named, and of acts on members there is word at
+/// all, only where that tells of nothing hidden: who may write the DID hears of all of them, others of
+/// those acts whose example they see.
+pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<HistoryView>, ServiceError> {
+    let limit = paging.limit()?;
+    let after: Option<u64> = paging.after()?;
+    let view = ctx.catalog().view().await?;
+    let mut sight = ctx.sight(&view);
+    let (seen, _) = sight.did_for(Action::Discover, did).await?;
+    let known = endpoints::all(&view).await?;
+    let known = known.into_iter().filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok());
+    let endpoints = known.map(|one| (one.id, one.name)).collect();
+    let writes = sight.decide(Action::Write, &seen.resource(), None).allows();
+    let mut telling = Telling { sight, writes, endpoints };
+    let mut items = Vec::new();
+    if after.is_none() {
+        items.push(created(&seen));
+    }
+    let mut after = after.unwrap_or(0);
+    while items.len() < limit {
+        let rows = history::read(&view, seen.id, after, limit).await?;
+        let is_end = rows.len() < limit;
+        for ((_, seq), record) in rows {
+            after = seq;
+            items.extend(telling.tell(seq, record).await?);
+            if items.len() == limit {
+                return Ok(page(items, true, |_| after.to_string()));
+            }
+        }
+        if is_end {
+            return Ok(Page { items, next: None });
+        }
+    }
+    Ok(page(items, true, |_| after.to_string()))
+}
+
+/// How every history begins; kept with the DID itself.
+fn created(of: &Seen) -> HistoryView {
+    let account = Some(of.record.account.clone());
+    HistoryView { account, ..entry(0, of.record.created_at, "created") }
+}
+
+fn entry(seq: u64, at: crate::model::time::Timestamp, what: &str) -> HistoryView {
+    let what = what.to_owned();
+    HistoryView { seq, at, account: None, what, count: None, did: None, endpoint: None, rule: None, labels: Vec::new() }
+}
+
+/// Who is told.
+struct Telling {
+    sight: Sight,
+    writes: bool,
+    endpoints: BTreeMap<EndpointId, EndpointName>,
+}
+
+impl Telling {
+    async fn tell(&mut self, seq: u64, record: HistoryRecord) -> Result<Option<HistoryView>, ServiceError> {
+        let told = HistoryView { account: record.account, ..entry(seq, record.at, word(&record.what)) };
+        Ok(match record.what {
+            Happening::Attached(several) | Happening::Detached(several) => self.several(told, several).await?,
+            Happening::ReplicasBad(at, several) => match self.endpoints.get(&at).cloned() {
+                Some(at) => self.several(HistoryView { endpoint: Some(at), ..told }, several).await?,
+                None => None,
+            },
+            Happening::Labelled(labels) => Some(HistoryView { labels, ..told }),
+            Happening::RuleMade(rule)
+            | Happening::RuleChanged(rule)
+            | Happening::RuleRemoved(rule)
+            | Happening::RuleExpired(rule) => Some(HistoryView { rule: Some(rule), ..told }),
+            Happening::Closed | Happening::Reopened => Some(told),
+        })
+    }
+
+    async fn several(&mut self, told: HistoryView, several: Several) -> Result<Option<HistoryView>, ServiceError> {
+        let did = self.sight.by_id(several.first).await?.map(|seen| seen.record.did());
+        if !self.writes && did.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(HistoryView { did, count: self.writes.then_some(several.count), ..told }))
+    }
+}
+
+fn word(what: &Happening) -> &'static str {
+    match what {
+        Happening::Attached(_) => "attached",
+        Happening::Detached(_) => "detached",
+        Happening::Labelled(_) => "labelled",
+        Happening::Closed => "closed",
+        Happening::Reopened => "reopened",
+        Happening::RuleMade(_) => "rule_made",
+        Happening::RuleChanged(_) => "rule_changed",
+        Happening::RuleRemoved(_) => "rule_removed",
+        Happening::RuleExpired(_) => "rule_expired",
+        Happening::ReplicasBad(..) => "replicas_bad",
+    }
+}
