@@ -137,6 +137,9 @@ mod tests {
     fn what_is_no_address_is_a_problem() {
         for (path, code) in [
             ("/d/s/a?grant=t&grant=u", "grant-malformed"),
+            ("/d/s/a?grant=t&from=x", "grant-malformed"),
+            ("/d/s/a?from=x&from=y", "invalid-endpoint"),
+            ("/d/s/a?from=", "invalid-endpoint"),
             ("/d/s?grant=t", "invalid-did"),
             ("/d/s/?grant=t", "invalid-did"),
             ("/d//a?grant=t", "invalid-did"),
