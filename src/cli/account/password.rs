@@ -10,6 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use crate::cli::Session;
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
+use crate::client::Client;
 use crate::model::account::AccountName;
 use crate::service::view::{NewPassword, PasswordRemoval, SecretText};
 
@@ -38,11 +39,7 @@ pub(super) async fn run(session: &mut Session, args: PasswordArgs) -> Result<(),
     args.dry.begin(session);
     let client = session.client.clone();
     let account = args.account.clone();
-    let who = client.whoami().await?;
-    let asks_current = args.password_file.is_none()
-        && who.account == account
-        && (!who.admin || who.authenticated_at.is_some())
-        && client.account(&account).await?.has_password;
+    let asks_current = args.password_file.is_none() && args.current_file.is_none() && is_own(&client, &account).await?;
     if args.remove {
         let work = move || read_current(args.current_file.as_deref(), asks_current);
         let current = tokio::task::spawn_blocking(work).await.expect("reading a password does not panic")?;
@@ -55,6 +52,13 @@ pub(super) async fn run(session: &mut Session, args: PasswordArgs) -> Result<(),
     client.set_password(&account, &new).await?;
     session.screen.talk().say(&format!("{account} has a new password; its sessions have ended"));
     Ok(())
+}
+
+/// Tells whether it is one's own password, which only those change who know it.
+async fn is_own(client: &Client, account: &AccountName) -> Result<bool, Failure> {
+    let who = client.whoami().await?;
+    let needed = who.account == *account && (!who.admin || who.authenticated_at.is_some());
+    Ok(needed && client.account(account).await?.has_password)
 }
 
 /// The password so far, where it has to be said.

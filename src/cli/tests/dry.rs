@@ -87,7 +87,13 @@ const CHANGING: [&str; 30] = [
     "account limit remove ada --on x",
 ];
 /// The rest of them.
-const CHANGING_TOO: [&str; 3] = ["account password ada --remove", "worker pause check", "worker resume check"];
+const CHANGING_TOO: [&str; 5] = [
+    "account password ada --remove --current-file FILE",
+    "did meta s:d --set a=1",
+    "did meta --lines FILE",
+    "worker pause check",
+    "worker resume check",
+];
 
 /// The words of every command that does something, with whether it has `--dry-run`.
 fn leaves(command: &clap::Command, above: &str, found: &mut Vec<(String, bool)>) {

@@ -52,9 +52,7 @@ pub async fn list(ctx: &Context, account: &AccountName) -> Result<Page<LimitView
     require_visible(ctx, &view, account).await?;
     let mut items = read(&view, account, &endpoints::all(&view).await?).await?;
     if administer(ctx, account).is_err() {
-        for limit in &mut items {
-            limit.used_bytes = rounded(limit.used_bytes);
-        }
+        items.iter_mut().for_each(round);
     }
     Ok(Page { items, next: None })
 }
@@ -89,6 +87,12 @@ fn rounded(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(step).unwrap_or(u64::MAX)
 }
 
+/// Rounds what is used of a limit. Whoever keeps to it is not told otherwise.
+fn round(limit: &mut LimitView) {
+    let most = if limit.used_bytes <= limit.bytes { limit.bytes } else { u64::MAX };
+    limit.used_bytes = rounded(limit.used_bytes).min(most);
+}
+
 /// Shows what an account's rules hold, and may hold. What is hidden counts too, so that it is told
 /// exactly to admins alone.
 pub async fn usage(ctx: &Context, account: &AccountName) -> Result<UsageView, ServiceError> {
@@ -106,8 +110,8 @@ pub async fn usage(ctx: &Context, account: &AccountName) -> Result<UsageView, Se
     });
     let holdings = holdings.collect();
     let mut limits = read(&view, account, &endpoints).await?;
-    for limit in &mut limits {
-        limit.used_bytes = shown(limit.used_bytes);
+    if !whole {
+        limits.iter_mut().for_each(round);
     }
     Ok(UsageView { account: account.clone(), holdings, limits })
 }

@@ -367,8 +367,7 @@ async fn a_policy_that_names_data_binds_it_among_its_equals() {
         lake.attach("s:box", &[dataset]).await;
     }
     let id = lake.grouped_rule("s:box", 1, "site=y", Grouping::All).await;
-    let told = lake.until(id, RuleState::Stuck).await;
-    assert_eq!((told.locks_ok, told.units_unplaced), (2, 1));
+    lake.until_rule(id, |told| told.state == RuleState::Stuck && (told.locks_ok, told.units_unplaced) == (2, 1)).await;
     let why = lake.client.explain_rule(id).await.expect("explained");
     assert_eq!(why.problems[0].reason, "policy does not let the data be at y: stays");
 }

@@ -120,10 +120,17 @@ async fn a_request_with_a_key_is_carried_out_once_also_across_a_restart() {
     assert_eq!(withheld.status(), StatusCode::CONFLICT);
     assert_eq!(value(withheld).await["code"], "idempotency-key-reused");
     // Refusals that stay ones are kept as well, with the request id of the first.
+    let refuse = async |key: &str, rule: serde_json::Value| {
+        value(post(lake.ask(Method::POST, "/rules").header("idempotency-key", key.to_owned()), rule).await).await
+    };
+    let invalid = json!({"did": "s:d", "copies": 1, "expression": "(("});
+    let (one, two) = (refuse("key-2", invalid.clone()).await, refuse("key-2", invalid).await);
+    assert_eq!((&one["status"], &one["request_id"]), (&json!(400), &two["request_id"]));
+    // What is not there yet may come.
     let missing = json!({"did": "s:nothing", "copies": 1, "expression": "*"});
-    let refuse = || post(lake.ask(Method::POST, "/rules").header("idempotency-key", "key-2"), missing.clone());
-    let (one, two) = (value(refuse().await).await, value(refuse().await).await);
-    assert_eq!((&one["status"], &one["request_id"]), (&json!(404), &two["request_id"]));
+    let (one, two) = (refuse("key-4", missing.clone()).await, refuse("key-4", missing).await);
+    assert_eq!((&one["status"], &two["status"]), (&json!(404), &json!(404)));
+    assert_ne!(one["request_id"], two["request_id"]);
     let id = first["id"].as_str().expect("an id");
     let remove = || lake.ask(Method::DELETE, &format!("/rules/{id}")).header("idempotency-key", "key-3").send();
     for _ in 0..2 {
