@@ -90,7 +90,7 @@ struct Known {
 /// An entry as it is stored. Variants are only ever added, at the end.
 #[derive(Serialize, Deserialize)]
 enum Entry {
-    Outlook(StoredTraits, Option<StoredTraits>),
+    Outlook(Box<(StoredTraits, Option<StoredTraits>)>),
     Files,
 }
 
@@ -208,7 +208,8 @@ impl Known {
     fn take(&mut self, entry: Entry) {
         match entry {
             Entry::Files => self.files = true,
-            Entry::Outlook(item, collection) => {
+            Entry::Outlook(outlook) => {
+                let (item, collection) = *outlook;
                 self.add(Arc::new(Outlook { item: item.traits(), collection: collection.map(StoredTraits::traits) }));
             }
         }
@@ -248,7 +249,8 @@ fn next_entry(bytes: &[u8]) -> Option<(Entry, &[u8])> {
 }
 
 fn stored(outlook: &Outlook) -> Entry {
-    Entry::Outlook(StoredTraits::of(&outlook.item), outlook.collection.as_ref().map(StoredTraits::of))
+    let collection = outlook.collection.as_ref().map(StoredTraits::of);
+    Entry::Outlook(Box::new((StoredTraits::of(&outlook.item), collection)))
 }
 
 impl StoredTraits {

@@ -53,7 +53,7 @@ fn time(object: &Map<String, Value>, key: &str) -> Result<Option<i64>, InvalidMe
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.to_ascii_uppercase();
     let read = is_shaped(&text).then(|| text.parse::<jiff::Timestamp>().ok()).flatten();
-    read.map(|at| at.as_millisecond())
+    read.map(jiff::Timestamp::as_millisecond)
 }
 
 /// A time in milliseconds since the Unix epoch as text, in UTC.

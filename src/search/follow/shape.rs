@@ -52,6 +52,9 @@ struct Collection {
     traits: Option<Traits>,
 }
 
+/// A DID that is an item, and the container that is its collection.
+type Placed = (DidRecord, Option<Arc<Collection>>);
+
 /// Shapes documents from one state of the catalog.
 pub struct Shaper {
     view: View,
@@ -144,7 +147,7 @@ impl Shaper {
 
     async fn drafts(
         &mut self,
-        wanted: Vec<(DidId, Option<(DidRecord, Option<Arc<Collection>>)>)>,
+        wanted: Vec<(DidId, Option<Placed>)>,
     ) -> Result<Vec<(DidId, Option<Draft>)>, CatalogError> {
         let there: Vec<_> = wanted.iter().filter_map(|(id, one)| Some((*id, &one.as_ref()?.0))).collect();
         let keys: Vec<_> = there.iter().map(|(id, _)| (*id,)).collect();

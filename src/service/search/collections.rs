@@ -127,10 +127,10 @@ pub(super) async fn seen(
 ) -> Result<BTreeSet<String>, ServiceError> {
     let (mut open, mut containers) = (BTreeSet::new(), Vec::new());
     for (id, number) in collections {
-        if number != NO_CONTAINER {
-            containers.push((DidId(number), id));
-        } else {
+        if number == NO_CONTAINER {
             open.insert(id);
+        } else {
+            containers.push((DidId(number), id));
         }
     }
     let keys: Vec<_> = containers.iter().map(|(number, _)| (*number,)).collect();

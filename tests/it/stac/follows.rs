@@ -183,7 +183,7 @@ async fn found(lake: &TestLake, key: Option<&str>) -> BTreeSet<(String, String, 
         let (status, page) = ask(lake, key, &path).await;
         if status == 400 {
             // Nobody has said a number yet of what this reader sees.
-            path = "/search?limit=7".to_owned();
+            "/search?limit=7".clone_into(&mut path);
             continue;
         }
         assert_eq!(status, 200, "{page}");
@@ -199,7 +199,7 @@ async fn found(lake: &TestLake, key: Option<&str>) -> BTreeSet<(String, String, 
             return found;
         };
         let url = next["href"].as_str().expect("a URL");
-        path = url.strip_prefix(&format!("{}/stac", lake.url())).expect("of this door").to_owned();
+        url.strip_prefix(&format!("{}/stac", lake.url())).expect("of this door").clone_into(&mut path);
     }
 }
 
