@@ -25,6 +25,7 @@ mod check;
 mod dids;
 mod endpoints;
 pub mod health;
+mod index;
 mod metadata;
 pub mod metrics;
 mod openapi;
@@ -32,6 +33,7 @@ mod policy;
 mod replicas;
 mod rules;
 mod scopes;
+pub mod stac;
 mod transfers;
 mod uploads;
 mod urls;
@@ -80,6 +82,8 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(transfers::list))
         .routes(routes!(changes::list))
         .routes(routes!(check::check))
+        .routes(routes!(index::status))
+        .routes(routes!(index::rebuild))
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::resume))

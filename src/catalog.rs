@@ -240,7 +240,9 @@ impl Catalog {
             .await;
         let result = result.lock().expect("nothing panics while holding it").take();
         let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_)))).copied();
-        self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began));
+        if self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began)) {
+            self.wakes.wake(wake::Topic::Feed);
+        }
         match (outcome, result) {
             (Ok(_), Some(result)) => result,
             (Ok(_), None) => unreachable!("an engine that committed has run the closure to its end"),

@@ -15,6 +15,7 @@ mod endpoint;
 mod failure;
 mod get;
 mod history;
+mod index;
 mod parse;
 mod policy;
 mod put;
@@ -142,6 +143,9 @@ enum Command {
     /// The server's background work
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
+    /// The server's search index
+    #[command(subcommand)]
+    Index(index::IndexCommand),
     /// What a server is told, and where each setting comes from
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -252,5 +256,6 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Whoami => account::whoami(session).await,
         Command::Doctor => doctor::run(session).await,
         Command::Worker(command) => worker::run(session, command).await,
+        Command::Index(command) => index::run(session, command).await,
     }
 }

@@ -9,6 +9,7 @@ mod address;
 mod data;
 mod dids;
 mod error;
+mod index;
 mod lines;
 mod listing;
 mod memory;

@@ -27,7 +27,6 @@ mod address;
 mod conditions;
 mod headers;
 mod listing;
-mod media;
 mod multipart;
 mod range;
 mod receive;
@@ -66,7 +65,7 @@ async fn file(State(lake): State<Arc<Lake>>, request: Request) -> Result<Respons
                 Some(token) => serve::open(&lake, token, &address.did).await?,
                 None => {
                     let Reading(reader) = Reading::from_request_parts(&mut parts, &lake).await?;
-                    urls::open_unsigned(&reader, &address.did).await?
+                    urls::open_unsigned(&reader, &address.did, address.from.as_ref()).await?
                 }
             };
             serve::answer(&lake, opened, &parts.method, &parts.headers).await

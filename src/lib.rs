@@ -25,6 +25,7 @@ pub mod storage;
 // storey 4: the thinking
 pub mod replicas;
 pub mod rules;
+pub mod search;
 pub mod transfers;
 
 // storey 5: use-cases, the only door to the house

@@ -12,6 +12,7 @@ use crate::model::id::DecisionId;
 use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
+use crate::search::follow::Search;
 use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
@@ -36,6 +37,7 @@ mod progress;
 pub mod replicas;
 pub mod rules;
 pub mod scopes;
+pub mod search;
 mod sight;
 pub mod terms;
 pub mod transfers;
@@ -51,6 +53,8 @@ pub struct Lake {
     pub stores: Arc<Registry>,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// What can be found.
+    pub search: Arc<Search>,
     /// Decides who may do what.
     pub judge: Arc<Judge>,
     /// Guards the door for passwords.

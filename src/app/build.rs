@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/catalog/          the embedded catalog
+//! DIR/index/            the search index, which is made from the catalog
 //! DIR/admin.key         the admin's API key
 //! DIR/url-signing.key   the seed of the key that signs URLs
 //! DIR/instance.key      the key that seals the endpoints' secrets in the catalog
@@ -22,6 +23,7 @@ use crate::config::value::size;
 use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
+use crate::search::follow::Search;
 use crate::service::Lake;
 use crate::service::accounts::{self, Begun};
 use crate::storage::registry::Registry;
@@ -64,7 +66,13 @@ pub async fn open(
     }
     let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(size(settings.transfers.lanes.0)));
     tell_locked(&catalog, &stores, directory).await?;
+    let search = Arc::new(Search::kept(directory.join("index")));
+    let opening = Arc::clone(&search);
+    if let Err(error) = catalog.clock().compute(move || opening.open()).await {
+        tracing::warn!("the search index cannot be opened, and will be tried again: {error}");
+    }
     let lake = Lake {
+        search,
         uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
         doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),

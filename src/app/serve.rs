@@ -190,6 +190,7 @@ fn doors(lake: &Arc<Lake>, board: &Board, desk: &Arc<Desk>, settings: &Settings)
     let (clock, span) = (lake.catalog.clock().clone(), settings.limits.request_time.0);
     let doors = api::router(Arc::clone(lake), board.clone())
         .merge(api::metrics::router(Arc::clone(lake), settings.metrics.open))
+        .merge(api::stac::router(Arc::clone(lake)))
         .merge(web::router(Arc::clone(lake), board.clone(), Arc::clone(desk)))
         .layer(from_fn(move |request, next| in_time(clock.clone(), span, request, next)))
         .merge(gateway::router(Arc::clone(lake)));
@@ -243,6 +244,7 @@ impl Server {
             self.serving.shutdown().await;
         }
         self.workers.stop(self.stop_time).await;
+        self.lake.search.close();
         self.lake.catalog.close().await?;
         Ok(())
     }

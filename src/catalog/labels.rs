@@ -265,7 +265,7 @@ impl Gatherer {
     }
 
     /// What is known of an account that owns something.
-    async fn owner(&mut self, name: &AccountName) -> Result<Arc<Subject>, CatalogError> {
+    pub async fn owner(&mut self, name: &AccountName) -> Result<Arc<Subject>, CatalogError> {
         if let Some(known) = self.owners.get(name) {
             return Ok(Arc::clone(known));
         }

@@ -15,6 +15,8 @@ pub enum Topic {
     Transfers,
     /// Deltas are there to be folded.
     Folds,
+    /// The change feed has grown.
+    Feed,
 }
 
 /// One bell per topic.
@@ -24,6 +26,7 @@ pub struct Wakes {
     filling: Notify,
     transfers: Notify,
     folds: Notify,
+    feed: Notify,
 }
 
 impl Wakes {
@@ -33,6 +36,7 @@ impl Wakes {
             Topic::Filling => &self.filling,
             Topic::Transfers => &self.transfers,
             Topic::Folds => &self.folds,
+            Topic::Feed => &self.feed,
         }
     }
 

@@ -7,8 +7,8 @@ use crate::model::did::DidKind;
 use crate::model::replica::{ReplicaState, Verification};
 use crate::model::rule::{Grouping, RuleState};
 use crate::service::view::{
-    AccountView, ContentView, DidView, EndpointState, EndpointView, FindingOfProbe, KeyView, LimitView, MemberView,
-    ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
+    AccountView, ContentView, DidView, EndpointState, EndpointView, FindingOfProbe, IndexView, KeyView, LimitView,
+    MemberView, ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 impl Row for ScopeView {
@@ -229,6 +229,21 @@ impl Row for WorkerView {
             self.runs.to_string(),
             style.time_or_dash(self.last_run_at),
             self.last_fault.clone().unwrap_or_else(dash),
+        ]
+    }
+}
+
+impl Row for IndexView {
+    const HEADERS: &'static [&'static str] = &["STATE", "DOCUMENTS", "POSITION", "BEHIND", "SEGMENTS", "BYTES"];
+
+    fn cells(&self, style: Style) -> Vec<String> {
+        vec![
+            self.state.clone(),
+            self.documents.to_string(),
+            self.position.to_string(),
+            self.behind.to_string(),
+            self.segments.to_string(),
+            style.bytes(self.bytes),
         ]
     }
 }

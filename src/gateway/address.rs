@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::problem::Problem;
 use crate::model::did::{Did, DidName};
+use crate::model::endpoint::EndpointName;
 use crate::model::scope::Scope;
 use crate::policy::grant::GrantError;
 use crate::service::error::ServiceError;
@@ -16,6 +17,8 @@ use crate::service::error::ServiceError;
 pub(super) struct FileAddress {
     /// The grant's token; whoever has none asks by a key, or for what is public.
     pub(super) token: Option<String>,
+    /// The only endpoint to read from, if the reader names one.
+    pub(super) from: Option<EndpointName>,
     /// The file that the path names.
     pub(super) did: Did,
 }
@@ -43,7 +46,11 @@ pub(super) fn file(uri: &Uri) -> Result<FileAddress, Problem> {
     let rest = uri.path().strip_prefix("/d/").unwrap_or_default();
     let invalid = |error| Problem::from(ServiceError::invalid("invalid-did", error));
     let did = read_did(rest).map_err(invalid)?;
-    Ok(FileAddress { token, did })
+    let from = from_in(uri.query().unwrap_or_default())?;
+    if let (Some(_), Some(_)) = (&token, &from) {
+        return Err(GrantError::Malformed { why: "the grant says where to read from, not the URL" }.into());
+    }
+    Ok(FileAddress { token, from, did })
 }
 
 /// Reads `/s/{token}/{scope}/{name}`. What cannot be a name is not there, as readers that try their
@@ -69,6 +76,20 @@ fn token_in(query: &str) -> Result<Option<String>, Problem> {
     match tokens.next() {
         Some(_) => Err(GrantError::Malformed { why: "the URL has more than one `grant`" }.into()),
         None => Ok(token),
+    }
+}
+
+/// The endpoint that a query names in `from`.
+fn from_in(query: &str) -> Result<Option<EndpointName>, Problem> {
+    let mut names = query.split('&').filter_map(|pair| pair.strip_prefix("from="));
+    let Some(name) = names.next() else { return Ok(None) };
+    let read = percent_decode_str(name).decode_utf8().ok().and_then(|name| EndpointName::parse(&name).ok());
+    match (read, names.next()) {
+        (Some(name), None) => Ok(Some(name)),
+        _ => {
+            let detail = "`from` names one endpoint; leave it out to read any replica";
+            Err(ServiceError::invalid("invalid-endpoint", detail).into())
+        }
     }
 }
 
@@ -116,6 +137,9 @@ mod tests {
     fn what_is_no_address_is_a_problem() {
         for (path, code) in [
             ("/d/s/a?grant=t&grant=u", "grant-malformed"),
+            ("/d/s/a?grant=t&from=x", "grant-malformed"),
+            ("/d/s/a?from=x&from=y", "invalid-endpoint"),
+            ("/d/s/a?from=", "invalid-endpoint"),
             ("/d/s?grant=t", "invalid-did"),
             ("/d/s/?grant=t", "invalid-did"),
             ("/d//a?grant=t", "invalid-did"),

@@ -4,8 +4,8 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::gateway::media::{self, Media};
 use crate::model::checksum::{Algorithm, Checksum};
+use crate::model::media::{self, Media};
 use crate::service::urls::Opened;
 use crate::storage::backend::ByteRange;
 

@@ -163,7 +163,7 @@ impl About {
             route if OPEN_ROUTES.contains(&route) => false,
             "/metrics" => headers.contains_key(header::AUTHORIZATION),
             "/sign-in" => self.method == Method::POST,
-            route if ["/api/", "/d/"].iter().any(|door| route.starts_with(door)) => {
+            route if ["/api/", "/d/", "/stac"].iter().any(|door| route.starts_with(door)) => {
                 headers.contains_key(header::AUTHORIZATION)
             }
             route if route.starts_with("/health") || route.starts_with("/assets/") => false,

@@ -100,7 +100,7 @@ pub(super) struct OfAction {
 pub struct PolicySet {
     pub(super) by_action: BTreeMap<Action, OfAction>,
     /// Whether any policy names single DIDs, so that two with the same traits may differ.
-    pub(super) names_dids: bool,
+    pub names_dids: bool,
     /// Whether the time may be compared with more than embargoes.
     pub(super) reckons_time: bool,
     texts: Vec<PolicyText>,

@@ -13,6 +13,7 @@ use crate::model::shell::quoted;
 use crate::policy::grant::GrantError;
 use crate::replicas::leave::IntakeError;
 use crate::replicas::upload::UploadError;
+use crate::search::error::SearchError;
 use crate::storage::backend::StorageError;
 
 /// Why a use-case could not be carried out.
@@ -127,6 +128,9 @@ pub enum ServiceError {
     /// A storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The search index could not answer.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -166,6 +170,7 @@ impl Fault for ServiceError {
             ServiceError::Membership(error) => error.kind(),
             ServiceError::Upload(error) => error.kind(),
             ServiceError::Storage(error) => error.kind(),
+            ServiceError::Search(error) => error.kind(),
             ServiceError::Catalog(error) => error.kind(),
         }
     }
@@ -189,6 +194,7 @@ impl Fault for ServiceError {
             ServiceError::Membership(error) => error.code(),
             ServiceError::Upload(error) => error.code(),
             ServiceError::Storage(error) => error.code(),
+            ServiceError::Search(error) => error.code(),
             ServiceError::Catalog(error) => error.code(),
         }
     }
@@ -226,6 +232,7 @@ impl Fault for ServiceError {
             ServiceError::Membership(error) => error.hint(),
             ServiceError::Upload(error) => error.hint(),
             ServiceError::Storage(error) => error.hint(),
+            ServiceError::Search(error) => error.hint(),
             _ => None,
         }
     }

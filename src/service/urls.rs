@@ -10,7 +10,7 @@ use crate::catalog::{View, endpoints};
 use crate::model::api_key::KeyReach;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::{DidId, EndpointId, GrantId};
 use crate::model::time::Timestamp;
@@ -143,6 +143,11 @@ pub(super) fn object_url(lake: &Lake, did: &Did, token: &str) -> String {
     format!("{}/d/{}/{}?grant={token}", lake.public_url, did.scope, encode_name(did.name.as_str()))
 }
 
+/// The URL of a file without a grant: it never changes, and opens what a reader may read anyway.
+pub fn plain_url(public_url: &str, did: &Did) -> String {
+    format!("{public_url}/d/{}/{}", did.scope, encode_name(did.name.as_str()))
+}
+
 /// A name as the end of a path, its slashes kept.
 pub(crate) fn encode_name(name: &str) -> String {
     let segments: Vec<_> = name.split('/').map(|part| utf8_percent_encode(part, SEGMENT).to_string()).collect();
@@ -217,7 +222,7 @@ pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, Service
 
 /// Opens a file for whoever may read it without a grant: by the key that came with the request, or
 /// because everybody may. It is streamed, as nobody asked for anything else.
-pub async fn open_unsigned(reader: &Reader, did: &Did) -> Result<Opened, ServiceError> {
+pub async fn open_unsigned(reader: &Reader, did: &Did, from: Option<&EndpointName>) -> Result<Opened, ServiceError> {
     let lake = reader.lake();
     let view = lake.catalog.view().await?;
     let mut sight = Sight::of_reader(reader, &view);
@@ -226,7 +231,13 @@ pub async fn open_unsigned(reader: &Reader, did: &Did) -> Result<Opened, Service
         (Err(ServiceError::NotFound { .. }), Reader::Anonymous(_)) => return Err(NEEDS_KEY),
         (seen, _) => seen?,
     };
-    if !sight.decide(Action::Read, &seen.resource(), None).allows() {
+    // Whoever may not see the file is told nothing of endpoints.
+    let from = match from {
+        Some(name) => Some(find(&view, name).await?),
+        None => None,
+    };
+    let at = from.as_ref().map(|endpoint| Arc::new(EndpointFacts::from(endpoint)));
+    if !sight.decide(Action::Read, &seen.resource(), at.as_ref()).allows() {
         return Err(match reader {
             Reader::Anonymous(_) => NEEDS_KEY,
             Reader::Known(_) => ServiceError::Denied { action: Action::Read.name(), resource: did.to_string() },
@@ -241,7 +252,7 @@ pub async fn open_unsigned(reader: &Reader, did: &Did) -> Result<Opened, Service
         did: did.clone(),
         bytes: facts.bytes,
         checksums: facts.checksums.clone(),
-        from: None,
+        from: from.map(|endpoint| endpoint.id),
         mode: Mode::Stream,
         expires_at: lake.catalog.clock().now(),
     })

@@ -19,6 +19,7 @@ use crate::model::time::Timestamp;
 mod account;
 mod data;
 mod endpoint;
+mod index;
 mod metadata;
 mod policy;
 mod upload;
@@ -32,6 +33,7 @@ pub use endpoint::{
     EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
     SettingsChange, SettingsView,
 };
+pub use index::IndexView;
 pub use metadata::{MetadataChunk, MetadataLine, MetadataObject, MetadataView};
 pub use policy::{
     CheckedPolicies, FlawView, LabelsChange, LabelsView, PoliciesView, PolicyExplanation, PolicyFile, PolicyFiles,

@@ -65,6 +65,7 @@ pub struct Meters {
     commits: Family<By, Counter>,
     commit_seconds: Histogram,
     feed_head: Gauge,
+    index_position: Gauge,
 }
 
 impl Default for Meters {
@@ -80,6 +81,7 @@ impl Default for Meters {
             commits: Family::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             feed_head: Gauge::default(),
+            index_position: Gauge::default(),
         }
     }
 }
@@ -128,14 +130,25 @@ impl Meters {
         }
     }
 
-    /// Counts a transaction of the catalog. One that is committed tells the newest change it saw.
-    pub fn transacted(&self, newest: Option<u64>, took: Duration) {
+    /// Counts a transaction of the catalog. One that is committed tells the newest change it saw. Answers
+    /// whether that is a newer one.
+    pub fn transacted(&self, newest: Option<u64>, took: Duration) -> bool {
         let outcome = if newest.is_some() { "committed" } else { "aborted" };
         self.commits.get_or_create(&[("outcome", outcome)]).inc();
         self.commit_seconds.observe(took.as_secs_f64());
-        if let Some(newest) = newest.and_then(|newest| i64::try_from(newest).ok()) {
-            self.feed_head.inner().fetch_max(newest, std::sync::atomic::Ordering::Relaxed);
-        }
+        newest.and_then(|newest| i64::try_from(newest).ok()).is_some_and(|newest| {
+            self.feed_head.inner().fetch_max(newest, std::sync::atomic::Ordering::Relaxed) < newest
+        })
+    }
+
+    /// Notes how far the search index follows the feed.
+    pub fn indexed(&self, position: u64) {
+        self.index_position.set(i64::try_from(position).unwrap_or(i64::MAX));
+    }
+
+    /// The newest change that a transaction of this process has seen.
+    pub fn feed_head(&self) -> u64 {
+        u64::try_from(self.feed_head.get()).unwrap_or(0)
     }
 
     /// The text, with what is counted elsewhere: each with its name, help, label, and values by that.
@@ -171,6 +184,8 @@ impl Meters {
         let help = "How long transactions of the catalog took, until they were on disk";
         all.register_with_unit("catalog_transaction_duration", help, Unit::Seconds, self.commit_seconds.clone());
         all.register("change_feed_head", "The newest change that this process has seen", self.feed_head.clone());
+        let position = self.index_position.clone();
+        all.register("search_index_position", "The last change that the search index has taken account of", position);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, endpoints};
 use crate::model::id::RuleId;
 use crate::model::time::Timestamp;
 use crate::rules::{Progress, evaluate, expire, fill, fold, follow, reconsider};
+use crate::search::follow::Memory;
 use crate::service::Lake;
 use crate::service::check::check_catalog;
 use crate::service::terms::forget_answers;
@@ -37,6 +38,7 @@ pub fn all(lake: &Arc<Lake>, movers: usize) -> Vec<Box<dyn Worker>> {
         Box::new(Check),
         Box::new(Forget),
         Box::new(Sweep { lake: Arc::clone(lake) }),
+        Box::new(Follow { lake: Arc::clone(lake), memory: Memory::default() }),
     ];
     for name in MOVERS.into_iter().take(movers) {
         workers.push(Box::new(Move { name, lake: Arc::clone(lake), cursors: Arc::default() }));
@@ -166,6 +168,27 @@ impl Worker for Sweep {
     fn work<'a>(&'a mut self, _: &'a Catalog, _: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
         // Uploads write for themselves: each intent is read again in the transaction that ends it.
         async { Ok(progress(self.lake.uploads.sweep().await?)) }.boxed()
+    }
+}
+
+/// Keeps the search index of this process in step with the catalog.
+struct Follow {
+    lake: Arc<Lake>,
+    memory: Memory,
+}
+
+impl Worker for Follow {
+    fn duty(&self) -> Duty {
+        Duty { name: "index", topic: Some(Topic::Feed), period: Duration::from_secs(1), single: false }
+    }
+
+    fn work<'a>(&'a mut self, catalog: &'a Catalog, halt: &'a Halt) -> BoxFuture<'a, Result<Progress, WorkFault>> {
+        async {
+            let halted = || halt.is_asked();
+            let more = self.lake.search.step(catalog, &mut self.memory, &halted).await?;
+            Ok(progress(usize::from(more)))
+        }
+        .boxed()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::catalog::CatalogError;
 use crate::replicas::upload::UploadError;
+use crate::search::follow::FollowError;
 
 /// Why an activation of a worker failed.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +10,9 @@ pub enum WorkFault {
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The search index could not follow.
+    #[error(transparent)]
+    Index(#[from] FollowError),
     /// An upload could not be cleared up.
     #[error(transparent)]
     Upload(#[from] UploadError),

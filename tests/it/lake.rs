@@ -130,7 +130,13 @@ impl TestLake {
 
     /// Stops the server in order and starts it again on the same directory.
     pub(crate) async fn restart(&mut self) {
+        self.restart_after(|| {}).await;
+    }
+
+    /// The same, with something done in between.
+    pub(crate) async fn restart_after(&mut self, meanwhile: impl FnOnce()) {
         self.server.take().expect("it is up").stop().await.expect("a clean stop");
+        meanwhile();
         let server = serve(self.directory.path(), &self.settings).await;
         self.client = client_of(&server);
         self.server = Some(server);

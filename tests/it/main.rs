@@ -9,5 +9,6 @@ mod gateway;
 mod lake;
 mod peers;
 mod remote;
+mod stac;
 mod storage_conformance;
 mod stores;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use dapple::catalog::engine::memory::Memory;
 use dapple::catalog::{Catalog, check};
-use dapple::clock::SharedClock;
+use dapple::clock::{SharedClock, SystemClock};
 use dapple::model::id::EndpointId;
 use dapple::model::scope::Scope;
 use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
+use dapple::search::follow::Search;
 use dapple::service::view::NewScope;
 use dapple::service::{Lake, accounts, scopes};
 use dapple::storage::backend::StorageError;
@@ -315,6 +316,7 @@ fn process(engine: &Arc<Memory>, clock: &SharedClock, disks: &Disks) -> Arc<Lake
         catalog,
         stores,
         signer,
+        search: Arc::new(Search::scratch(&*SystemClock::shared())),
         directory: None,
         public_url: "http://lake.example".to_owned(),
     })

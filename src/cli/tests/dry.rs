@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 
 /// Commands that change nothing in a lake: they read, wait, mint what is kept nowhere, or concern this
 /// machine alone.
-const READING: [&str; 34] = [
+const READING: [&str; 35] = [
     "serve",
     "demo",
     "get",
@@ -46,6 +46,7 @@ const READING: [&str; 34] = [
     "account limit list",
     "whoami",
     "doctor",
+    "index status",
     "worker list",
     "config",
     "context",
@@ -87,10 +88,11 @@ const CHANGING: [&str; 30] = [
     "account limit remove ada --on x",
 ];
 /// The rest of them.
-const CHANGING_TOO: [&str; 5] = [
+const CHANGING_TOO: [&str; 6] = [
     "account password ada --remove --current-file FILE",
     "did meta s:d --set a=1",
     "did meta --lines FILE",
+    "index rebuild",
     "worker pause check",
     "worker resume check",
 ];

@@ -15,8 +15,8 @@ use crate::cli::put::PutReport;
 use crate::cli::register::Sum;
 use crate::cli::screen::Row as _;
 use crate::service::view::{
-    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, HistoryView, KeyView, LimitView, MemberView,
-    ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
+    AccountView, ContentView, DidView, EndpointView, FindingOfProbe, HistoryView, IndexView, KeyView, LimitView,
+    MemberView, ReplicaView, RuleView, ScopeView, TransferView, WhoView, WorkerView,
 };
 
 const HEAD: &str = "\
@@ -131,6 +131,7 @@ fn columns() -> String {
         ("`account limit set`, `list`", LimitView::HEADERS),
         ("`whoami`", WhoView::HEADERS),
         ("`worker list`, `pause`, `resume`", WorkerView::HEADERS),
+        ("`index status`, `rebuild`", IndexView::HEADERS),
         ("`config show --origin`", SettingRow::HEADERS),
         ("`context add`, `use`, `list`, `show`", ContextRow::HEADERS),
     ];

@@ -49,6 +49,21 @@ fn time(object: &Map<String, Value>, key: &str) -> Result<Option<i64>, InvalidMe
     read.map(|at| Some(at.as_millisecond())).ok_or_else(|| wrong("it is not an RFC 3339 time"))
 }
 
+/// A time as RFC 3339 has it, in small letters as well, in milliseconds since the Unix epoch.
+pub fn parse(text: &str) -> Option<i64> {
+    let text = text.to_ascii_uppercase();
+    let read = is_shaped(&text).then(|| text.parse::<jiff::Timestamp>().ok()).flatten();
+    read.map(jiff::Timestamp::as_millisecond)
+}
+
+/// A time in milliseconds since the Unix epoch as text, in UTC.
+pub fn show(millis: i64) -> String {
+    // Times that were read fit; others are shown as the nearest that does.
+    let at = jiff::Timestamp::from_millisecond(millis);
+    let nearest = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    at.unwrap_or(nearest).to_string()
+}
+
 /// RFC 3339 is narrower than what a parser of times takes: all parts, one `T`, an offset, nothing else.
 fn is_shaped(text: &str) -> bool {
     let bytes = text.as_bytes();

@@ -24,6 +24,7 @@ use crate::policy::decision::{Action, Question};
 use crate::policy::judge::Judge;
 use crate::policy::token::{SigningKey, Verifier};
 use crate::replicas::upload::Uploads;
+use crate::search::follow::Search;
 use crate::service::labels::below;
 use crate::service::paging::Paging;
 use crate::service::view::{LabelsChange, Members, NewDid, NewRule, NewScope, Page};
@@ -78,6 +79,7 @@ fn lake() -> Arc<Lake> {
         catalog,
         stores,
         signer,
+        search: Arc::new(Search::scratch(&*SystemClock::shared())),
         directory: None,
         public_url: "http://lake.example".to_owned(),
     })

@@ -20,6 +20,7 @@ use dapple::model::time::Timestamp;
 use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
+use dapple::search::follow::Search;
 use dapple::service::view::{
     NewEndpoint, NewReplica, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, UploadView,
 };
@@ -106,6 +107,7 @@ impl World {
             judge,
             doorkeeper: accounts::Doorkeeper::default(),
             verifier: Verifier::new([signer.public_key()]),
+            search: Arc::new(Search::scratch(&*clock)),
             directory: None,
             public_url: format!("http://{address}"),
             catalog,

@@ -3,11 +3,11 @@
 
 /// A type, and whether a browser may show it in place rather than save it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Media {
+pub struct Media {
     /// For `Content-Type`.
-    pub(super) content_type: &'static str,
+    pub content_type: &'static str,
     /// Shown in place.
-    pub(super) shown: bool,
+    pub shown: bool,
 }
 
 const UNKNOWN: Media = Media { content_type: "application/octet-stream", shown: false };
@@ -65,7 +65,7 @@ const SHOWN: [(&str, &str); 18] = [
 ];
 
 /// What the name of a file suggests.
-pub(super) fn of(file_name: &str) -> Media {
+pub fn of(file_name: &str) -> Media {
     let Some((_, suffix)) = file_name.rsplit_once('.') else {
         return UNKNOWN;
     };

@@ -1,0 +1,353 @@
+//! Search: items and collections as STAC has them, for anybody. The index finds, by what the reader may
+//! discover; every row is decided once more by the catalog as it is before it leaves, and its
+//! collection with it. Files, replicas and sums are joined to what is found, never indexed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::catalog::View;
+use crate::catalog::record::{DidRecord, Dids};
+use crate::model::did::{Did, DidKind, DidName};
+use crate::model::facts::{DidFacts, DidTraits, Resource, ScopeFacts};
+use crate::model::id::DidId;
+use crate::model::stac_id::{self, Named};
+use crate::policy::decision::Action;
+use crate::search::access::Traits;
+use crate::search::error::SearchError;
+use crate::search::follow::shape::{NO_CONTAINER, Shaper};
+use crate::search::follow::{Opened, Standing};
+use crate::search::query::{Access, Cursor, Hit, Query};
+use crate::service::error::ServiceError;
+use crate::service::paging::Paging;
+use crate::service::sight::{Seen, Sight};
+use crate::service::terms::Made;
+use crate::service::view::IndexView;
+use crate::service::{Context, Lake, Reader};
+
+mod assets;
+mod collections;
+
+pub use assets::{FileAsset, Files, Signed};
+pub use collections::{CollectionView, collection, collections};
+
+/// How many rows are looked at together when some of a page turned out to be hidden.
+const ROWS: usize = 256;
+/// How long a search waits for an index that is being built, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(20);
+/// Fields that every item has.
+const ALWAYS: [&str; 7] = ["id", "collection", "datetime", "created", "updated", "did", "did:kind"];
+/// The most items of a page whose URLs are signed.
+pub const SIGNED_MAX: usize = 100;
+
+/// An item, with what is joined to it.
+#[derive(Debug)]
+pub struct Item {
+    /// Its id.
+    pub id: String,
+    /// Its DID.
+    pub did: Did,
+    /// Its collection's id.
+    pub collection: String,
+    /// What is said of it, as the index keeps it: the item without links and assets.
+    pub json: Map<String, Value>,
+    /// How many files it has, as far as the reader may know.
+    pub length: Option<u64>,
+    /// Their bytes, likewise.
+    pub bytes: Option<u64>,
+    /// Its files.
+    pub files: Files,
+}
+
+/// An answer to a search.
+#[derive(Debug)]
+pub struct Found {
+    /// What was found, in order.
+    pub items: Vec<Item>,
+    /// Where to go on.
+    pub next: Option<String>,
+    /// How many there are in all, where that can be told.
+    pub matched: Option<u64>,
+}
+
+/// Whose eyes an index is searched with.
+struct Eyes {
+    opened: Arc<Opened>,
+    access: Access,
+    /// Whether that is all that the policies say: neither do they name DIDs, nor is the index behind.
+    exact: bool,
+}
+
+/// A hit that is there for the reader.
+struct Row {
+    hit: Hit,
+    place: Cursor,
+    seen: Seen,
+}
+
+/// Finds items. With `sign`, their files' URLs are signed where the reader may read.
+pub async fn search(reader: &Reader, query: Query, sign: bool) -> Result<Found, ServiceError> {
+    let eyes = eyes(reader).await?;
+    let limit = if sign { query.limit.min(SIGNED_MAX) } else { query.limit };
+    let matched = count(reader, &eyes, &query).await?;
+    let (rows, next, dropped) = rows(reader, &eyes, query, limit).await?;
+    let (items, cut) = assets::join(reader, rows, sign).await?;
+    let next = cut.or(next).map(|next| next.encode());
+    Ok(Found { items, next, matched: matched.filter(|_| !dropped) })
+}
+
+/// Refuses to sort by what no item has that the reader may discover.
+pub async fn knows_fields(reader: &Reader, query: &Query) -> Result<(), ServiceError> {
+    let plain = |field: &str| field.strip_prefix("properties.").unwrap_or(field).to_owned();
+    let mut asked: Vec<String> = query.sort.iter().map(|sort| plain(&sort.field)).collect();
+    asked.retain(|field| !ALWAYS.contains(&field.as_str()));
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let eyes = eyes(reader).await?;
+    if !eyes.exact {
+        // Which fields there are would tell of what is hidden.
+        return Ok(());
+    }
+    let unknown = reader.lake().catalog.clock().compute(move || {
+        for collection in eyes.opened.index.extents(&eyes.access).into_keys() {
+            let known = eyes.opened.index.queryables(&collection, &eyes.access);
+            asked.retain(|field| !known.iter().any(|one| one.name == *field));
+            if asked.is_empty() {
+                break;
+            }
+        }
+        asked
+    });
+    match unknown.await.first() {
+        None => Ok(()),
+        Some(field) => {
+            let detail = format!(
+                "no item has a field `{field}` to sort by; name one of `properties`, or id, collection or datetime"
+            );
+            Err(ServiceError::invalid("invalid-search", detail))
+        }
+    }
+}
+
+/// How many documents a search finds, where that is what the reader may know.
+async fn count(reader: &Reader, eyes: &Eyes, query: &Query) -> Result<Option<u64>, ServiceError> {
+    if !eyes.exact {
+        return Ok(None);
+    }
+    let (opened, access) = (Arc::clone(&eyes.opened), eyes.access.clone());
+    let query = Query { after: None, sort: Vec::new(), ..query.clone() };
+    Ok(reader.lake().catalog.clock().compute(move || opened.index.count(&query, &access)).await?)
+}
+
+/// So many rows that are there for the reader, and the cursor behind them; also whether the index had
+/// any that are not.
+async fn rows(
+    reader: &Reader,
+    eyes: &Eyes,
+    mut query: Query,
+    limit: usize,
+) -> Result<(Vec<Row>, Option<Cursor>, bool), ServiceError> {
+    let (lake, mut rows, mut dropped) = (reader.lake(), Vec::new(), false);
+    query.limit = limit;
+    loop {
+        let (opened, access, asked) = (Arc::clone(&eyes.opened), eyes.access.clone(), query.clone());
+        let page = lake.catalog.clock().compute(move || opened.index.search(&asked, &access)).await?;
+        let (found, next) = (page.hits.len(), page.next);
+        let hits: Vec<_> = page.hits.into_iter().zip(page.places).collect();
+        let seen = decide(reader, hits).await?;
+        dropped |= seen.len() < found;
+        let left = limit - rows.len();
+        let is_cut = seen.len() > left;
+        rows.extend(seen.into_iter().take(left));
+        if rows.len() == limit {
+            let behind = if is_cut { rows.last().map(|row: &Row| row.place.clone()) } else { next };
+            return Ok((rows, behind, dropped));
+        }
+        let Some(next) = next else { return Ok((rows, None, dropped)) };
+        query.after = Some(next);
+        query.limit = (limit - rows.len()).max(ROWS);
+    }
+}
+
+/// Those of some hits that are there for the reader now, together with their collections.
+async fn decide(reader: &Reader, hits: Vec<(Hit, Cursor)>) -> Result<Vec<Row>, ServiceError> {
+    let view = reader.lake().catalog.view().await?;
+    let mut sight = Sight::of_reader(reader, &view);
+    let names = hits.iter().map(|(hit, _)| (hit.collection_id.clone(), hit.collection)).collect();
+    let open = collections::seen(&mut sight, names).await?;
+    let hits: Vec<_> = hits.into_iter().filter(|(hit, _)| open.contains(&hit.collection_id)).collect();
+    let keys: Vec<_> = hits.iter().map(|(hit, _)| (DidId(hit.key),)).collect();
+    let records = view.get_many::<Dids>(&keys).await?;
+    let there: Vec<(DidId, DidRecord)> =
+        keys.into_iter().zip(records).filter_map(|((id,), record)| Some((id, there(record?)?))).collect();
+    let seen = sight.of_these(there).await?;
+    let mut seen: BTreeMap<DidId, Seen> = seen.into_iter().map(|(_, seen)| (seen.id, seen)).collect();
+    let row = |(hit, place): (Hit, Cursor)| seen.remove(&DidId(hit.key)).map(|seen| Row { hit, place, seen });
+    Ok(hits.into_iter().filter_map(row).collect())
+}
+
+/// A file that was only announced is not there yet.
+fn there(record: DidRecord) -> Option<DidRecord> {
+    record.file().is_none_or(|facts| !facts.announced).then_some(record)
+}
+
+/// The item of an id in a collection, read from the catalog.
+pub async fn item(reader: &Reader, collection: &str, id: &str, sign: bool) -> Result<Item, ServiceError> {
+    let view = reader.lake().catalog.view().await?;
+    let (seen, json) = find(reader, &view, collection, id).await?;
+    let hit = Hit {
+        key: seen.id.0,
+        collection: NO_CONTAINER,
+        collection_id: collection.to_owned(),
+        id: id.to_owned(),
+        access: u32::MAX,
+        json,
+    };
+    let row = Row { hit, place: Cursor::default(), seen };
+    let (items, _) = assets::join(reader, vec![row], sign).await?;
+    items.into_iter().next().ok_or_else(|| absent(collection, id))
+}
+
+/// A page of an item's files.
+pub async fn files(
+    reader: &Reader,
+    collection: &str,
+    id: &str,
+    paging: Paging,
+    sign: bool,
+) -> Result<(Vec<FileAsset>, Option<String>), ServiceError> {
+    let (limit, after) = (paging.limit()?, paging.after()?);
+    let view = reader.lake().catalog.view().await?;
+    let (seen, _) = find(reader, &view, collection, id).await?;
+    let mut sight = Sight::of_reader(reader, &view);
+    if seen.record.kind() == DidKind::File {
+        return Ok((assets::of_files(reader, &sight, &seen, std::slice::from_ref(&seen), sign).await?, None));
+    }
+    let (members, next) = sight.members(seen.id, after, limit).await?;
+    let members = members.into_iter().map(|(_, seen)| seen).filter(|seen| there(seen.record.clone()).is_some());
+    let members: Vec<Seen> = members.collect();
+    Ok((assets::of_files(reader, &sight, &seen, &members, sign).await?, next.map(|next| next.to_string())))
+}
+
+/// An item's DID and JSON, if it is an item of this collection and both are there for the reader.
+async fn find(reader: &Reader, view: &View, collection: &str, id: &str) -> Result<(Seen, Vec<u8>), ServiceError> {
+    admit(reader)?;
+    let Some(Named::Did(did)) = stac_id::parse(id) else { return Err(absent(collection, id)) };
+    let mut sight = Sight::of_reader(reader, view);
+    let seen = match sight.did(&did).await {
+        Err(ServiceError::NotFound { .. }) => return Err(absent(collection, id)),
+        seen => seen?,
+    };
+    let mut shaper = Shaper::new(view);
+    let shaped = match seen.record.kind() {
+        DidKind::Dataset => shaper.datasets(&[seen.id]).await?,
+        DidKind::File => shaper.files(&[seen.id]).await?,
+        DidKind::Container => return Err(absent(collection, id)),
+    };
+    let document = shaped.into_iter().find_map(|(_, draft)| draft).map(|draft| draft.document);
+    let document = document.filter(|document| document.collection_id == collection);
+    let document = document.ok_or_else(|| absent(collection, id))?;
+    let open = collections::seen(&mut sight, [(collection.to_owned(), document.collection)].into()).await?;
+    if open.is_empty() { Err(absent(collection, id)) } else { Ok((seen, document.json)) }
+}
+
+fn absent(collection: &str, id: &str) -> ServiceError {
+    ServiceError::not_found("item", format!("{id} in the collection {collection}"))
+}
+
+/// Asks whether the reader's key lets them look for things at all.
+fn admit(reader: &Reader) -> Result<(), ServiceError> {
+    let (action, scope) = (Action::Discover.name(), Action::Discover.key_scope());
+    match reader {
+        Reader::Known(ctx) if !ctx.principal.key.lets(scope) => Err(ServiceError::KeyScope { action, scope }),
+        Reader::Known(_) | Reader::Anonymous(_) => Ok(()),
+    }
+}
+
+/// The index, and what of it the reader may discover.
+async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
+    admit(reader)?;
+    let lake = reader.lake();
+    let opened = ready(lake).await?;
+    // Asked before anything is searched: what comes later is as if it came after the answer.
+    let knows = lake.search.knows_all_access(&lake.catalog).await?;
+    if lake.judge.set().names_dids {
+        return Ok(Eyes { opened, access: Access::all(), exact: false });
+    }
+    let view = lake.catalog.view().await?;
+    let mut sight = Sight::of_reader(reader, &view);
+    let mut numbers = Vec::new();
+    for number in opened.index.accesses().into_keys() {
+        let Some(outlook) = opened.access.outlook(number) else { continue };
+        let is_open = match &outlook.collection {
+            None => true,
+            Some(traits) => sees(&mut sight, traits).await?,
+        };
+        if is_open && sees(&mut sight, &outlook.item).await? {
+            numbers.push(number);
+        }
+    }
+    let access = Access::only(numbers);
+    Ok(Eyes { access, exact: knows, opened })
+}
+
+/// Decides for all DIDs with the same traits; the name is of no account.
+async fn sees(sight: &mut Sight, traits: &Traits) -> Result<bool, ServiceError> {
+    let gatherer = sight.gatherer();
+    let (owner, scope_owner) = (gatherer.owner(&traits.owner).await?, gatherer.owner(&traits.scope_owner).await?);
+    let labels = Arc::clone(&traits.scope_labels);
+    let scope = Arc::new(ScopeFacts { scope: traits.scope.clone(), owner: scope_owner, labels });
+    let did = Did { scope: traits.scope.clone(), name: DidName::parse("any").expect("a name") };
+    let traits = DidTraits { kind: traits.kind, owner, scope, labels: Arc::clone(&traits.labels) };
+    Ok(sight.sees(&Resource::Did(DidFacts { did, traits })))
+}
+
+async fn ready(lake: &Lake) -> Result<Arc<Opened>, ServiceError> {
+    let clock = lake.catalog.clock();
+    let began = clock.monotonic();
+    loop {
+        match lake.search.ready() {
+            Err(SearchError::Building) if clock.monotonic().saturating_sub(began) < PATIENCE => {
+                clock.sleep(GLANCE).await;
+            }
+            ready => return Ok(ready?),
+        }
+    }
+}
+
+/// Shows how far the index is.
+pub fn status(ctx: &Context) -> Result<IndexView, ServiceError> {
+    ctx.permit(Action::Discover, "the search index")?;
+    Ok(to_view(&ctx.lake, ctx.lake.search.standing()))
+}
+
+/// Has the index built anew.
+pub fn rebuild(ctx: &Context) -> Result<IndexView, ServiceError> {
+    ctx.permit(Action::Administer, "the search index")?;
+    if !ctx.is_dry_run() {
+        ctx.lake.search.ask_rebuild();
+        ctx.lake.catalog.wakes().wake(crate::catalog::wake::Topic::Feed);
+    }
+    Ok(to_view(&ctx.lake, ctx.lake.search.standing()))
+}
+
+/// What becomes of a rebuild that was asked for.
+pub const REBUILT: Made = Made::Changed;
+
+fn to_view(lake: &Lake, standing: Standing) -> IndexView {
+    let Standing { ready, position, stats } = standing;
+    let stats = stats.filter(|_| ready || position == 0);
+    IndexView {
+        state: if ready { "ready" } else { "building" }.to_owned(),
+        position,
+        behind: lake.catalog.meters().feed_head().saturating_sub(position),
+        documents: stats.map_or(0, |stats| stats.documents),
+        dead: stats.map_or(0, |stats| stats.dead),
+        segments: stats.map_or(0, |stats| stats.segments),
+        bytes: stats.map_or(0, |stats| stats.bytes),
+    }
+}
