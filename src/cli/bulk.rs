@@ -20,57 +20,105 @@ use crate::service::view::{MovedChunk, RefusedLine};
 /// Bytes read from the file of lines at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Refused lines that a report keeps; further ones are only counted.
-pub(crate) const REFUSED_KEPT_MAX: usize = 1_000;
+const REFUSED_KEPT_MAX: usize = 1_000;
 
-/// What came of all lines.
+/// What came of lines, in all. Refused lines are kept and counted by [`report`].
+pub(crate) trait Tally: Row + Default {
+    /// The answer to a chunk of lines.
+    type Chunk: Serialize;
+
+    /// Counts a chunk, and hands over its refused lines.
+    fn add(&mut self, chunk: Self::Chunk) -> Vec<RefusedLine>;
+    /// How many lines were not refused.
+    fn good(&self) -> u64;
+    /// Where refused lines are kept.
+    fn refused(&mut self) -> &mut Refused;
+}
+
+/// Lines that were refused.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Refused {
+    refused_count: u64,
+    refused: Vec<RefusedLine>,
+}
+
+impl Refused {
+    /// How many.
+    pub(crate) fn count(&self) -> u64 {
+        self.refused_count
+    }
+
+    fn add(&mut self, lines: Vec<RefusedLine>) {
+        self.refused_count += lines.len() as u64;
+        let room = REFUSED_KEPT_MAX - self.refused.len();
+        self.refused.extend(lines.into_iter().take(room));
+    }
+}
+
+/// What came of lines that make, attach or detach.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct MovedSum {
     done: u64,
     same: u64,
-    refused_count: u64,
-    refused: Vec<RefusedLine>,
+    #[serde(flatten)]
+    refused: Refused,
 }
 
 impl Row for MovedSum {
     const HEADERS: &'static [&'static str] = &["DONE", "SAME", "REFUSED"];
 
     fn cells(&self, _style: Style) -> Vec<String> {
-        [self.done, self.same, self.refused_count].map(|n| n.to_string()).to_vec()
+        [self.done, self.same, self.refused.count()].map(|n| n.to_string()).to_vec()
+    }
+}
+
+impl Tally for MovedSum {
+    type Chunk = MovedChunk;
+
+    fn add(&mut self, chunk: MovedChunk) -> Vec<RefusedLine> {
+        self.done += chunk.done;
+        self.same += chunk.same;
+        chunk.refused
+    }
+
+    fn good(&self) -> u64 {
+        self.done + self.same
+    }
+
+    fn refused(&mut self) -> &mut Refused {
+        &mut self.refused
     }
 }
 
 /// Prints the answers to lines as they come, or their sum.
-pub(crate) async fn report(
+pub(crate) async fn report<T: Tally>(
     session: &mut Session,
-    answers: impl Stream<Item = Result<MovedChunk, ClientError>>,
+    answers: impl Stream<Item = Result<T::Chunk, ClientError>>,
 ) -> Result<(), Failure> {
     let mut answers = pin!(answers);
-    let mut sum = MovedSum::default();
+    let mut sum = T::default();
     let line = session.screen.status_line();
     while let Some(chunk) = answers.try_next().await? {
         if session.screen.format == Format::Ndjson {
             let text = serde_json::to_string(&chunk).expect("views have text keys only");
             session.screen.print(&format!("{text}\n"))?;
         }
-        for refused in &chunk.refused {
+        let refused = sum.add(chunk);
+        for refused in &refused {
             let words = format!("line {}: {} ({})", refused.line, refused.detail, refused.code);
             line.suspend(|| session.screen.talk().say(&words));
         }
-        sum.done += chunk.done;
-        sum.same += chunk.same;
-        sum.refused_count += chunk.refused.len() as u64;
-        let room = REFUSED_KEPT_MAX - sum.refused.len();
-        sum.refused.extend(chunk.refused.into_iter().take(room));
-        line.set_message(format!("{} done", sum.done + sum.same));
+        sum.refused().add(refused);
+        line.set_message(format!("{} done", sum.good()));
         line.tick();
     }
     line.finish_and_clear();
     if session.screen.format != Format::Ndjson {
         session.screen.one(&sum)?;
     }
-    match sum.refused_count {
+    match sum.refused().count() {
         0 => Ok(()),
-        failed => Err(Failure::Partly { failed, all: failed + sum.done + sum.same, things: "lines" }),
+        failed => Err(Failure::Partly { failed, all: failed + sum.good(), things: "lines" }),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::bulk::MovedSum;
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
 use crate::cli::watch::Watch;
@@ -234,7 +235,7 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             let (Some(did), Some(kind)) = (did, kind) else {
                 let lines = bulk::lines(&from.unwrap_or_default()).await?;
                 let answers = session.client.create_dids(lines).await?;
-                return bulk::report(session, answers).await;
+                return bulk::report::<MovedSum>(session, answers).await;
             };
             let kind = match kind {
                 KindWord::Dataset => DidKind::Dataset,
@@ -276,7 +277,7 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             dry.begin(session);
             if let Some(from) = from {
                 let answers = session.client.attach_many(&parent, bulk::lines(&from).await?).await?;
-                return bulk::report(session, answers).await;
+                return bulk::report::<MovedSum>(session, answers).await;
             }
             attach(session, &parent, &children).await?
         }
@@ -284,7 +285,7 @@ pub(crate) async fn run(session: &mut Session, command: DidCommand) -> Result<()
             dry.begin(session);
             if let Some(from) = from {
                 let answers = session.client.detach_many(&parent, bulk::lines(&from).await?).await?;
-                return bulk::report(session, answers).await;
+                return bulk::report::<MovedSum>(session, answers).await;
             }
             detach(session, &parent, &children).await?
         }

@@ -1,20 +1,18 @@
 //! `dapple replica …`: files that lie at endpoints already, listed and registered in bulk.
 
 use std::path::PathBuf;
-use std::pin::pin;
 
 use clap::{Args, Subcommand};
-use futures::TryStreamExt as _;
 use serde::Serialize;
 
-use crate::cli::bulk::{REFUSED_KEPT_MAX, lines};
+use crate::cli::bulk::{self, Refused, Tally, lines};
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
-use crate::cli::screen::{Format, Row, Style};
+use crate::cli::screen::{Row, Style};
 use crate::cli::{Session, parse};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
-use crate::service::view::{BadReplica, RefusedLine};
+use crate::service::view::{BadReplica, RefusedLine, RegisteredChunk};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReplicaCommand {
@@ -58,15 +56,33 @@ pub(crate) struct RegisterArgs {
 pub(crate) struct Sum {
     registered: u64,
     known: u64,
-    refused_count: u64,
-    refused: Vec<RefusedLine>,
+    #[serde(flatten)]
+    refused: Refused,
 }
 
 impl Row for Sum {
     const HEADERS: &'static [&'static str] = &["REGISTERED", "KNOWN", "REFUSED"];
 
     fn cells(&self, _style: Style) -> Vec<String> {
-        [self.registered, self.known, self.refused_count].map(|n| n.to_string()).to_vec()
+        [self.registered, self.known, self.refused.count()].map(|n| n.to_string()).to_vec()
+    }
+}
+
+impl Tally for Sum {
+    type Chunk = RegisteredChunk;
+
+    fn add(&mut self, chunk: RegisteredChunk) -> Vec<RefusedLine> {
+        self.registered += chunk.registered;
+        self.known += chunk.known;
+        chunk.refused
+    }
+
+    fn good(&self) -> u64 {
+        self.registered + self.known
+    }
+
+    fn refused(&mut self) -> &mut Refused {
+        &mut self.refused
     }
 }
 
@@ -87,36 +103,5 @@ async fn register(session: &mut Session, args: RegisterArgs) -> Result<(), Failu
     args.dry.begin(session);
     let lines = lines(&args.from).await?;
     let answers = session.client.register(&args.to, &args.endpoint, lines).await?;
-    let mut answers = pin!(answers);
-    let mut sum = Sum::default();
-    let line = session.screen.status_line();
-    while let Some(chunk) = answers.try_next().await? {
-        if session.screen.format == Format::Ndjson {
-            let text = serde_json::to_string(&chunk).expect("views have text keys only");
-            session.screen.print(&format!("{text}\n"))?;
-        }
-        for refused in &chunk.refused {
-            let words = format!("line {}: {} ({})", refused.line, refused.detail, refused.code);
-            line.suspend(|| session.screen.talk().say(&words));
-        }
-        sum.registered += chunk.registered;
-        sum.known += chunk.known;
-        sum.refused_count += chunk.refused.len() as u64;
-        let room = REFUSED_KEPT_MAX - sum.refused.len();
-        sum.refused.extend(chunk.refused.into_iter().take(room));
-        line.set_message(format!("{} registered, {} known", sum.registered, sum.known));
-        line.tick();
-    }
-    line.finish_and_clear();
-    if session.screen.format != Format::Ndjson {
-        session.screen.one(&sum)?;
-    }
-    if sum.refused_count == 0 {
-        return Ok(());
-    }
-    Err(Failure::Partly {
-        failed: sum.refused_count,
-        all: sum.refused_count + sum.registered + sum.known,
-        things: "lines",
-    })
+    bulk::report::<Sum>(session, answers).await
 }

@@ -2,23 +2,18 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 
 use clap::Args;
-use futures::TryStreamExt as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cli::Session;
-use crate::cli::bulk;
+use crate::cli::bulk::{self, Refused, Tally};
 use crate::cli::dry::DryRun;
 use crate::cli::failure::Failure;
-use crate::cli::screen::{Format, Row, Style};
+use crate::cli::screen::{Row, Style};
 use crate::model::did::Did;
-use crate::service::view::{MetadataObject, MetadataView, RefusedLine};
-
-/// Refused lines that the report keeps; further ones are only counted.
-const REFUSED_KEPT_MAX: usize = 1_000;
+use crate::service::view::{MetadataChunk, MetadataObject, MetadataView, RefusedLine};
 
 #[derive(Debug, Args)]
 pub(crate) struct MetaArgs {
@@ -65,15 +60,33 @@ impl Row for MetaRow {
 pub(crate) struct MetaSum {
     changed: u64,
     unchanged: u64,
-    refused_count: u64,
-    refused: Vec<RefusedLine>,
+    #[serde(flatten)]
+    refused: Refused,
 }
 
 impl Row for MetaSum {
     const HEADERS: &'static [&'static str] = &["CHANGED", "UNCHANGED", "REFUSED"];
 
     fn cells(&self, _: Style) -> Vec<String> {
-        [self.changed, self.unchanged, self.refused_count].map(|count| count.to_string()).to_vec()
+        [self.changed, self.unchanged, self.refused.count()].map(|count| count.to_string()).to_vec()
+    }
+}
+
+impl Tally for MetaSum {
+    type Chunk = MetadataChunk;
+
+    fn add(&mut self, chunk: MetadataChunk) -> Vec<RefusedLine> {
+        self.changed += chunk.changed;
+        self.unchanged += chunk.unchanged;
+        chunk.refused
+    }
+
+    fn good(&self) -> u64 {
+        self.changed + self.unchanged
+    }
+
+    fn refused(&mut self) -> &mut Refused {
+        &mut self.refused
     }
 }
 
@@ -132,33 +145,5 @@ fn show(session: &mut Session, view: &MetadataView) -> Result<(), Failure> {
 async fn run_lines(session: &mut Session, from: &Path, replace: bool) -> Result<(), Failure> {
     let lines = bulk::lines(from).await?;
     let answers = session.client.patch_many_metadata(replace, lines).await?;
-    let mut answers = pin!(answers);
-    let mut sum = MetaSum::default();
-    let line = session.screen.status_line();
-    while let Some(chunk) = answers.try_next().await? {
-        if session.screen.format == Format::Ndjson {
-            let text = serde_json::to_string(&chunk).expect("views have text keys only");
-            session.screen.print(&format!("{text}\n"))?;
-        }
-        for refused in &chunk.refused {
-            let words = format!("line {}: {} ({})", refused.line, refused.detail, refused.code);
-            line.suspend(|| session.screen.talk().say(&words));
-        }
-        sum.changed += chunk.changed;
-        sum.unchanged += chunk.unchanged;
-        sum.refused_count += chunk.refused.len() as u64;
-        let room = REFUSED_KEPT_MAX - sum.refused.len();
-        sum.refused.extend(chunk.refused.into_iter().take(room));
-        line.set_message(format!("{} changed", sum.changed));
-        line.tick();
-    }
-    line.finish_and_clear();
-    if session.screen.format != Format::Ndjson {
-        session.screen.one(&sum)?;
-    }
-    if sum.refused_count == 0 {
-        return Ok(());
-    }
-    let all = sum.refused_count + sum.changed + sum.unchanged;
-    Err(Failure::Partly { failed: sum.refused_count, all, things: "lines" })
+    bulk::report::<MetaSum>(session, answers).await
 }
