@@ -24,7 +24,8 @@ pub const DEPTH_MAX: usize = 8;
 
 /// Keys that dapple says itself, with what to do instead. One that ends in `:` stands for all that
 /// begin so.
-const RESERVED: [(&str, &str); 12] = [
+const RESERVED: [(&str, &str); 13] = [
+    ("did", "the DID is said when it is shown; leave it out"),
     ("did:", "keys that begin with `did:` are what dapple says of a DID; name it otherwise"),
     ("file:", "length and checksum of a file follow from its bytes; name it otherwise"),
     ("links", "links are made when the DID is shown; leave it out"),

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -81,6 +82,8 @@ pub struct AccessTable {
 #[derive(Debug)]
 struct Known {
     file: File,
+    /// Where whole entries end.
+    end: u64,
     outlooks: Vec<Arc<Outlook>>,
     numbers: HashMap<Arc<Outlook>, u32>,
     /// Whether any collection ever had files as items.
@@ -110,22 +113,20 @@ impl AccessTable {
     pub fn open(directory: &Path) -> Result<Self, SearchError> {
         let mut file = OpenOptions::new()
             .read(true)
-            .append(true)
+            .write(true)
             .create(true)
+            .truncate(false)
             .open(directory.join(FILE))
             .map_err(SearchError::disk("open"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(SearchError::disk("read"))?;
-        let mut known = Known { file, outlooks: Vec::new(), numbers: HashMap::new(), files: false };
+        let mut known = Known { file, end: 0, outlooks: Vec::new(), numbers: HashMap::new(), files: false };
         let mut rest = bytes.as_slice();
         while let Some((entry, behind)) = next_entry(rest) {
             known.take(entry);
             rest = behind;
         }
-        if !rest.is_empty() {
-            let whole = (bytes.len() - rest.len()) as u64;
-            known.file.set_len(whole).map_err(SearchError::disk("write"))?;
-        }
+        known.end = (bytes.len() - rest.len()) as u64;
         Ok(Self { known: Mutex::new(known) })
     }
 
@@ -134,6 +135,7 @@ impl AccessTable {
         let mut known = self.known();
         known.file.set_len(0).map_err(SearchError::disk("write"))?;
         known.file.sync_data().map_err(SearchError::disk("sync"))?;
+        known.end = 0;
         known.outlooks.clear();
         known.numbers.clear();
         known.files = false;
@@ -225,8 +227,12 @@ impl Known {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.file.write_all(bytes).map_err(SearchError::disk("write"))?;
-        self.file.sync_data().map_err(SearchError::disk("sync"))
+        // Numbers follow from the order in the file: what a failure left behind the end is none of them.
+        self.file.set_len(self.end).map_err(SearchError::disk("write"))?;
+        self.file.write_all_at(bytes, self.end).map_err(SearchError::disk("write"))?;
+        self.file.sync_data().map_err(SearchError::disk("sync"))?;
+        self.end += bytes.len() as u64;
+        Ok(())
     }
 }
 
@@ -280,6 +286,8 @@ impl StoredTraits {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn outlook(owner: &str) -> Outlook {
@@ -313,6 +321,19 @@ mod tests {
         drop(table);
         let table = AccessTable::open(directory.path()).expect("opened");
         assert_eq!((table.len(), table.outlook(3)), (3, None));
+        // What a write that failed has left is no number.
+        let mut left = Vec::new();
+        frame(&mut left, &stored(&outlook("mal")));
+        OpenOptions::new()
+            .append(true)
+            .open(directory.path().join(FILE))
+            .expect("there")
+            .write_all(&left)
+            .expect("left");
+        assert_eq!(table.numbers(&[outlook("zoe")]).expect("written"), [3]);
+        drop(table);
+        let table = AccessTable::open(directory.path()).expect("opened");
+        assert_eq!((table.len(), table.outlook(3).map(|one| one.item.owner.to_string())), (4, Some("zoe".to_owned())));
         table.clear().expect("cleared");
         assert_eq!(AccessTable::open(directory.path()).expect("opened").len(), 0);
     }

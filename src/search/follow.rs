@@ -116,7 +116,8 @@ impl Search {
         };
         let position = opened.index.position();
         self.seen.store(position, Ordering::Release);
-        self.built.store(position > 0, Ordering::Release);
+        // One that is about to be built anew is not taken for whole, whatever it has.
+        self.built.store(position > 0 && !self.rebuild.load(Ordering::Acquire), Ordering::Release);
         self.put(Some(Arc::new(opened)));
         Ok(())
     }
@@ -186,6 +187,10 @@ impl Search {
         if matches!(outcome, Err(FollowError::Index(SearchError::Damaged { .. }))) {
             self.ask_rebuild();
         }
+        if outcome.is_err() {
+            // What was read and not written is read again.
+            memory.walked.clear();
+        }
         outcome
     }
 
@@ -194,6 +199,8 @@ impl Search {
         // Whatever comes behind this is followed afterwards, whether the walk has seen it or not.
         catalog.transact(|_| async { Ok::<_, CatalogError>(()) }).await?;
         let head = catalog.meters().feed_head();
+        // In this order: an index that lacks something is never seen as whole.
+        self.built.store(false, Ordering::Release);
         self.rebuild.store(false, Ordering::Release);
         self.put(None);
         let fresh = match Opened::create(&self.directory) {
@@ -235,7 +242,8 @@ impl Search {
         let mut walk = Walk::new(catalog, &opened, halted);
         let changes: Vec<Change> = changes.into_iter().map(|one| one.change).collect();
         let touched = walk.changes(&changes, &mut memory.walked).await?;
-        if halted() {
+        if walk.is_broken_off() {
+            memory.walked.clear();
             return Ok(false);
         }
         if touched || last - opened.index.position() > PASSED_MAX {

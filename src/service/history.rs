@@ -10,19 +10,23 @@ use crate::model::id::EndpointId;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::paging::{Paging, page};
+use crate::service::paging::Paging;
 use crate::service::sight::{Seen, Sight};
 use crate::service::view::{HistoryView, Page};
+
+/// How many entries are read together.
+const ROWS: usize = 200;
 
 /// Lists what happened to a DID, oldest first. Members are named, and of acts on members there is word at
 /// all, only where that tells of nothing hidden: who may write the DID hears of all of them, others of
 /// those acts whose example they see.
 pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<HistoryView>, ServiceError> {
     let limit = paging.limit()?;
-    let after: Option<u64> = paging.after()?;
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
+    // A place that could be read would count what is not told.
+    let after = ctx.place(seen.id, &paging)?;
     let known = endpoints::all(&view).await?;
     let known = known.into_iter().filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok());
     let endpoints = known.map(|one| (one.id, one.name)).collect();
@@ -34,31 +38,31 @@ pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<Histo
     }
     let mut after = after.unwrap_or(0);
     while items.len() < limit {
-        let rows = history::read(&view, seen.id, after, limit).await?;
-        let is_end = rows.len() < limit;
+        let rows = history::read(&view, seen.id, after, ROWS).await?;
+        let is_end = rows.len() < ROWS;
         for ((_, seq), record) in rows {
             after = seq;
-            items.extend(telling.tell(seq, record).await?);
+            items.extend(telling.tell(record).await?);
             if items.len() == limit {
-                return Ok(page(items, true, |_| after.to_string()));
+                return Ok(Page { items, next: ctx.cursor(seen.id, Some(after)) });
             }
         }
         if is_end {
             return Ok(Page { items, next: None });
         }
     }
-    Ok(page(items, true, |_| after.to_string()))
+    Ok(Page { items, next: ctx.cursor(seen.id, Some(after)) })
 }
 
 /// How every history begins; kept with the DID itself.
 fn created(of: &Seen) -> HistoryView {
     let account = Some(of.record.account.clone());
-    HistoryView { account, ..entry(0, of.record.created_at, "created") }
+    HistoryView { account, ..entry(of.record.created_at, "created") }
 }
 
-fn entry(seq: u64, at: crate::model::time::Timestamp, what: &str) -> HistoryView {
+fn entry(at: crate::model::time::Timestamp, what: &str) -> HistoryView {
     let what = what.to_owned();
-    HistoryView { seq, at, account: None, what, count: None, did: None, endpoint: None, rule: None, labels: Vec::new() }
+    HistoryView { at, account: None, what, count: None, did: None, endpoint: None, rule: None, labels: Vec::new() }
 }
 
 /// Who is told.
@@ -69,8 +73,8 @@ struct Telling {
 }
 
 impl Telling {
-    async fn tell(&mut self, seq: u64, record: HistoryRecord) -> Result<Option<HistoryView>, ServiceError> {
-        let told = HistoryView { account: record.account, ..entry(seq, record.at, word(&record.what)) };
+    async fn tell(&mut self, record: HistoryRecord) -> Result<Option<HistoryView>, ServiceError> {
+        let told = HistoryView { account: record.account, ..entry(record.at, word(&record.what)) };
         Ok(match record.what {
             Happening::Attached(several) | Happening::Detached(several) => self.several(told, several).await?,
             Happening::ReplicasBad(at, several) => match self.endpoints.get(&at).cloned() {

@@ -10,10 +10,8 @@ use crate::catalog::{Catalog, View};
 use crate::model::change::Change;
 use crate::model::did::DidKind;
 use crate::model::id::DidId;
-use crate::model::stac_id;
 use crate::search::follow::shape::{Shaper, says_files};
 use crate::search::follow::{FollowError, Opened};
-use crate::search::query::{Access, Query};
 
 /// How many rows are read, and items written, together.
 const PAGE: usize = 1_000;
@@ -23,6 +21,8 @@ pub(super) struct Walk<'a> {
     catalog: &'a Catalog,
     opened: Arc<Opened>,
     halted: &'a (dyn Fn() -> bool + Sync),
+    /// Whether it was halted somewhere on its way: a halt may be taken back.
+    broken_off: bool,
     position: u64,
     datasets: BTreeSet<DidId>,
     files: BTreeSet<DidId>,
@@ -33,7 +33,16 @@ impl<'a> Walk<'a> {
     pub(super) fn new(catalog: &'a Catalog, opened: &Arc<Opened>, halted: &'a (dyn Fn() -> bool + Sync)) -> Self {
         let (datasets, files) = (BTreeSet::new(), BTreeSet::new());
         let position = opened.index.position();
-        Self { catalog, opened: Arc::clone(opened), halted, position, datasets, files, touched: false }
+        Self {
+            catalog,
+            opened: Arc::clone(opened),
+            halted,
+            broken_off: false,
+            position,
+            datasets,
+            files,
+            touched: false,
+        }
     }
 
     /// Meets everything that there is. Says whether it came to the end.
@@ -50,8 +59,8 @@ impl<'a> Walk<'a> {
             for ((scope,), _) in rows {
                 self.names_of(&scope, true).await?;
             }
-            if is_end || (self.halted)() {
-                return Ok(!(self.halted)());
+            if is_end || self.stops() {
+                return Ok(!self.stops());
             }
         }
     }
@@ -107,6 +116,17 @@ impl<'a> Walk<'a> {
         Ok(self.touched)
     }
 
+    /// Whether the walk ends here; once it has, it stays so.
+    fn stops(&mut self) -> bool {
+        self.broken_off |= (self.halted)();
+        self.broken_off
+    }
+
+    /// Whether it was halted before it came to the end.
+    pub(super) fn is_broken_off(&self) -> bool {
+        self.broken_off
+    }
+
     /// Writes what was met, and that the feed was followed up to a position.
     pub(super) async fn finish(&mut self, position: u64) -> Result<(), FollowError> {
         self.flush().await?;
@@ -158,14 +178,14 @@ impl<'a> Walk<'a> {
         for ids in ids.chunks(PAGE) {
             let records = self.view().await?.get_run::<Dids>(ids).await?;
             for ((id,), record) in ids.iter().zip(records) {
-                match record.map(|record| (record.kind(), record)) {
-                    Some((DidKind::Dataset, _)) => self.dataset(*id).await?,
-                    Some((DidKind::File, _)) => self.file(*id).await?,
-                    Some((DidKind::Container, record)) if said => self.said_of(*id, &record).await?,
-                    Some((DidKind::Container, _)) | None => {}
+                match record.map(|record| record.kind()) {
+                    Some(DidKind::Dataset) => self.dataset(*id).await?,
+                    Some(DidKind::File) => self.file(*id).await?,
+                    Some(DidKind::Container) if said => self.said_of(*id).await?,
+                    Some(DidKind::Container) | None => {}
                 }
             }
-            if (self.halted)() {
+            if self.stops() {
                 break;
             }
         }
@@ -173,14 +193,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Something was said of a container: that may be what its items are.
-    async fn said_of(&mut self, container: DidId, record: &DidRecord) -> Result<(), FollowError> {
-        let files = self.notes_files(container).await?;
-        let one = Query { collections: vec![stac_id::of_did(&record.did())], limit: 1, ..Query::default() };
-        let opened = Arc::clone(&self.opened);
-        let found = self.catalog.clock().compute(move || opened.index.search(&one, &Access::all())).await?;
-        let outlook = found.hits.first().and_then(|hit| self.opened.access.outlook(hit.access));
-        let as_before = outlook.is_some_and(|outlook| (outlook.item.kind == DidKind::File) == files);
-        if as_before { Ok(()) } else { self.direct(container).await }
+    async fn said_of(&mut self, container: DidId) -> Result<(), FollowError> {
+        // What its items are now is told by each of them alone: a walk that was broken off may have
+        // changed some.
+        self.notes_files(container).await?;
+        if self.opened.access.has_files() { self.direct(container).await } else { Ok(()) }
     }
 
     /// Whether the items of a container are files; from then on files are looked at.
@@ -216,7 +233,7 @@ impl<'a> Walk<'a> {
                     DidKind::Container => self.tree(member).await?,
                 }
             }
-            if (self.halted)() {
+            if self.stops() {
                 return Ok(());
             }
         }
@@ -239,7 +256,7 @@ impl<'a> Walk<'a> {
                         DidKind::Container | DidKind::File => {}
                     }
                 }
-                if (self.halted)() {
+                if self.stops() {
                     return Ok(());
                 }
             }
@@ -286,7 +303,7 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
-            if is_end || (self.halted)() {
+            if is_end || self.stops() {
                 return Ok(());
             }
         }

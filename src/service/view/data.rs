@@ -22,8 +22,6 @@ pub struct DidChange {
 /// Something that happened to a DID.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct HistoryView {
-    /// Its number; grows with time.
-    pub seq: u64,
     /// When; of several alike within a minute, the first.
     pub at: Timestamp,
     /// Who did it; absent if it came by itself.
