@@ -296,7 +296,7 @@ impl Uploads {
         let endpoint = endpoint.ok_or(UploadError::Gone)?;
         let place = Place::of(&self.stores, &endpoint, path_at(&sending.did, replica.as_ref()))?;
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
-        let lane = Box::pin(self.stores.lanes().upload(sending.bytes));
+        let lane = Box::pin(self.stores.lanes().upload(sending.bytes, place.waiting_bytes(sending.bytes)));
         let Either::Left((_lane, _)) = select(lane, self.catalog.clock().sleep(LANE_SPAN_MAX)).await else {
             return Err(UploadError::Busy);
         };
