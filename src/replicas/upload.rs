@@ -119,6 +119,11 @@ impl Fault for UploadError {
             UploadError::Denied { .. } | UploadError::NotTheirs { .. } => Kind::Denied,
             UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
             UploadError::WrongBytes { .. } => Kind::Invalid,
+            UploadError::UnderWay => Some("wait until it has ended; if it breaks off, send it again".to_owned()),
+            UploadError::BrokeOff(_) => Some("send it again: nothing of it is kept".to_owned()),
+            UploadError::Denied { .. } => {
+                Some("`dapple policy explain --action place DID --at ENDPOINT` says which policy".to_owned())
+            }
             UploadError::Busy => Kind::Unavailable,
             UploadError::BrokeOff(error) => error.kind(),
             UploadError::Storage { source, .. } => source.kind(),
@@ -152,12 +157,7 @@ impl Fault for UploadError {
             }
             UploadError::Busy => Some("send it again in a little while".to_owned()),
             UploadError::Storage { endpoint, source } => next_step(endpoint, source),
-            UploadError::UnderWay
-            | UploadError::BrokeOff(_)
-            | UploadError::Denied { .. }
-            | UploadError::NotTheirs { .. }
-            | UploadError::Catalog(_)
-            | UploadError::Membership(_) => None,
+            UploadError::NotTheirs { .. } | UploadError::Catalog(_) | UploadError::Membership(_) => None,
         }
     }
 }

@@ -267,10 +267,7 @@ async fn change_members(
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
                 ctx.expect(&present_tag(&txn, &above).await?)?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
-                let mut moved = Vec::with_capacity(members.dids.len());
-                for child in &members.dids {
-                    moved.push(sight.did(child).await?);
-                }
+                let moved = sight.named(&members.dids).await?;
                 let mut after = Gatherer::supposing(&txn, supposed(parent.id, &moved, leave));
                 let mut children = Vec::with_capacity(moved.len());
                 let mut changed = Vec::new();
@@ -382,10 +379,7 @@ async fn permit_what_moves_along(
         // It holds files alone, and they hold nothing.
         return Ok(Looked::default());
     }
-    let mut moved = Vec::with_capacity(members.dids.len());
-    for child in &members.dids {
-        moved.push(sight.did(child).await?);
-    }
+    let moved = sight.named(&members.dids).await?;
     let change = supposed(above.id, &moved, leave);
     below::permit(ctx, &view, &moved.iter().collect::<Vec<_>>(), change).await
 }

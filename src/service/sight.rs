@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::labels::Gatherer;
-use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidRecord, Dids, RuleRecord, Rules};
+use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidNames, DidRecord, Dids, RuleRecord, Rules};
 use crate::catalog::{View, subjects};
 use crate::model::account::AccountName;
 use crate::model::did::Did;
@@ -172,6 +172,20 @@ impl Sight {
         let facts = self.gatherer.did(id, &record).await?;
         let seen = Seen { id, record, facts };
         if self.sees(&seen.resource()) { Ok(seen) } else { Err(absent()) }
+    }
+
+    /// The DIDs of some names, all of which have to be there for whoever asks.
+    pub(crate) async fn named(&mut self, dids: &[Did]) -> Result<Vec<Seen>, ServiceError> {
+        let keys: Vec<_> = dids.iter().map(|did| (did.scope.to_string(), did.name.to_string())).collect();
+        let names = self.view().get_many::<DidNames>(&keys).await?;
+        // What nobody is called has no number.
+        let ids: Vec<_> = names.into_iter().flatten().map(|name| (name.id,)).collect();
+        let records = self.view().get_many::<Dids>(&ids).await?;
+        let there = ids.into_iter().zip(records).filter_map(|((id,), record)| Some((id, record?)));
+        let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
+        let seen = self.of_these(there).await?.into_iter().map(|(_, seen)| (seen.facts.did.clone(), seen));
+        let seen: BTreeMap<Did, Seen> = seen.collect();
+        dids.iter().map(|did| seen.get(did).cloned().ok_or_else(|| ServiceError::no_did(did))).collect()
     }
 
     /// A DID on which an act is permitted.
