@@ -119,11 +119,6 @@ impl Fault for UploadError {
             UploadError::Denied { .. } | UploadError::NotTheirs { .. } => Kind::Denied,
             UploadError::UnderWay | UploadError::Occupied { .. } => Kind::Conflict,
             UploadError::WrongBytes { .. } => Kind::Invalid,
-            UploadError::UnderWay => Some("wait until it has ended; if it breaks off, send it again".to_owned()),
-            UploadError::BrokeOff(_) => Some("send it again: nothing of it is kept".to_owned()),
-            UploadError::Denied { .. } => {
-                Some("`dapple policy explain --action place DID --at ENDPOINT` says which policy".to_owned())
-            }
             UploadError::Busy => Kind::Unavailable,
             UploadError::BrokeOff(error) => error.kind(),
             UploadError::Storage { source, .. } => source.kind(),
@@ -154,6 +149,11 @@ impl Fault for UploadError {
             }
             UploadError::Occupied { .. } => {
                 Some("move those bytes away, or register them with `dapple replica register`".to_owned())
+            }
+            UploadError::UnderWay => Some("wait until it has ended; if it breaks off, send it again".to_owned()),
+            UploadError::BrokeOff(_) => Some("send it again: nothing of it is kept".to_owned()),
+            UploadError::Denied { .. } => {
+                Some("`dapple policy explain --action place DID --at ENDPOINT` says which policy".to_owned())
             }
             UploadError::Busy => Some("send it again in a little while".to_owned()),
             UploadError::Storage { endpoint, source } => next_step(endpoint, source),

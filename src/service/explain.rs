@@ -145,7 +145,7 @@ impl Causes {
             code: cause.reason.code().to_owned(),
             said: asked.said(&cause.reason),
             count: cause.count,
-            help: help(&cause.reason, rule, matched, &cause.example, asked.endpoints),
+            help: help(&cause.reason, rule, (matched, asked.endpoints), &cause.example),
             reason: cause.words,
             example: Some(cause.example),
             next_attempt_at: cause.next,
@@ -292,14 +292,8 @@ fn because(placement: Option<&PlacementRecord>, endpoint: EndpointId) -> &'stati
 }
 
 /// What would help against a reason, as commands to paste.
-fn help(
-    reason: &StuckReason,
-    rule: &RuleView,
-    matched: &[ExpressionPart],
-    file: &Did,
-    endpoints: &[Endpoint],
-) -> Vec<String> {
-    let (id, on) = (rule.id, rule.expression.as_str());
+fn help(reason: &StuckReason, rule: &RuleView, asked: (&[ExpressionPart], &[Endpoint]), file: &Did) -> Vec<String> {
+    let ((matched, endpoints), id, on) = (asked, rule.id, rule.expression.as_str());
     let file = quoted(&file.to_string());
     let retry = format!("dapple rule retry {id}");
     match reason {

@@ -382,7 +382,7 @@ const NEAR: &str = r#"
 permit (principal is Dapple::Account, action, resource);
 // Near.
 @id("near")
-forbid (principal, action == Dapple::Action::"Read", resource is Dapple::Did)
+forbid (principal, action == Dapple::Action::"ReadData", resource is Dapple::Did)
 when { resource.hasTag("near") && context has at && context.at == Dapple::Endpoint::"y" };
 "#;
 
