@@ -9,6 +9,7 @@ pub mod expire;
 pub mod fill;
 pub mod fold;
 pub mod follow;
+pub mod labelled;
 pub mod need;
 mod permit;
 pub mod place;

@@ -27,6 +27,7 @@ mod data;
 pub mod desk;
 mod endpoints;
 mod frame;
+mod lots;
 mod manners;
 mod oops;
 mod remedy;

@@ -226,6 +226,8 @@ pub struct Gatherer {
     owners: BTreeMap<AccountName, Arc<Subject>>,
     /// Labels of what holds others, with all that holds those.
     above: BTreeMap<DidId, Arc<LabelSet>>,
+    /// Sets by their numbers.
+    sets: BTreeMap<u64, LabelSet>,
     /// Labels by the sets they were joined from, so that equal ones are one.
     joined: BTreeMap<LabelSet, Arc<LabelSet>>,
     /// What is gathered as if it were so.
@@ -236,8 +238,8 @@ impl Gatherer {
     /// Gathers from a view.
     pub fn new(view: &View) -> Self {
         let (scopes, owners) = (BTreeMap::new(), BTreeMap::new());
-        let (above, joined) = (BTreeMap::new(), BTreeMap::new());
-        Self { view: view.clone(), any: None, scopes, owners, above, joined, supposed: None }
+        let (above, sets, joined) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { view: view.clone(), any: None, scopes, owners, above, sets, joined, supposed: None }
     }
 
     /// Gathers from a view as it would be after a change.
@@ -257,6 +259,16 @@ impl Gatherer {
             self.any = Some(revision(&self.view).await? > 0);
         }
         Ok(self.any == Some(true))
+    }
+
+    async fn set(&mut self, id: Option<u64>) -> Result<LabelSet, CatalogError> {
+        let Some(id) = id else { return Ok(LabelSet::default()) };
+        if let Some(known) = self.sets.get(&id) {
+            return Ok(known.clone());
+        }
+        let found = set(&self.view, Some(id)).await?;
+        self.sets.insert(id, found.clone());
+        Ok(found)
     }
 
     fn one(&mut self, labels: LabelSet) -> Arc<LabelSet> {
@@ -318,7 +330,7 @@ impl Gatherer {
             let scope = self.scope_of(record).await?;
             let mut labels = Arc::clone(&scope.labels);
             if labelled {
-                let mut own = set(&self.view, own[at]).await?;
+                let mut own = self.set(own[at]).await?;
                 let mut parents: Vec<DidId> = parents[at].iter().map(|((_, parent), _)| *parent).collect();
                 if let Some(supposed) = &self.supposed {
                     own = supposed.own(ids[at].0, own);
@@ -368,7 +380,7 @@ impl Gatherer {
                 let keys: Vec<_> = all.iter().map(|id| (*id,)).collect();
                 let own = self.view.get_many::<DidLabels>(&keys).await?;
                 for (id, own) in all.iter().zip(own) {
-                    let own = set(&self.view, own).await?;
+                    let own = self.set(own).await?;
                     labels = labels.join(&match &self.supposed {
                         Some(supposed) => supposed.own(*id, own),
                         None => own,

@@ -3,6 +3,7 @@
 //! transaction, so that none of it can be forgotten elsewhere.
 
 pub mod ancestors;
+pub mod denied;
 pub mod holdings;
 pub mod locks;
 pub mod membership;

@@ -164,6 +164,7 @@ mod tests {
 
     fn opened(did: &str, checksums: &[&str]) -> Opened {
         Opened {
+            places: None,
             id: DidId(1),
             did: did.parse().expect("valid"),
             bytes: 3,

@@ -1,4 +1,5 @@
-//! Seals places of members: a keyed permutation of 64 bits for each holder (Luby and Rackoff's, with BLAKE3
+//! Seals what a cursor would tell of hidden things. Names: as many blocks of 64 bytes as hold it, under a
+//! nonce that follows from the name, so that it is known again when it is opened. Places of members: a keyed permutation of 64 bits for each holder (Luby and Rackoff's, with BLAKE3
 //! as the round function). Equal places have equal seals, so that pages have stable cursors; how two
 //! places relate is not to be seen.
 
@@ -7,6 +8,11 @@ use crate::model::place::SealedPlace;
 
 /// More than the four that such a permutation needs to pass for a random one.
 const ROUNDS: u8 = 6;
+
+/// Names are sealed in whole blocks: how long they are is not to be seen.
+const NAME_BLOCK: usize = 64;
+/// How many bytes of a sealed name are its nonce.
+const NONCE: usize = 16;
 
 /// The key under which a lake seals places.
 #[derive(Clone)]
@@ -34,6 +40,44 @@ impl PlaceKey {
             (left, right) = (right ^ self.mix(holder, round, left), left);
         }
         whole(left, right)
+    }
+
+    /// Seals a name of something within something else.
+    pub fn seal_name(&self, within: &str, name: &str) -> String {
+        let mut padded = name.as_bytes().to_vec();
+        padded.resize((name.len() / NAME_BLOCK + 1) * NAME_BLOCK, 0);
+        let nonce = self.nonce(within, &padded);
+        self.cover(&nonce, &mut padded);
+        nonce.iter().chain(&padded).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads a name that was sealed within the same.
+    pub fn open_name(&self, within: &str, sealed: &str) -> Option<String> {
+        let digits = sealed.as_bytes().chunks(2).map(|two| std::str::from_utf8(two).ok());
+        let bytes: Option<Vec<u8>> = digits.map(|two| u8::from_str_radix(two?, 16).ok()).collect();
+        let bytes = bytes?;
+        let (nonce, covered) = bytes.split_at_checked(NONCE)?;
+        let mut padded = covered.to_vec();
+        self.cover(nonce, &mut padded);
+        if self.nonce(within, &padded) != *nonce {
+            return None;
+        }
+        let name = padded.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        String::from_utf8(padded[..name].to_vec()).ok()
+    }
+
+    fn nonce(&self, within: &str, padded: &[u8]) -> [u8; NONCE] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(b"nonce").update(&(within.len() as u64).to_be_bytes()).update(within.as_bytes()).update(padded);
+        hasher.finalize().as_bytes()[..NONCE].try_into().expect("a BLAKE3 hash has 32 bytes")
+    }
+
+    /// Covers bytes under a nonce, or uncovers them.
+    fn cover(&self, nonce: &[u8], bytes: &mut [u8]) {
+        let mut stream = vec![0; bytes.len()];
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(b"cover").update(nonce).finalize_xof().fill(&mut stream);
+        bytes.iter_mut().zip(stream).for_each(|(byte, with)| *byte ^= with);
     }
 
     fn mix(&self, holder: DidId, round: u8, half: u32) -> u32 {
@@ -71,6 +115,23 @@ mod tests {
             let mut other = secret;
             other[0] ^= 1;
             prop_assert_ne!(PlaceKey::derive(&other).open(holder, sealed), place);
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_by_its_key_and_within_the_same_alone() {
+        let key = PlaceKey::derive(&[7; 32]);
+        for name in ["", "a", "ö/ö", &"n".repeat(64), &"n".repeat(1_000)] {
+            let sealed = key.seal_name("s", name);
+            assert_eq!(key.open_name("s", &sealed).as_deref(), Some(name));
+            assert_eq!(key.open_name("other", &sealed), None);
+            assert_eq!(PlaceKey::derive(&[8; 32]).open_name("s", &sealed), None);
+            let wrong = format!("{}{}", &sealed[..sealed.len() - 1], if sealed.ends_with('0') { '1' } else { '0' });
+            assert_eq!(key.open_name("s", &wrong), None);
+        }
+        assert_eq!(key.seal_name("s", "short").len(), key.seal_name("s", "not so short").len());
+        for wrong in ["", "zz", "00", "0", "ö", &"0".repeat(160)] {
+            assert_eq!(key.open_name("s", wrong), None, "{wrong}");
         }
     }
 

@@ -101,6 +101,8 @@ pub struct PolicySet {
     pub(super) by_action: BTreeMap<Action, OfAction>,
     /// Whether any policy names single DIDs, so that two with the same traits may differ.
     pub names_dids: bool,
+    /// Whether any policy that speaks of reading looks at the endpoint that is read from.
+    pub reads_place: bool,
     /// Whether the time may be compared with more than embargoes.
     pub(super) reckons_time: bool,
     texts: Vec<PolicyText>,
@@ -166,12 +168,21 @@ impl PolicySet {
                 .expect("their ids differ, as was checked");
             (action, OfAction { set, reads_clock })
         });
+        let mut of_reading = policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, Action::Read));
+        let reads_place = of_reading.any(|(_, shape)| shape.contains("\"attr\":\"at\""));
         let names_dids = policies.iter().flat_map(Policy::entity_literals).any(|uid| {
             let name = uid.type_name().to_string();
             name == "Dapple::Did"
         });
         let calls = |shape: &String| TIME_FUNCTIONS.iter().any(|name| shape.contains(&format!("\"{name}\":[")));
-        Self { by_action: by_action.collect(), names_dids, reckons_time: shapes.iter().any(calls), texts, revision }
+        Self {
+            by_action: by_action.collect(),
+            names_dids,
+            reads_place,
+            reckons_time: shapes.iter().any(calls),
+            texts,
+            revision,
+        }
     }
 
     /// The policies as people know them, in the order of their files.

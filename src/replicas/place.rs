@@ -31,6 +31,11 @@ impl Place {
         }
     }
 
+    /// How many of a file's bytes wait in memory on their way.
+    pub(super) fn waiting_bytes(&self, bytes: u64) -> u64 {
+        self.backend.waiting_bytes(bytes)
+    }
+
     fn failed(&self, source: StorageError) -> UploadError {
         UploadError::Storage { endpoint: self.endpoint.clone(), source }
     }

@@ -150,14 +150,14 @@ impl Fault for UploadError {
             UploadError::Occupied { .. } => {
                 Some("move those bytes away, or register them with `dapple replica register`".to_owned())
             }
+            UploadError::UnderWay => Some("wait until it has ended; if it breaks off, send it again".to_owned()),
+            UploadError::BrokeOff(_) => Some("send it again: nothing of it is kept".to_owned()),
+            UploadError::Denied { .. } => {
+                Some("`dapple policy explain --action place DID --at ENDPOINT` says which policy".to_owned())
+            }
             UploadError::Busy => Some("send it again in a little while".to_owned()),
             UploadError::Storage { endpoint, source } => next_step(endpoint, source),
-            UploadError::UnderWay
-            | UploadError::BrokeOff(_)
-            | UploadError::Denied { .. }
-            | UploadError::NotTheirs { .. }
-            | UploadError::Catalog(_)
-            | UploadError::Membership(_) => None,
+            UploadError::NotTheirs { .. } | UploadError::Catalog(_) | UploadError::Membership(_) => None,
         }
     }
 }
@@ -296,7 +296,7 @@ impl Uploads {
         let endpoint = endpoint.ok_or(UploadError::Gone)?;
         let place = Place::of(&self.stores, &endpoint, path_at(&sending.did, replica.as_ref()))?;
         let overwrite = if replica.is_some() { Overwrite::Replace } else { Overwrite::Refuse };
-        let lane = Box::pin(self.stores.lanes().upload(sending.bytes));
+        let lane = Box::pin(self.stores.lanes().upload(sending.bytes, place.waiting_bytes(sending.bytes)));
         let Either::Left((_lane, _)) = select(lane, self.catalog.clock().sleep(LANE_SPAN_MAX)).await else {
             return Err(UploadError::Busy);
         };

@@ -79,10 +79,10 @@ async fn counted(
     if head.members > COUNTED_MAX as u64 {
         return Ok(None);
     }
-    let (files, _) = sight.members(seen.id, None, COUNTED_MAX).await?;
-    let prefixes: Vec<_> = files.iter().map(|(_, seen)| (seen.id,)).collect();
+    let Some(files) = sight.all_members(seen.id, COUNTED_MAX).await? else { return Ok(None) };
+    let prefixes: Vec<_> = files.iter().map(|seen| (seen.id,)).collect();
     let mut sums = BTreeMap::<EndpointId, Tally>::new();
-    for ((_, file), replicas) in files.iter().zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {
+    for (file, replicas) in files.iter().zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {
         let bytes = file.record.file().map_or(0, |facts| facts.bytes);
         for ((_, endpoint), replica) in replicas {
             if replica.state == ReplicaState::Available {

@@ -22,11 +22,11 @@ use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::{DecisionId, DidId};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
-use crate::rules::evaluate;
+use crate::rules::{evaluate, labelled};
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::labels::below::{self, Looked, asks_for};
-use crate::service::paging::{Paging, page};
+use crate::service::paging::{Paging, Rounds, page};
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{ContentView, DidView, Members, MetadataObject, NewDid, Page};
@@ -40,6 +40,8 @@ const COUNTED_MAX: u64 = 10_000;
 const COUNTED_IN_LISTS_MAX: u64 = 100;
 /// How many are counted together.
 const COUNTED_TOGETHER: usize = 1_000;
+/// How many lots of members are looked through for them.
+const COUNTED_LOTS_MAX: usize = 20;
 
 /// Makes a dataset or container.
 pub async fn create(ctx: &Context, new: NewDid) -> Result<Tagged<DidView>, ServiceError> {
@@ -161,32 +163,36 @@ pub async fn list(ctx: &Context, scope: &Scope, prefix: &str, paging: Paging) ->
     let mut sight = ctx.sight(&view);
     let facts = sight.scope(scope).await?;
     sight.permit(Action::Discover, &Resource::Scope(facts), None)?;
-    let (mut items, mut after) = (Vec::new(), paging.after::<String>()?);
-    while let Some(rows) = names_behind(&view, scope, prefix, after.as_deref(), limit).await? {
-        let is_end = rows.len() < limit;
+    let (mut items, mut after, mut rounds) = (Vec::new(), ctx.name(scope.as_str(), &paging)?, Rounds::of(limit));
+    while let Some(count) = rounds.next() {
+        let Some(rows) = names_behind(&view, scope, prefix, after.as_deref(), count).await? else {
+            return Ok(Page { items, next: None });
+        };
+        let is_end = rows.len() < count;
         after = rows.last().map(|((_, name), _)| name.clone());
         let ids: Vec<_> = rows.iter().map(|(_, record)| (record.id,)).collect();
         let records = view.get_many::<Dids>(&ids).await?;
         let there = ids.iter().zip(records).filter_map(|((id,), record)| Some((*id, record?)));
         let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
-        let seen = sight.of_these(there).await?;
-        let ids: Vec<_> = seen.iter().map(|(_, seen)| (seen.id,)).collect();
+        let mut seen: Vec<_> = sight.of_these(there).await?.into_iter().map(|(_, seen)| seen).collect();
+        seen.truncate(limit - items.len());
+        let ids: Vec<_> = seen.iter().map(|seen| (seen.id,)).collect();
         let closed = view.get_many::<Closed>(&ids).await?;
-        for ((_, seen), closed) in seen.into_iter().zip(closed) {
+        for (seen, closed) in seen.into_iter().zip(closed) {
             let held = match seen.record.kind() {
                 DidKind::File => None,
                 DidKind::Dataset | DidKind::Container => counted(&mut sight, &seen, COUNTED_IN_LISTS_MAX).await?,
             };
             items.push(to_view(seen.record, &seen.facts, held, closed));
-            if items.len() == limit {
-                return Ok(page(items, true, |item| item.did.name.to_string()));
-            }
+        }
+        if items.len() == limit {
+            return Ok(page(items, true, |item| ctx.behind_shown(scope.as_str(), item.did.name.as_str())));
         }
         if is_end {
-            break;
+            return Ok(Page { items, next: None });
         }
     }
-    Ok(Page { items, next: None })
+    Ok(Page { items, next: after.map(|name| ctx.behind_any(scope.as_str(), &name)) })
 }
 
 /// Names of a scope behind one; `None` if there are none.
@@ -261,10 +267,7 @@ async fn change_members(
                 let (above, _) = sight.did_for(Action::Write, &did).await?;
                 ctx.expect(&present_tag(&txn, &above).await?)?;
                 let parent = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
-                let mut moved = Vec::with_capacity(members.dids.len());
-                for child in &members.dids {
-                    moved.push(sight.did(child).await?);
-                }
+                let moved = sight.named(&members.dids).await?;
                 let mut after = Gatherer::supposing(&txn, supposed(parent.id, &moved, leave));
                 let mut children = Vec::with_capacity(moved.len());
                 let mut changed = Vec::new();
@@ -279,6 +282,8 @@ async fn change_members(
                     .await
                     .map_err(|error| named(error, &did))?;
                 tell_of_labels(&txn, parent.id, &changed).await?;
+                let files: Vec<_> = children.iter().map(|child| child.id).collect();
+                labelled::attached(&txn, &ctx.lake.judge, &files).await?;
                 shown(&mut sight, above).await
             }
         })
@@ -374,10 +379,7 @@ async fn permit_what_moves_along(
         // It holds files alone, and they hold nothing.
         return Ok(Looked::default());
     }
-    let mut moved = Vec::with_capacity(members.dids.len());
-    for child in &members.dids {
-        moved.push(sight.did(child).await?);
-    }
+    let moved = sight.named(&members.dids).await?;
     let change = supposed(above.id, &moved, leave);
     below::permit(ctx, &view, &moved.iter().collect::<Vec<_>>(), change).await
 }
@@ -399,16 +401,18 @@ async fn counted(sight: &mut Sight, seen: &Seen, most: u64) -> Result<Option<Hel
         return Ok(None);
     }
     let (mut held, mut after) = (Held::default(), None);
-    loop {
+    // Much that is hidden is not looked through for a sum.
+    for _ in 0..COUNTED_LOTS_MAX {
         let (members, next) = sight.members(seen.id, after, COUNTED_TOGETHER).await?;
         held.members += members.len() as u64;
         let bytes = members.iter().filter_map(|(_, seen)| seen.record.file()).map(|facts| facts.bytes);
         held.bytes = bytes.fold(held.bytes, u64::saturating_add);
-        after = members.last().map(|(seq, _)| *seq);
+        after = next;
         if next.is_none() {
             return Ok(Some(held));
         }
     }
+    Ok(None)
 }
 
 /// Members of a dataset or container, and their bytes.

@@ -212,6 +212,16 @@ impl Fault for ServiceError {
             ServiceError::Unauthenticated(_) => {
                 Some("set DAPPLE_TOKEN to an API key; a lake's first one is in its directory, in admin.key".to_owned())
             }
+            ServiceError::Denied { action: "administer", resource } if resource.starts_with("account ") => {
+                Some("accounts are changed by admins alone, whatever policy says: ask one".to_owned())
+            }
+            ServiceError::Denied { action: "change", .. } => Some(
+                "a rule is changed by its account, its groups, and whoever may delete what it is on: ask one of those"
+                    .to_owned(),
+            ),
+            ServiceError::Denied { action: "widen", .. } => Some(
+                "its own account or an admin lets a rule ask for more: ask them, or add one of your own".to_owned(),
+            ),
             ServiceError::Denied { .. } => {
                 Some("`dapple policy explain --action ACTION DID` says which policy, and what would let you".to_owned())
             }

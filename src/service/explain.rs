@@ -8,7 +8,8 @@ use crate::catalog::record::{
     ChosenBecause, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, Transfers, Unplaced,
 };
 use crate::model::did::Did;
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{Endpoint, EndpointName};
+use crate::model::expression::Expression;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
 use crate::model::rule::{Grouping, RuleState};
@@ -144,7 +145,7 @@ impl Causes {
             code: cause.reason.code().to_owned(),
             said: asked.said(&cause.reason),
             count: cause.count,
-            help: help(&cause.reason, rule, matched, &cause.example),
+            help: help(&cause.reason, rule, (matched, asked.endpoints), &cause.example),
             reason: cause.words,
             example: Some(cause.example),
             next_attempt_at: cause.next,
@@ -291,8 +292,8 @@ fn because(placement: Option<&PlacementRecord>, endpoint: EndpointId) -> &'stati
 }
 
 /// What would help against a reason, as commands to paste.
-fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], file: &Did) -> Vec<String> {
-    let (id, on) = (rule.id, rule.expression.as_str());
+fn help(reason: &StuckReason, rule: &RuleView, asked: (&[ExpressionPart], &[Endpoint]), file: &Did) -> Vec<String> {
+    let ((matched, endpoints), id, on) = (asked, rule.id, rule.expression.as_str());
     let file = quoted(&file.to_string());
     let retry = format!("dapple rule retry {id}");
     match reason {
@@ -313,11 +314,10 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], file:
         StuckReason::SourceUnreachable { endpoint } | StuckReason::EndpointUnreachable { endpoint } => {
             vec![format!("dapple endpoint probe {endpoint}    # is it mounted, up and reachable?"), retry]
         }
-        StuckReason::EndpointFull { endpoint } => vec![
-            format!("dapple endpoint show {endpoint}    # make room there, then retry"),
-            retry,
-            format!("dapple rule update {id} --on '({on})\\{endpoint}'"),
-        ],
+        StuckReason::EndpointFull { endpoint } => {
+            let room = format!("dapple endpoint show {endpoint}    # make room there, then retry");
+            [room, retry].into_iter().chain(elsewhere(id, on, endpoint, endpoints)).collect()
+        }
         StuckReason::EndpointDenies { endpoint } => {
             vec![
                 format!("dapple endpoint probe {endpoint}    # is its secret right? may it read and write there?"),
@@ -340,7 +340,9 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], file:
             retry,
         ],
         StuckReason::NameRefused { endpoint, .. } | StuckReason::FileRefused { endpoint, .. } => {
-            vec![format!("dapple rule update {id} --on '({on})\\{endpoint}'    # {file} needs another place")]
+            let elsewhere = elsewhere(id, on, endpoint, endpoints);
+            let elsewhere = elsewhere.unwrap_or_else(|| format!("dapple rule update {id} --on 'EXPRESSION'"));
+            vec![format!("{elsewhere}    # {file} needs another place")]
         }
         StuckReason::DeniedByPolicy { endpoint, .. } => vec![
             format!("dapple policy explain --as {} --action place {file} --at {endpoint}", rule.account),
@@ -358,10 +360,44 @@ fn help(reason: &StuckReason, rule: &RuleView, matched: &[ExpressionPart], file:
     }
 }
 
+/// How a rule leaves an endpoint out, if that leaves it any other.
+fn elsewhere(id: RuleId, on: &str, endpoint: &EndpointName, endpoints: &[Endpoint]) -> Option<String> {
+    let others = format!("({on})\\{endpoint}");
+    let left = Expression::parse(&others).ok()?.select(endpoints).len();
+    (left > 0).then(|| format!("dapple rule update {id} --on '{others}'"))
+}
+
 /// How an endpoint comes to match: by the first attribute of the expression that none has, if that
 /// can be told.
 fn more_endpoints(matched: &[ExpressionPart], on: &str) -> String {
     let missing = matched.iter().find(|part| part.endpoints.is_empty() && part.part.contains('='));
     let attribute = missing.map_or("KEY=VALUE", |part| part.part.as_str());
     format!("dapple endpoint set NAME --attr {attribute}    # or `endpoint add`, so that one more matches `{on}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::endpoint::{EndpointKind, Settings};
+    use crate::model::time::Timestamp;
+
+    #[test]
+    fn no_expression_is_suggested_that_matches_nothing() {
+        let endpoint = |number, name: &str| Endpoint {
+            id: EndpointId(number),
+            name: EndpointName::parse(name).expect("valid"),
+            kind: EndpointKind::Memory,
+            location: String::new(),
+            attributes: BTreeMap::new(),
+            settings: Settings::default(),
+            secret: None,
+            probe: None,
+            created_at: Timestamp::default(),
+        };
+        let endpoints = [endpoint(1, "px1"), endpoint(2, "px2")];
+        let other = |on| elsewhere(RuleId(7), on, &endpoints[1].name, &endpoints);
+        assert_eq!(other("px2"), None);
+        let command = format!("dapple rule update {} --on '(px1|px2)\\px2'", RuleId(7));
+        assert_eq!(other("px1|px2"), Some(command));
+    }
 }

@@ -9,7 +9,7 @@ use crate::model::facts::Resource;
 use crate::model::label::{InvalidLabel, LabelChange, LabelSet};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
-use crate::rules::evaluate;
+use crate::rules::{evaluate, labelled};
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::terms::Made;
@@ -61,12 +61,14 @@ pub async fn label_did(ctx: &Context, did: Did, change: LabelsChange) -> Result<
                 for (rule, on) in labels::put_of_did(&txn, seen.id, seen.record.kind(), &new).await? {
                     evaluate::begin(&txn, rule, on).await?;
                 }
+                labelled::look(&txn, &ctx.lake.judge, seen.id).await?;
                 let after = ctx.sight(&txn).gatherer().did(seen.id, &seen.record).await?;
                 Ok::<_, ServiceError>(to_view(&new, &after.traits.labels))
             }
         })
         .await?;
     ctx.catalog().wakes().wake(Topic::Rules);
+    ctx.catalog().wakes().wake(Topic::Folds);
     Ok(shown)
 }
 

@@ -11,6 +11,36 @@ pub const LIMIT_DEFAULT: usize = 100;
 /// The most entries a page has.
 pub const LIMIT_MAX: usize = 1_000;
 
+/// How many rows are looked at together, once a page was not filled by as many as it has entries.
+const ROWS: usize = 1_000;
+/// How many rows one page looks through for what is seen: behind those it ends, short or empty, and with
+/// a cursor.
+const ROWS_MAX: usize = if cfg!(test) { 8 } else { 20_000 };
+
+/// Begins a cursor that is sealed; names that begin with it are sealed as well.
+const SEALED: char = '~';
+
+/// The rounds in which rows are looked at to fill a page.
+pub(super) struct Rounds {
+    rows: usize,
+    left: usize,
+}
+
+impl Rounds {
+    /// Those of a page of so many entries.
+    pub(super) fn of(limit: usize) -> Self {
+        Self { rows: limit, left: ROWS_MAX }
+    }
+
+    /// How many rows to look at now; `None` if that were too many.
+    pub(super) fn next(&mut self) -> Option<usize> {
+        let rows = self.rows.min(self.left);
+        self.left -= rows;
+        self.rows = ROWS;
+        (rows > 0).then_some(rows)
+    }
+}
+
 /// Which page of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Paging {
@@ -31,14 +61,33 @@ impl Paging {
 
     /// The cursor, read as what the list sorts by.
     pub fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, ServiceError> {
-        let read = |text: &String| {
-            text.parse().map_err(|_| ServiceError::invalid("invalid-cursor", "send the `next` of the page before"))
-        };
-        self.after.as_ref().map(read).transpose()
+        self.after.as_ref().map(|text| text.parse().map_err(|_| invalid_cursor())).transpose()
     }
 }
 
+fn invalid_cursor() -> ServiceError {
+    ServiceError::invalid("invalid-cursor", "send the `next` of the page before")
+}
+
 impl Context {
+    /// The name that a cursor leads on from, in a list of names within something.
+    pub(super) fn name(&self, within: &str, paging: &Paging) -> Result<Option<String>, ServiceError> {
+        let Some(after) = &paging.after else { return Ok(None) };
+        let Some(sealed) = after.strip_prefix(SEALED) else { return Ok(Some(after.clone())) };
+        let opened = self.lake.signer.places().open_name(within, sealed);
+        opened.map(Some).ok_or_else(invalid_cursor)
+    }
+
+    /// The cursor that leads on from a name that is shown.
+    pub(super) fn behind_shown(&self, within: &str, name: &str) -> String {
+        if name.starts_with(SEALED) { self.behind_any(within, name) } else { name.to_owned() }
+    }
+
+    /// The cursor that leads on from a name that may be hidden.
+    pub(super) fn behind_any(&self, within: &str, name: &str) -> String {
+        format!("{SEALED}{}", self.lake.signer.places().seal_name(within, name))
+    }
+
     /// The place in a holder that a cursor leads on from. Places are sealed: by themselves they would
     /// tell of members that are hidden.
     pub(super) fn place(&self, holder: DidId, paging: &Paging) -> Result<Option<u64>, ServiceError> {

@@ -71,8 +71,11 @@ impl Counter {
         let replicas = sight.view().get_many::<Replicas>(&keys).await?;
         let there = replicas.iter().flatten().filter(|replica| replica.state == ReplicaState::Available);
         let files = Count { done: there.count() as u64, wanted: members.len() as u64 };
-        let state =
-            if files.done == files.wanted { LockState::Ok } else { of_trouble(sight, unit.id, endpoint).await? };
+        let state = match &lock.state {
+            LockState::Stuck { .. } if files.done == files.wanted => of_denied(sight, unit.id, endpoint).await?,
+            _ if files.done == files.wanted => LockState::Ok,
+            _ => of_trouble(sight, unit.id, endpoint).await?,
+        };
         Ok(Some(SeenLock { unit, state, files: Some(files) }))
     }
 
@@ -91,8 +94,8 @@ impl Counter {
             None
         } else {
             self.counted += count;
-            let (members, _) = sight.members(dataset, None, MEMBERS_MAX).await?;
-            Some(Arc::new(members.into_iter().map(|(_, seen)| seen.id).collect()))
+            let members = sight.all_members(dataset, MEMBERS_MAX).await?;
+            members.map(|members| Arc::new(members.into_iter().map(|seen| seen.id).collect()))
         };
         self.members.insert(dataset, found.clone());
         Ok(found)
@@ -103,6 +106,13 @@ impl Counter {
 async fn of_trouble(sight: &mut Sight, unit: DidId, endpoint: EndpointId) -> Result<LockState, ServiceError> {
     let stuck = stuck_files(sight, unit, endpoint).await?.into_iter().next();
     Ok(stuck.map_or(LockState::Replicating, |(_, reason)| LockState::Stuck { reason }))
+}
+
+/// The state of a lock of which all that is seen is there, though it may not all be allowed there.
+async fn of_denied(sight: &mut Sight, unit: DidId, endpoint: EndpointId) -> Result<LockState, ServiceError> {
+    let mut stuck = stuck_files(sight, unit, endpoint).await?.into_iter().map(|(_, reason)| reason);
+    let denied = stuck.find(|reason| matches!(reason, StuckReason::DeniedByPolicy { .. }));
+    Ok(denied.map_or(LockState::Ok, |reason| LockState::Stuck { reason }))
 }
 
 /// Files that keep a unit's lock back, those that are seen.

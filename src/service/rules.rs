@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::catalog::View;
 use crate::catalog::history::note;
 use crate::catalog::ledger::locks;
 use crate::catalog::ledger::transfers::revive_one;
@@ -15,13 +16,13 @@ use crate::model::did::Did;
 use crate::model::expression::Expression;
 use crate::model::id::{DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
-use crate::model::rule::{COPIES_MAX, RuleCounts, state};
+use crate::model::rule::{COPIES_MAX, RuleCounts, RuleState, state};
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::rules::{evaluate, expire};
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::paging::{Paging, page};
+use crate::service::paging::{Paging, Rounds};
 use crate::service::plan;
 use crate::service::progress::{Count, Counter};
 use crate::service::sight::{Seen, Sight};
@@ -110,43 +111,122 @@ pub async fn show(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, Service
 
 /// Lists rules in the order in which they were made, all or those on one DID.
 pub async fn list(ctx: &Context, did: Option<Did>, paging: Paging) -> Result<Page<RuleView>, ServiceError> {
+    listed(ctx, did, None, paging).await
+}
+
+/// Lists rules in one state.
+pub async fn in_state(
+    ctx: &Context,
+    did: Option<Did>,
+    state: RuleState,
+    paging: Paging,
+) -> Result<Page<RuleView>, ServiceError> {
+    listed(ctx, did, Some(state), paging).await
+}
+
+async fn listed(
+    ctx: &Context,
+    did: Option<Did>,
+    state: Option<RuleState>,
+    paging: Paging,
+) -> Result<Page<RuleView>, ServiceError> {
+    let view = ctx.catalog().view().await?;
+    let (mut sight, mut counter) = (ctx.sight(&view), Counter::default());
+    let (met, next) = meet(ctx, &mut sight, &mut counter, did, state, paging).await?;
+    let mut items = Vec::with_capacity(met.len());
+    for Met { id, record, on } in met {
+        items.push(to_view(&mut sight, &mut counter, id, record, &on).await?);
+    }
+    Ok(Page { items, next })
+}
+
+/// Lists the states of rules. Where all that a rule is on is known to whoever asks, no lock is read.
+pub async fn states(ctx: &Context, paging: Paging) -> Result<Page<(RuleId, RuleState)>, ServiceError> {
+    let view = ctx.catalog().view().await?;
+    let (mut sight, mut counter) = (ctx.sight(&view), Counter::default());
+    let (met, next) = meet(ctx, &mut sight, &mut counter, None, None, paging).await?;
+    let mut items = Vec::with_capacity(met.len());
+    for one in met {
+        items.push((one.id, state_of(&mut sight, &mut counter, &one).await?));
+    }
+    Ok(Page { items, next })
+}
+
+/// A rule on something that is seen.
+struct Met {
+    id: RuleId,
+    record: RuleRecord,
+    on: Seen,
+}
+
+/// A page of rules that are seen, in one state or in any, and the cursor that leads on.
+async fn meet(
+    ctx: &Context,
+    sight: &mut Sight,
+    counter: &mut Counter,
+    did: Option<Did>,
+    state: Option<RuleState>,
+    paging: Paging,
+) -> Result<(Vec<Met>, Option<String>), ServiceError> {
     ctx.permit(Action::Discover, "rules")?;
     let limit = paging.limit()?;
     let mut after = paging.after()?.unwrap_or(RuleId(0));
-    let view = ctx.catalog().view().await?;
-    let mut sight = ctx.sight(&view);
     let on = match &did {
         Some(did) => Some(sight.did(did).await?.id),
         None => None,
     };
-    let (mut items, mut counter) = (Vec::new(), Counter::default());
-    loop {
-        let ids: Vec<RuleId> = match on {
-            None => {
-                let rows = view.scan_after::<Rules>(&(), &(after,), limit).await?;
-                rows.into_iter().map(|((id,), _)| id).collect()
-            }
-            Some(on) => {
-                let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), limit).await?;
-                rows.into_iter().map(|((_, id), ())| id).collect()
-            }
-        };
-        let is_end = ids.len() < limit;
-        let Some(last) = ids.last() else { break };
+    let (mut found, mut rounds) = (Vec::new(), Rounds::of(limit));
+    while let Some(count) = rounds.next() {
+        let rows = rules_behind(sight.view(), on, after, count).await?;
+        let Some((last, _)) = rows.last() else { return Ok((found, None)) };
         after = *last;
-        for id in ids {
-            let Some(record) = view.get::<Rules>(&(id,)).await? else { continue };
-            let Some(seen) = sight.by_id(record.did).await? else { continue };
-            items.push(to_view(&mut sight, &mut counter, id, record, &seen).await?);
-            if items.len() == limit {
-                return Ok(page(items, true, |item| item.id.to_string()));
+        let is_end = rows.len() < count;
+        let rows: Vec<_> = rows.into_iter().filter_map(|(id, record)| Some((id, record?))).collect();
+        let seen = sight.by_ids(rows.iter().map(|(_, record)| record.did)).await?;
+        for (id, record) in rows {
+            let Some(on) = seen.get(&record.did).cloned() else { continue };
+            let met = Met { id, record, on };
+            if let Some(state) = state
+                && state_of(sight, counter, &met).await? != state
+            {
+                continue;
+            }
+            found.push(met);
+            if found.len() == limit {
+                return Ok((found, Some(id.to_string())));
             }
         }
         if is_end {
-            break;
+            return Ok((found, None));
         }
     }
-    Ok(Page { items, next: None })
+    Ok((found, Some(after.to_string())))
+}
+
+/// Rules behind one, all or those on one DID.
+async fn rules_behind(
+    view: &View,
+    on: Option<DidId>,
+    after: RuleId,
+    count: usize,
+) -> Result<Vec<(RuleId, Option<RuleRecord>)>, ServiceError> {
+    let Some(on) = on else {
+        let rows = view.scan_after::<Rules>(&(), &(after,), count).await?;
+        return Ok(rows.into_iter().map(|((id,), record)| (id, Some(record))).collect());
+    };
+    let rows = view.scan_after::<RulesByDid>(&(on,), &(on, after), count).await?;
+    let ids: Vec<_> = rows.into_iter().map(|((_, id), ())| (id,)).collect();
+    let records = view.get_many::<Rules>(&ids).await?;
+    Ok(ids.into_iter().map(|(id,)| id).zip(records).collect())
+}
+
+/// The state of a rule, as it is shown to whoever asks.
+async fn state_of(sight: &mut Sight, counter: &mut Counter, met: &Met) -> Result<RuleState, ServiceError> {
+    if sight.knows_all(&met.on) {
+        let counts = locks::counts(sight.view(), met.id, met.record.did).await?;
+        return Ok(state(met.record.releasing, counts));
+    }
+    Ok(to_view(sight, counter, met.id, met.record.clone(), &met.on).await?.state)
 }
 
 /// Changes a rule; its placement is decided again where that matters.

@@ -13,9 +13,12 @@ use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::accounts::manage::require;
 use crate::service::error::ServiceError;
-use crate::service::paging::{Paging, page};
+use crate::service::paging::{Paging, Rounds, page};
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewScope, Page, ScopeChange, ScopeView};
+
+/// What the list of scopes seals its cursors for: no scope is called so.
+const SCOPES: &str = "";
 
 /// Adds a scope, owned by who asks.
 pub async fn add(ctx: &Context, new: NewScope) -> Result<Tagged<ScopeView>, ServiceError> {
@@ -91,15 +94,15 @@ fn to_view(scope: Scope, record: ScopeRecord, labels: BTreeMap<String, String>) 
 pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<ScopeView>, ServiceError> {
     ctx.permit(Action::Discover, "scopes")?;
     let limit = paging.limit()?;
-    let mut after: String = paging.after()?.unwrap_or_default();
+    let mut after = ctx.name(SCOPES, &paging)?.unwrap_or_default();
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
-    let mut items = Vec::new();
-    loop {
-        let rows = view.scan_after::<Scopes>(&(), &(after,), limit).await?;
-        let Some(((last,), _)) = rows.last() else { break };
-        after = last.clone();
-        let is_end = rows.len() < limit;
+    let (mut items, mut rounds) = (Vec::new(), Rounds::of(limit));
+    while let Some(count) = rounds.next() {
+        let rows = view.scan_after::<Scopes>(&(), &(after.clone(),), count).await?;
+        let Some(((last,), _)) = rows.last() else { return Ok(Page { items, next: None }) };
+        after.clone_from(last);
+        let is_end = rows.len() < count;
         for ((name,), record) in rows {
             let scope = Scope::parse(&name).expect("only scopes are stored as scopes");
             let Some(facts) = sight.gatherer().scope(&scope).await? else { continue };
@@ -108,12 +111,12 @@ pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<ScopeView>, Serv
                 items.push(ScopeView { scope, account: record.account, created_at: record.created_at, labels });
             }
             if items.len() == limit {
-                return Ok(page(items, true, |item| item.scope.to_string()));
+                return Ok(page(items, true, |item| ctx.behind_shown(SCOPES, item.scope.as_str())));
             }
         }
         if is_end {
-            break;
+            return Ok(Page { items, next: None });
         }
     }
-    Ok(Page { items, next: None })
+    Ok(Page { items, next: Some(ctx.behind_any(SCOPES, &after)) })
 }

@@ -1,10 +1,11 @@
 //! What somebody may see and do: gathers the facts of what is asked about, and asks the judge. What
 //! somebody may not see is not there: it gets the answers of what does not exist.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::labels::Gatherer;
-use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidRecord, Dids, RuleRecord, Rules};
+use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidNames, DidRecord, Dids, RuleRecord, Rules};
 use crate::catalog::{View, subjects};
 use crate::model::account::AccountName;
 use crate::model::did::Did;
@@ -17,10 +18,11 @@ use crate::policy::decision::{Action, Decision, Question};
 use crate::policy::standing::Standing;
 use crate::service::dids::find;
 use crate::service::error::ServiceError;
+use crate::service::paging::Rounds;
 use crate::service::{Context, Lake, Permit, Reader};
 
-/// How many rows are looked at together to fill a page.
-const ROWS: usize = 1_000;
+/// How many lots of members are looked through where all of them count.
+const LOTS_MAX: usize = if cfg!(test) { 1_000 } else { 10 };
 
 /// A DID that somebody may see.
 #[derive(Debug, Clone)]
@@ -172,6 +174,20 @@ impl Sight {
         if self.sees(&seen.resource()) { Ok(seen) } else { Err(absent()) }
     }
 
+    /// The DIDs of some names, all of which have to be there for whoever asks.
+    pub(crate) async fn named(&mut self, dids: &[Did]) -> Result<Vec<Seen>, ServiceError> {
+        let keys: Vec<_> = dids.iter().map(|did| (did.scope.to_string(), did.name.to_string())).collect();
+        let names = self.view().get_many::<DidNames>(&keys).await?;
+        // What nobody is called has no number.
+        let ids: Vec<_> = names.into_iter().flatten().map(|name| (name.id,)).collect();
+        let records = self.view().get_many::<Dids>(&ids).await?;
+        let there = ids.into_iter().zip(records).filter_map(|((id,), record)| Some((id, record?)));
+        let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
+        let seen = self.of_these(there).await?.into_iter().map(|(_, seen)| (seen.facts.did.clone(), seen));
+        let seen: BTreeMap<Did, Seen> = seen.collect();
+        dids.iter().map(|did| seen.get(did).cloned().ok_or_else(|| ServiceError::no_did(did))).collect()
+    }
+
     /// A DID on which an act is permitted.
     pub(crate) async fn did_for(&mut self, action: Action, did: &Did) -> Result<(Seen, Permit), ServiceError> {
         let seen = self.did(did).await?;
@@ -193,6 +209,19 @@ impl Sight {
             return Ok(None);
         };
         Ok(self.of_these(vec![(id, record)]).await?.pop().map(|(_, seen)| seen))
+    }
+
+    /// Those of some DIDs that are there for whoever asks, by their numbers.
+    pub(crate) async fn by_ids(
+        &mut self,
+        ids: impl Iterator<Item = DidId>,
+    ) -> Result<BTreeMap<DidId, Seen>, ServiceError> {
+        let ids: BTreeSet<_> = ids.map(|id| (id,)).collect();
+        let ids: Vec<_> = ids.into_iter().collect();
+        let records = self.view().get_many::<Dids>(&ids).await?;
+        let there = ids.into_iter().zip(records).filter_map(|((id,), record)| Some((id, record?))).collect();
+        let seen = self.of_these(there).await?;
+        Ok(seen.into_iter().map(|(_, seen)| (seen.id, seen)).collect())
     }
 
     /// A rule on something that is there for whoever asks.
@@ -230,23 +259,23 @@ impl Sight {
         Ok(())
     }
 
-    /// Members of a parent behind a place that are there for whoever asks, as many as fill a page,
-    /// and the place that leads on.
+    /// Members of a parent behind a place that are there for whoever asks, no more than fill a page, and
+    /// the place that leads on. They may be few, or none, where many are hidden.
     pub(crate) async fn members(
         &mut self,
         parent: DidId,
         after: Option<u64>,
         limit: usize,
     ) -> Result<(Vec<SeenMember>, Option<u64>), ServiceError> {
-        let (mut found, mut after) = (Vec::with_capacity(limit.min(ROWS)), after);
-        loop {
+        let (mut found, mut after, mut rounds) = (Vec::new(), after, Rounds::of(limit));
+        while let Some(count) = rounds.next() {
             let view = self.view().clone();
             let rows = match after {
-                None => view.scan::<Contents>(&(parent,), limit).await?,
-                Some(seq) => view.scan_after::<Contents>(&(parent,), &(parent, seq), limit).await?,
+                None => view.scan::<Contents>(&(parent,), count).await?,
+                Some(seq) => view.scan_after::<Contents>(&(parent,), &(parent, seq), count).await?,
             };
             let Some(((_, last), _)) = rows.last() else { return Ok((found, None)) };
-            let (last, is_end) = (*last, rows.len() < limit);
+            let (last, is_end) = (*last, rows.len() < count);
             let members = rows.into_iter().filter_map(|((_, seq), content)| match content {
                 ContentRecord::Member(child) => Some((seq, child)),
                 ContentRecord::Detached(_) => None,
@@ -267,6 +296,25 @@ impl Sight {
             }
             after = Some(last);
         }
+        Ok((found, after))
+    }
+
+    /// All members of a parent that are there for whoever asks; `None` if there are more than so many, or
+    /// too much has to be looked through for them.
+    pub(crate) async fn all_members(&mut self, parent: DidId, most: usize) -> Result<Option<Vec<Seen>>, ServiceError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        for _ in 0..LOTS_MAX {
+            let (members, next) = self.members(parent, after, most + 1).await?;
+            all.extend(members.into_iter().map(|(_, seen)| seen));
+            if all.len() > most {
+                return Ok(None);
+            }
+            if next.is_none() {
+                return Ok(Some(all));
+            }
+            after = next;
+        }
+        Ok(None)
     }
 }
 

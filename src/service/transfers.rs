@@ -10,7 +10,7 @@ use crate::model::transfer::TransferState;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::paging::{Paging, page};
+use crate::service::paging::{Paging, Rounds, page};
 use crate::service::view::{Page, TransferView};
 
 /// Which transfers to list.
@@ -41,27 +41,31 @@ pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<
         return Ok(Page { items: Vec::new(), next: None });
     }
     let mut after = paging.after()?.unwrap_or(TransferId(0));
-    let mut items = Vec::new();
-    loop {
-        let rows = view.scan_after::<Transfers>(&(), &(after,), limit).await?;
-        let Some(((last,), _)) = rows.last() else { break };
+    let (mut items, mut rounds) = (Vec::new(), Rounds::of(limit));
+    while let Some(count) = rounds.next() {
+        let rows = view.scan_after::<Transfers>(&(), &(after,), count).await?;
+        let Some(((last,), _)) = rows.last() else { return Ok(Page { items, next: None }) };
         after = *last;
-        let is_end = rows.len() < limit;
+        let is_end = rows.len() < count;
+        let mut passing = Vec::new();
         for ((id,), record) in rows {
-            if !passes(&view, &filter, &record).await? {
-                continue;
+            if passes(&view, &filter, &record).await? {
+                passing.push((id, record));
             }
-            let Some(seen) = sight.by_id(record.file).await? else { continue };
-            items.extend(to_view(&view, id, record, seen.facts.did).await?);
+        }
+        let seen = sight.by_ids(passing.iter().map(|(_, record)| record.file)).await?;
+        for (id, record) in passing {
+            let Some(seen) = seen.get(&record.file) else { continue };
+            items.extend(to_view(&view, id, record, seen.facts.did.clone()).await?);
             if items.len() == limit {
                 return Ok(page(items, true, |item| item.id.to_string()));
             }
         }
         if is_end {
-            break;
+            return Ok(Page { items, next: None });
         }
     }
-    Ok(Page { items, next: None })
+    Ok(Page { items, next: Some(after.to_string()) })
 }
 
 async fn passes(view: &View, filter: &Filter, record: &TransferRecord) -> Result<bool, ServiceError> {

@@ -1,5 +1,6 @@
 //! Signed URLs: mint them, and open them for the gateway.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,6 +168,8 @@ pub struct Opened {
     pub checksums: Vec<Checksum>,
     /// The only endpoint to read it from, if the grant names one.
     pub from: Option<EndpointId>,
+    /// The endpoints that the reader may read it from, where policies look at that; `None` for any.
+    pub places: Option<BTreeSet<EndpointId>>,
     /// How its bytes reach the reader.
     pub mode: Mode,
     /// The first moment at which the grant does not hold any more.
@@ -202,7 +205,8 @@ pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, Service
         Some(from) => endpoints::by_id(&view, from).await?.map(|endpoint| Arc::new(EndpointFacts::from(&endpoint))),
         None => None,
     };
-    if !sight.decide(Action::Read, &resource, at.as_ref()).allows() {
+    let (may, places) = may_read(lake, &sight, (id, did), &resource, at.as_ref()).await?;
+    if !may {
         return Err(match &grant.target {
             // What may not be read of a dataset is as if it were no member.
             Target::Dataset { .. } => GrantError::OutOfScope { asked: did.clone() }.into(),
@@ -215,9 +219,34 @@ pub async fn open(lake: &Lake, token: &str, did: &Did) -> Result<Opened, Service
         bytes: facts.bytes,
         checksums: facts.checksums.clone(),
         from: grant.from,
+        places,
         mode: grant.mode,
         expires_at: grant.expires_at,
     })
+}
+
+/// Whether a reader may read a file from an endpoint, or from any that has it if none is named; and from
+/// which, where policies look at that.
+async fn may_read(
+    lake: &Lake,
+    sight: &Sight,
+    (id, did): (DidId, &Did),
+    resource: &Resource,
+    at: Option<&Arc<EndpointFacts>>,
+) -> Result<(bool, Option<BTreeSet<EndpointId>>), ServiceError> {
+    if at.is_none() && lake.judge.set().reads_place {
+        let located = locate(sight.view(), id, did).await?;
+        if !located.is_empty() {
+            let endpoints = located.into_iter().map(|one| one.endpoint);
+            let open = endpoints.filter(|endpoint| {
+                let at = Arc::new(EndpointFacts::from(endpoint));
+                sight.decide(Action::Read, resource, Some(&at)).allows()
+            });
+            let places: BTreeSet<_> = open.map(|endpoint| endpoint.id).collect();
+            return Ok((!places.is_empty(), Some(places)));
+        }
+    }
+    Ok((sight.decide(Action::Read, resource, at).allows(), None))
 }
 
 /// Opens a file for whoever may read it without a grant: by the key that came with the request, or
@@ -237,7 +266,8 @@ pub async fn open_unsigned(reader: &Reader, did: &Did, from: Option<&EndpointNam
         None => None,
     };
     let at = from.as_ref().map(|endpoint| Arc::new(EndpointFacts::from(endpoint)));
-    if !sight.decide(Action::Read, &seen.resource(), at.as_ref()).allows() {
+    let (may, places) = may_read(lake, &sight, (seen.id, did), &seen.resource(), at.as_ref()).await?;
+    if !may {
         return Err(match reader {
             Reader::Anonymous(_) => NEEDS_KEY,
             Reader::Known(_) => ServiceError::Denied { action: Action::Read.name(), resource: did.to_string() },
@@ -253,6 +283,7 @@ pub async fn open_unsigned(reader: &Reader, did: &Did, from: Option<&EndpointNam
         bytes: facts.bytes,
         checksums: facts.checksums.clone(),
         from: from.map(|endpoint| endpoint.id),
+        places,
         mode: Mode::Stream,
         expires_at: lake.catalog.clock().now(),
     })
@@ -299,6 +330,9 @@ fn end(lake: &Lake, target: &Target) -> Option<u64> {
 pub async fn replicas(lake: &Lake, opened: &Opened) -> Result<Vec<Located>, ServiceError> {
     let view = lake.catalog.view().await?;
     let mut located = locate(&view, opened.id, &opened.did).await?;
+    if let Some(places) = &opened.places {
+        located.retain(|one| places.contains(&one.endpoint.id));
+    }
     let did = opened.did.clone();
     if let Some(from) = opened.from {
         located.retain(|one| one.endpoint.id == from);

@@ -362,6 +362,12 @@ pub trait Backend: Send + Sync {
         CHUNK_BYTES_MAX as u64
     }
 
+    /// How many bytes of an object so long wait in this process's memory while it is staged, of room that
+    /// all objects share.
+    fn waiting_bytes(&self, _bytes: u64) -> u64 {
+        0
+    }
+
     /// Checksums that the store computes itself and that [`Backend::stat_with_checksums`] or
     /// [`Backend::stage`] give: worth computing on the way, to compare.
     fn tells(&self) -> Vec<Algorithm> {

@@ -1,7 +1,8 @@
 //! Lanes: room for large objects, each of which takes tens of MiB of memory on its way through this
 //! process. Uploads and transfers have lanes of their own, so that slow senders never keep transfers
 //! waiting, and no destination gets all of those for transfers, so that a slow one never keeps the
-//! others waiting. Copies that stores make between themselves need none.
+//! others waiting. Where a store is given parts that wait in memory, uploads of any length share half of the
+//! room for those, and the other half is left to transfers. Copies that stores make between themselves need none.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,9 +17,17 @@ pub const LARGE_BYTES_MIN: u64 = 32 << 20;
 /// once, where nothing else is set.
 pub const LANES: usize = 8;
 
+/// How many bytes of parts that wait in this process's memory may be of uploads, all together: whoever
+/// sends slowly holds them for long.
+pub const UPLOADS_BYTES_MAX: u64 = 256 << 20;
+/// In what pieces that room is given.
+const PIECE: u64 = 1 << 10;
+
 /// The lanes of a process.
 pub struct Lanes {
     uploads: Arc<Semaphore>,
+    /// Pieces of [`UPLOADS_BYTES_MAX`].
+    upload_room: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
     destinations: Mutex<BTreeMap<EndpointId, Arc<Semaphore>>>,
     /// How many of the transfers may have one destination.
@@ -27,7 +36,8 @@ pub struct Lanes {
 
 /// A lane, until this is dropped.
 pub struct Lane {
-    _held: OwnedSemaphorePermit,
+    _held: Option<OwnedSemaphorePermit>,
+    _room: Option<OwnedSemaphorePermit>,
     _of_destination: Option<OwnedSemaphorePermit>,
 }
 
@@ -42,18 +52,22 @@ impl Lanes {
     pub fn new(count: usize) -> Self {
         Self {
             uploads: Arc::new(Semaphore::new(count)),
+            upload_room: Arc::new(Semaphore::new(pieces(UPLOADS_BYTES_MAX) as usize)),
             transfers: Arc::new(Semaphore::new(count)),
             destinations: Mutex::default(),
             per_destination: (count * 3).div_ceil(4),
         }
     }
 
-    /// Waits for what a large upload has to hold; `None` for one that is not large.
-    pub async fn upload(&self, bytes: u64) -> Option<Lane> {
-        if bytes < LARGE_BYTES_MIN {
-            return None;
-        }
-        Some(Lane { _held: acquire(&self.uploads).await, _of_destination: None })
+    /// Waits for what an upload has to hold: a lane if it is large, and room for so many of its bytes as
+    /// wait in memory. `None` for one that needs neither.
+    pub async fn upload(&self, bytes: u64, waiting: u64) -> Option<Lane> {
+        let held = if bytes < LARGE_BYTES_MIN { None } else { Some(acquire(&self.uploads).await) };
+        let room = match pieces(waiting.min(UPLOADS_BYTES_MAX)) {
+            0 => None,
+            some => Some(Arc::clone(&self.upload_room).acquire_many_owned(some).await.expect(NEVER_CLOSED)),
+        };
+        (held.is_some() || room.is_some()).then_some(Lane { _held: held, _room: room, _of_destination: None })
     }
 
     /// Waits for what a large transfer has to hold; `None` for one that is not large.
@@ -62,7 +76,8 @@ impl Lanes {
             return None;
         }
         let of_destination = acquire(&self.of(destination)).await;
-        Some(Lane { _held: acquire(&self.transfers).await, _of_destination: Some(of_destination) })
+        let held = Some(acquire(&self.transfers).await);
+        Some(Lane { _held: held, _room: None, _of_destination: Some(of_destination) })
     }
 
     /// How many lanes are free for large transfers.
@@ -82,8 +97,14 @@ impl Lanes {
     }
 }
 
+const NEVER_CLOSED: &str = "lanes are never closed";
+
+fn pieces(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(PIECE)).expect("the room has few pieces")
+}
+
 async fn acquire(lanes: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    Arc::clone(lanes).acquire_owned().await.expect("lanes are never closed")
+    Arc::clone(lanes).acquire_owned().await.expect(NEVER_CLOSED)
 }
 
 #[cfg(test)]
@@ -95,10 +116,10 @@ mod tests {
     #[test]
     fn neither_uploads_nor_one_destination_keep_a_large_transfer_waiting() {
         let (lanes, x, y) = (Lanes::new(4), EndpointId(1), EndpointId(2));
-        let uploads: Vec<_> = (0..4).map(|_| lanes.upload(LARGE_BYTES_MIN).now_or_never()).collect();
+        let uploads: Vec<_> = (0..4).map(|_| lanes.upload(LARGE_BYTES_MIN, 0).now_or_never()).collect();
         assert!(uploads.iter().all(Option::is_some));
-        assert!(lanes.upload(LARGE_BYTES_MIN).now_or_never().is_none(), "no more than that");
-        assert!(lanes.upload(LARGE_BYTES_MIN - 1).now_or_never().expect("it waits for nothing").is_none());
+        assert!(lanes.upload(LARGE_BYTES_MIN, 0).now_or_never().is_none(), "no more than that");
+        assert!(lanes.upload(LARGE_BYTES_MIN - 1, 0).now_or_never().expect("it waits for nothing").is_none());
 
         let to_x: Vec<_> = (0..3).map(|_| lanes.transfer(x, LARGE_BYTES_MIN).now_or_never()).collect();
         assert!(to_x.iter().all(Option::is_some) && lanes.free_to(x) == 0);
@@ -108,5 +129,20 @@ mod tests {
         assert_eq!(lanes.free_to(y), 0);
         drop((to_x, to_y));
         assert_eq!((lanes.free_to(x), lanes.free()), (3, 4));
+    }
+
+    #[test]
+    fn uploads_of_any_length_share_the_room_in_memory() {
+        let lanes = Lanes::new(4);
+        let part = 8 << 20;
+        let slow: Vec<_> = (0..UPLOADS_BYTES_MAX / part).map(|_| lanes.upload(part, part).now_or_never()).collect();
+        assert!(slow.iter().flatten().all(Option::is_some), "each holds its part of it");
+        assert!(slow.iter().all(Option::is_some), "there is room for all");
+        assert!(lanes.upload(1, 1).now_or_never().is_none(), "and for no more");
+        assert!(lanes.upload(part, 0).now_or_never().is_some(), "but for what does not wait in memory");
+        drop(slow);
+        let huge = lanes.upload(u64::MAX, u64::MAX).now_or_never().expect("it is there alone");
+        assert!(lanes.upload(1, 1).now_or_never().is_none());
+        drop(huge);
     }
 }

@@ -201,6 +201,10 @@ impl Backend for S3 {
         part::part_bytes(bytes)
     }
 
+    fn waiting_bytes(&self, bytes: u64) -> u64 {
+        stage::waiting_bytes(bytes)
+    }
+
     fn tells(&self) -> Vec<Algorithm> {
         if self.bucket.does(Feature::TellsCrc32c) { vec![Algorithm::Crc32c] } else { Vec::new() }
     }

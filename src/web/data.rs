@@ -16,6 +16,7 @@ use crate::service::paging::Paging;
 use crate::service::view::{ContentView, CoverageView, DidView, NewUrl, ReplicaView, RuleView, ScopeView, UrlView};
 use crate::service::{Context, coverage, dids, replicas, rules, scopes, urls};
 use crate::web::frame::{Frame, page};
+use crate::web::lots::first_shown;
 use crate::web::oops::Oops;
 use crate::web::show;
 use crate::web::snippets::{self, Snippet};
@@ -49,7 +50,7 @@ struct ScopesPage {
 
 pub(super) async fn scopes(Visitor(ctx): Visitor, Asked(wish): Asked<Wish>) -> Result<Response, Oops> {
     let is_first = wish.after.is_none();
-    let found = scopes::list(&ctx, Paging { limit: Some(SHOWN), after: wish.after }).await?;
+    let found = first_shown(wish.after, |after| scopes::list(&ctx, paging(SHOWN, after))).await?;
     let frame = Frame::of(&ctx, "data", "Data").commands(["dapple scope list".to_owned()]);
     Ok(page(&ScopesPage { frame, scopes: found.items, is_first, next: found.next }))
 }
@@ -87,7 +88,7 @@ pub(super) async fn scope(
     Asked(wish): Asked<Wish>,
 ) -> Result<Response, Oops> {
     let (scope, is_first) = (read_scope(&scope)?, wish.after.is_none());
-    let found = dids::list(&ctx, &scope, &wish.prefix, Paging { limit: Some(SHOWN), after: wish.after }).await?;
+    let found = first_shown(wish.after, |after| dids::list(&ctx, &scope, &wish.prefix, paging(SHOWN, after))).await?;
     let frame = Frame::of(&ctx, "data", format!("Scope {scope}")).commands([format!("dapple ls {scope}")]);
     Ok(page(&ScopePage { frame, scope, prefix: wish.prefix, dids: found.items, is_first, next: found.next }))
 }
@@ -179,15 +180,18 @@ pub(super) async fn show(
     Ok(page(&gather(&ctx, &read(&scope, &name)?, wish.after).await?))
 }
 
+fn paging(limit: usize, after: Option<String>) -> Paging {
+    Paging { limit: Some(limit), after }
+}
+
 async fn gather(ctx: &Context, did: &Did, after: Option<String>) -> Result<DidPage, ServiceError> {
     let shown = dids::show(ctx, did).await?.view;
     let (kind, is_first) = (shown.kind, after.is_none());
-    let paging = |limit, after| Paging { limit: Some(limit), after };
     let (mut contents, mut next, mut held, mut copies) = (Vec::new(), None, None, Vec::new());
     if kind == DidKind::File {
         copies = replicas::list(ctx, did, paging(SHOWN, None)).await?.items;
     } else {
-        let found = dids::contents(ctx, did, paging(SHOWN, after)).await?;
+        let found = first_shown(after, |after| dids::contents(ctx, did, paging(SHOWN, after))).await?;
         (contents, next) = (found.items, found.next);
     }
     if kind == DidKind::Dataset {

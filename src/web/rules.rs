@@ -5,23 +5,22 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::model::did::Did;
-use crate::model::rule::Grouping;
+use crate::model::rule::{Grouping, RuleState};
 use crate::model::shell::quoted;
 use crate::service::error::ServiceError;
 use crate::service::paging::{LIMIT_MAX, Paging};
-use crate::service::view::{EndpointView, NewRule, Page, RuleView};
-use crate::service::{Context, endpoints, rules};
+use crate::service::view::{EndpointView, NewRule, RuleView};
+use crate::service::{endpoints, rules};
 use crate::web::frame::{Done, Frame, done, page};
+use crate::web::lots::first_shown;
 use crate::web::oops::Oops;
 use crate::web::show;
 use crate::web::visitor::{Asked, Fields, Visitor, if_permitted};
 
 /// How many rules a page shows.
 const SHOWN: usize = 50;
-/// How many lots of rules are looked through for those of one state before a page ends early.
-const LOTS_MAX: usize = 10;
 /// States to choose from.
-const STATES: [&str; 4] = ["stuck", "replicating", "ok", "releasing"];
+const STATES: [RuleState; 4] = [RuleState::Stuck, RuleState::Replicating, RuleState::Ok, RuleState::Releasing];
 
 /// Which rules to show.
 #[derive(Debug, Default, Deserialize)]
@@ -58,46 +57,29 @@ pub(super) async fn list(
     Asked(done): Asked<Done>,
 ) -> Result<Response, Oops> {
     let is_first = wish.after.is_none();
-    if !wish.state.is_empty() && !STATES.contains(&wish.state.as_str()) {
-        let detail = format!("`{}` is no state of a rule: use {}", wish.state, STATES.join(", "));
-        return Err(ServiceError::invalid("invalid-state", detail).into());
-    }
     let did = Some(wish.did.trim()).filter(|did| !did.is_empty()).map(str::parse::<Did>);
     let did = did.transpose().map_err(ServiceError::from)?;
-    let found = of_state(&ctx, did.clone(), &wish.state, wish.after).await?;
+    let paging = |after| Paging { limit: Some(SHOWN), after };
+    let found = match read_state(&wish.state)? {
+        None => first_shown(wish.after, |after| rules::list(&ctx, did.clone(), paging(after))).await?,
+        Some(state) => {
+            first_shown(wish.after, |after| rules::in_state(&ctx, did.clone(), state, paging(after))).await?
+        }
+    };
     let on = did.map(|did| format!(" --did {}", quoted(&did.to_string()))).unwrap_or_default();
     let frame = Frame::of(&ctx, "rules", "Rules").after(&done).commands([format!("dapple rule list{on}")]);
-    let (rules, next, states) = (found.items, found.next, STATES);
+    let (rules, next, states) = (found.items, found.next, STATES.map(show::rule_state));
     Ok(page(&RulesPage { frame, states, state: wish.state, did: wish.did, rules, is_first, next }))
 }
 
-/// A page of rules in one state, or in all.
-async fn of_state(
-    ctx: &Context,
-    did: Option<Did>,
-    state: &str,
-    mut after: Option<String>,
-) -> Result<Page<RuleView>, ServiceError> {
-    let mut found = Vec::new();
-    for _ in 0..LOTS_MAX {
-        // Unsorted ones come in lots as large as may be; what is left over is read again.
-        let limit = if state.is_empty() { SHOWN } else { LIMIT_MAX };
-        let lot = rules::list(ctx, did.clone(), Paging { limit: Some(limit), after }).await?;
-        for rule in lot.items {
-            if state.is_empty() || show::rule_state(rule.state) == state {
-                found.push(rule);
-            }
-            if found.len() == SHOWN {
-                let next = found.last().map(|rule: &RuleView| rule.id.to_string());
-                return Ok(Page { items: found, next });
-            }
-        }
-        after = lot.next;
-        if after.is_none() {
-            break;
-        }
+/// The state that a wish names, if it names one.
+fn read_state(state: &str) -> Result<Option<RuleState>, ServiceError> {
+    let known = STATES.into_iter().find(|known| show::rule_state(*known) == state);
+    if known.is_none() && !state.is_empty() {
+        let detail = format!("`{state}` is no state of a rule: use {}", STATES.map(show::rule_state).join(", "));
+        return Err(ServiceError::invalid("invalid-state", detail));
     }
-    Ok(Page { items: found, next: after })
+    Ok(known)
 }
 
 /// What a new rule is to be on.

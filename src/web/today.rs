@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use crate::model::id::RuleId;
 use crate::model::rule::RuleState;
 use crate::policy::decision::Action;
 use crate::service::error::ServiceError;
@@ -23,7 +24,7 @@ use crate::workers::board::Board;
 /// The most pages of rules that are counted.
 const RULE_PAGES_MAX: usize = 5;
 /// The most stuck rules that are asked for their reasons.
-const EXPLAINED_MAX: usize = 50;
+const EXPLAINED_MAX: usize = 20;
 /// The most rules that are named with one reason.
 const NAMED_MAX: usize = 5;
 
@@ -43,7 +44,7 @@ struct TodayPage {
 #[derive(Default)]
 struct Rules {
     states: [(&'static str, u64); 4],
-    stuck: Vec<RuleView>,
+    stuck: Vec<RuleId>,
     /// Whether all were counted.
     whole: bool,
 }
@@ -97,10 +98,10 @@ async fn rules(ctx: &Context) -> Result<Rules, ServiceError> {
     let (mut counts, mut stuck, mut after) = (BTreeMap::new(), Vec::new(), None);
     let mut whole = false;
     for _ in 0..RULE_PAGES_MAX {
-        let Page { items, next } = rules::list(ctx, None, Paging { limit: Some(LIMIT_MAX), after }).await?;
-        for rule in items {
-            *counts.entry(show::rule_state(rule.state)).or_default() += 1;
-            if rule.state == RuleState::Stuck && stuck.len() < EXPLAINED_MAX {
+        let Page { items, next } = rules::states(ctx, Paging { limit: Some(LIMIT_MAX), after }).await?;
+        for (rule, state) in items {
+            *counts.entry(show::rule_state(state)).or_default() += 1;
+            if state == RuleState::Stuck && stuck.len() < EXPLAINED_MAX {
                 stuck.push(rule);
             }
         }
@@ -116,10 +117,10 @@ async fn rules(ctx: &Context) -> Result<Rules, ServiceError> {
 
 /// Groups what is stuck by its reason, which names the endpoint. What waits longest comes first: rules
 /// are listed in the order in which they were made.
-async fn stuck(ctx: &Context, rules: &[RuleView]) -> Result<Vec<Stuck>, ServiceError> {
+async fn stuck(ctx: &Context, rules: &[RuleId]) -> Result<Vec<Stuck>, ServiceError> {
     let mut groups: Vec<Stuck> = Vec::new();
     for rule in rules {
-        let explained = match explain::explain(ctx, rule.id).await {
+        let explained = match explain::explain(ctx, *rule).await {
             Ok(explained) => explained,
             // It may have ended meanwhile.
             Err(ServiceError::NotFound { .. }) => continue,
@@ -134,7 +135,7 @@ async fn stuck(ctx: &Context, rules: &[RuleView]) -> Result<Vec<Stuck>, ServiceE
             });
             groups[at].count += problem.count;
             if groups[at].rules.len() < NAMED_MAX {
-                groups[at].rules.push(rule.clone());
+                groups[at].rules.push(explained.rule.clone());
             } else {
                 groups[at].more += 1;
             }

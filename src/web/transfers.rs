@@ -8,6 +8,7 @@ use crate::service::paging::Paging;
 use crate::service::transfers::{self, Filter};
 use crate::service::view::TransferView;
 use crate::web::frame::{Frame, page};
+use crate::web::lots::first_shown;
 use crate::web::oops::Oops;
 use crate::web::show;
 use crate::web::visitor::{Asked, Visitor};
@@ -44,7 +45,9 @@ pub(super) async fn list(Visitor(ctx): Visitor, Asked(wish): Asked<Wish>) -> Res
     let is_first = wish.after.is_none();
     let state = Some(wish.state.clone()).filter(|state| !state.is_empty());
     let filter = Filter { state: state.clone(), rule: None };
-    let found = transfers::list(&ctx, filter, Paging { limit: Some(SHOWN), after: wish.after }).await?;
+    let found =
+        first_shown(wish.after, |after| transfers::list(&ctx, filter.clone(), Paging { limit: Some(SHOWN), after }))
+            .await?;
     let of = state.map(|state| format!(" --state {state}")).unwrap_or_default();
     let frame = Frame::of(&ctx, "transfers", "Transfers").commands([format!("dapple transfer list{of}")]);
     let states = ["running", "waiting", "failed"];

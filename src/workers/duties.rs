@@ -12,7 +12,7 @@ use crate::catalog::wake::Topic;
 use crate::catalog::{Catalog, endpoints};
 use crate::model::id::RuleId;
 use crate::model::time::Timestamp;
-use crate::rules::{Progress, evaluate, expire, fill, fold, follow, reconsider};
+use crate::rules::{Progress, evaluate, expire, fill, fold, follow, labelled, reconsider};
 use crate::search::follow::Memory;
 use crate::service::Lake;
 use crate::service::check::check_catalog;
@@ -30,7 +30,12 @@ const MOVERS: [&str; 8] = ["mover-1", "mover-2", "mover-3", "mover-4", "mover-5"
 /// All workers of a server, so many of which move files: eight at most.
 pub fn all(lake: &Arc<Lake>, movers: usize) -> Vec<Box<dyn Worker>> {
     let mut workers: Vec<Box<dyn Worker>> = vec![
-        Box::new(Evaluate { lake: Arc::clone(lake), seen: None, turn: RuleId(0) }),
+        Box::new(Evaluate {
+            lake: Arc::clone(lake),
+            seen: None,
+            turn: RuleId(0),
+            labelled: labelled::Memory::default(),
+        }),
         Box::new(Fill { after: None }),
         Box::new(Fold { cursor: fold::Cursor::default() }),
         Box::new(Reap),
@@ -57,6 +62,7 @@ struct Evaluate {
     seen: Option<(u64, u64)>,
     /// The rule that had its turn last.
     turn: RuleId,
+    labelled: labelled::Memory,
 }
 
 impl Worker for Evaluate {
@@ -75,6 +81,7 @@ impl Worker for Evaluate {
                 self.seen = revisions;
             }
             made = made.or(follow::step(catalog, &self.lake.judge).await?);
+            made = made.or(labelled::step(catalog, &self.lake.judge, &mut self.labelled).await?);
             made = made.or(expire::step(catalog).await?);
             made = made.or(evaluate::step(catalog, &self.lake.judge, &mut self.turn).await?);
             Ok(made.or(reconsider::step(catalog).await?))

@@ -7,6 +7,7 @@ use crate::catalog::record::{
 use crate::catalog::{CatalogError, View};
 use crate::model::id::DecisionId;
 use crate::model::replica::ReplicaState;
+use crate::model::stuck::StuckReason;
 use crate::model::transfer::{ATTEMPTS_MAX, TransferState};
 
 /// A transfer holds the intent of its place, and an intent of a transfer has its transfer.
@@ -70,7 +71,8 @@ fn has_end(transfer: &TransferRecord) -> bool {
     }
 }
 
-/// A unit is told of trouble only with a file it holds, by a transfer that will take it back.
+/// A unit is told of trouble only with a file it holds, by a transfer that will take it back, or because
+/// the file lies where it may not.
 pub(super) async fn stuck_files(view: &View, report: &mut Report<'_>) -> Result<(), CatalogError> {
     let mut pages = all::<StuckFiles>();
     loop {
@@ -84,8 +86,12 @@ pub(super) async fn stuck_files(view: &View, report: &mut Report<'_>) -> Result<
                 Some(IntentAct::Transfer(id)) => view.get::<Transfers>(&(id,)).await?.is_some_and(|one| one.told),
                 _ => false,
             };
+            let denied = matches!(reason, StuckReason::DeniedByPolicy { .. }) && {
+                let replica = view.get::<Replicas>(&(file, endpoint)).await?;
+                replica.is_some_and(|replica| replica.state == ReplicaState::Available)
+            };
             report.expect(
-                is_held && told,
+                is_held && (told || denied),
                 || format!("did {unit} at endpoint {endpoint}"),
                 || format!("is told {reason:?} of did {file}: held is {is_held}, a transfer that told is {told}"),
             );

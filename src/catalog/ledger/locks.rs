@@ -15,11 +15,14 @@ use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
 use crate::model::replica::ReplicaState;
 use crate::model::rule::RuleCounts;
+use crate::model::stuck::StuckReason;
 
 /// The most rules that hold one unit at one endpoint.
 const RULES_MAX: usize = 1_000;
 /// The most datasets of one file that are looked at again.
 const PARENTS_MAX: usize = 1_000;
+/// How many files that a complete unit was told of are looked through for those that may not be there.
+const TOLD_MAX: usize = 1_000;
 
 /// Lets a rule hold a unit at an endpoint, and sees to it that missing files get transfers. Nothing
 /// happens if it does already, but that it does so by another decision from now on.
@@ -94,13 +97,14 @@ pub async fn recount(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<boo
     if holders.is_empty() {
         return Ok(complete);
     }
+    let told = txn.scan::<StuckFiles>(&(unit, endpoint), if complete { TOLD_MAX } else { 1 }).await?;
+    let mut told = told.into_iter().map(|(_, reason)| reason);
     let state = if complete {
-        LockState::Ok
+        // All is there, but policy may not let all of it be there.
+        let denied = told.find(|reason| matches!(reason, StuckReason::DeniedByPolicy { .. }));
+        denied.map_or(LockState::Ok, |reason| LockState::Stuck { reason })
     } else {
-        match txn.scan::<StuckFiles>(&(unit, endpoint), 1).await?.pop() {
-            Some((_, reason)) => LockState::Stuck { reason },
-            None => LockState::Replicating,
-        }
+        told.next().map_or(LockState::Replicating, |reason| LockState::Stuck { reason })
     };
     for ((_, _, rule), ()) in holders {
         let key = (rule, unit, endpoint);

@@ -2,7 +2,7 @@
 //! row, so the order of places is the order of commits, and a cursor on places sees exactly what
 //! came and went since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::history::is_closed;
 use crate::catalog::ledger::ancestors::{tell_rules, upward};
@@ -227,7 +227,10 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<Opt
 async fn forget_trouble(txn: &Txn, dataset: DidId, files: &[Member]) -> Result<(), CatalogError> {
     let prefixes: Vec<_> = files.iter().map(|file| (file.id,)).collect();
     let intents = txn.scan_many::<Intents>(&prefixes, REPLICAS_MAX).await?;
-    for ((file, endpoint), _) in intents.into_iter().flatten() {
+    let replicas = txn.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?;
+    let coming = intents.into_iter().flatten().map(|(key, _)| key);
+    let places: BTreeSet<_> = replicas.into_iter().flatten().map(|(key, _)| key).chain(coming).collect();
+    for (file, endpoint) in places {
         let key = (dataset, endpoint, file);
         if txn.get::<StuckFiles>(&key).await?.is_some() {
             txn.clear::<StuckFiles>(&key);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::catalog::ledger::ancestors::tell_rules;
 use crate::catalog::ledger::membership::{Member, attach_fresh};
 use crate::catalog::ledger::tally::{add_coverage, add_usage, ask_fold};
-use crate::catalog::ledger::transfers;
+use crate::catalog::ledger::{denied, transfers};
 use crate::catalog::record::{
     BacklogRecord, DidContent, DidNames, DidRecord, Dids, FoldRecord, LocksByUnit, NameRecord, Parents, Paths,
     ReplicaRecord, Replicas, Tally,
@@ -160,6 +160,7 @@ pub async fn mark_bad(txn: &Txn, file: DidId, endpoint: EndpointId, bytes: u64) 
         tell_rules(txn, parent, lost(seq)).await?;
     }
     tell_rules(txn, file, lost(0)).await?;
+    denied::forget(txn, file, endpoint).await?;
     emit_runs(txn, [key].into_iter());
     Ok(true)
 }

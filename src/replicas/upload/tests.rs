@@ -139,7 +139,7 @@ fn a_large_upload_is_told_that_there_is_no_room_and_keeps_its_place() {
     let world = World::new();
     let large = world.announce("large", LARGE_BYTES_MIN, WELL);
     let lanes = world.stores.lanes();
-    let held: Vec<_> = (0..LANES).map(|_| now(lanes.upload(LARGE_BYTES_MIN))).collect();
+    let held: Vec<_> = (0..LANES).map(|_| now(lanes.upload(LARGE_BYTES_MIN, 0))).collect();
     let error = world.take(&large, Ok(b"bytes")).expect_err("no room");
     assert_eq!((error.code(), error.kind()), ("upload-busy", Kind::Unavailable));
     let small = world.announce("small", 5, WELL);

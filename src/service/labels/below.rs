@@ -113,7 +113,7 @@ impl Looking {
         for (before, after) in before.into_iter().zip(after) {
             if let Some(action) = asks_for(&before, &after) {
                 let resource = Resource::Did(before);
-                if !self.sight.sees(&resource) || self.sight.permit(action, &resource, None).is_err() {
+                if !self.sight.sees(&resource) || !self.sight.decide(action, &resource, None).allows() {
                     let resource = format!("everything in {}", self.of);
                     return Err(ServiceError::Denied { action: action.name(), resource });
                 }

@@ -268,22 +268,23 @@ async fn rules_and_transfers(world: &mut World, dice: &mut Dice, all: &[(Did, Di
 }
 
 /// All entries of a list, page by page.
-async fn whole<T, F: Future<Output = Page<T>>>(limit: usize, page: impl Fn(Paging) -> F) -> Vec<T> {
-    let (mut all, mut after) = (Vec::new(), None);
+/// A list from its first page to its last, and the cursors between. A page looks through eight rows here.
+async fn whole<T, F: Future<Output = Page<T>>>(limit: usize, page: impl Fn(Paging) -> F) -> (Vec<T>, Vec<String>) {
+    let (mut all, mut cursors) = (Vec::new(), Vec::<String>::new());
     loop {
-        let got = page(Paging { after: after.clone(), limit: Some(limit) }).await;
-        assert!(got.next.is_none() || got.items.len() == limit, "pages are filled");
+        let got = page(Paging { after: cursors.last().cloned(), limit: Some(limit) }).await;
+        assert!(got.items.len() <= limit);
         all.extend(got.items);
         match got.next {
-            Some(next) => after = Some(next),
-            None => return all,
+            Some(next) => cursors.push(next),
+            None => return (all, cursors),
         }
     }
 }
 
 #[tokio::test]
 async fn lists_show_what_brute_force_says_and_nothing_else() {
-    let mut hidden = 0;
+    let (mut hidden, mut sealed) = (0, 0);
     for seed in 0..8 {
         let world = world(seed).await;
         for who in &world.people {
@@ -301,20 +302,26 @@ async fn lists_show_what_brute_force_says_and_nothing_else() {
                 for limit in [1, 3, 100] {
                     let page =
                         |paging| async { dids::list(&ctx, &scope, "", paging).await.expect("the scope is seen") };
-                    let shown: BTreeSet<_> = whole(limit, page).await.into_iter().map(|item| item.did).collect();
+                    let (shown, cursors) = whole(limit, page).await;
+                    let shown: BTreeSet<_> = shown.into_iter().map(|item| item.did).collect();
+                    for cursor in cursors {
+                        let told = shown.iter().any(|did| did.name.as_str() == cursor);
+                        sealed += usize::from(!told);
+                        assert!(told || cursor.starts_with('~'), "`{cursor}` is the name of nothing that is seen");
+                    }
                     assert_eq!(shown, expected, "seed {seed}, {}", who.account);
                 }
             }
             let rules: BTreeSet<_> =
                 world.rules.iter().filter(|(_, did)| world.may_see(who, did)).map(|(id, _)| *id).collect();
             let page = |paging| async { rules::list(&ctx, None, paging).await.expect("lists are for all") };
-            let shown: BTreeSet<_> = whole(2, page).await.into_iter().map(|item| item.id).collect();
+            let shown: BTreeSet<_> = whole(2, page).await.0.into_iter().map(|item| item.id).collect();
             assert_eq!(shown, rules, "seed {seed}, {}", who.account);
             let wanted = world.transfers.iter().filter(|(_, did)| world.may_see(who, did)).map(|(id, _)| *id).collect();
             let page = |paging| async {
                 transfers::list(&ctx, transfers::Filter::default(), paging).await.expect("lists are for all")
             };
-            let shown: BTreeSet<_> = whole(2, page).await.into_iter().map(|item| item.id).collect();
+            let shown: BTreeSet<_> = whole(2, page).await.0.into_iter().map(|item| item.id).collect();
             assert_eq!(shown, wanted, "seed {seed}, {}", who.account);
             for did in world.own.keys() {
                 let shown = dids::show(&ctx, did).await;
@@ -322,6 +329,7 @@ async fn lists_show_what_brute_force_says_and_nothing_else() {
             }
         }
     }
+    assert!(sealed > 0, "some pages end at what is hidden");
     assert!(hidden > 100, "the worlds hide enough to find mistakes: {hidden}");
 }
 

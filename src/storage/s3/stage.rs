@@ -29,6 +29,11 @@ const PARTS_AT_ONCE: usize = 4;
 const PARTS_BYTES_MAX: u32 = 512 << 20;
 static PARTS_ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(PARTS_BYTES_MAX as usize)));
 
+/// How many bytes of an object so long are in memory at once.
+pub(super) fn waiting_bytes(bytes: u64) -> u64 {
+    bytes.min(PARTS_AT_ONCE as u64 * part_bytes(bytes))
+}
+
 /// Waits for room for a part.
 async fn room(all: Arc<Semaphore>, bytes: u64) -> OwnedSemaphorePermit {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(PARTS_BYTES_MAX);
@@ -171,6 +176,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::storage::lanes::UPLOADS_BYTES_MAX;
 
     #[test]
     fn parts_wait_for_room_and_one_that_is_too_large_is_alone() {
@@ -179,6 +185,9 @@ mod tests {
         let few: Vec<_> = (0..64).map(|_| take(PART_BYTES).expect("there is room")).collect();
         assert!(take(1).is_none() && take(0).is_some());
         drop(few);
+        assert_eq!(waiting_bytes(5 << 20), 5 << 20);
+        assert_eq!(waiting_bytes(5 << 30), 4 * PART_BYTES);
+        assert!(u64::from(PARTS_BYTES_MAX) >= 2 * UPLOADS_BYTES_MAX, "uploads leave half of it to transfers");
         let huge = take(part_bytes(50 << 40)).expect("all is free");
         assert!(take(1).is_none());
         drop(huge);

@@ -218,3 +218,39 @@ async fn rules_on_files_follow_the_labels_of_what_holds_them() {
     }
     lake.is_well().await;
 }
+
+#[tokio::test]
+async fn a_file_that_is_labelled_after_it_landed_keeps_its_rule_from_being_satisfied() {
+    let lake = TestLake::with_endpoints(&[]).await;
+    for (endpoint, country) in [("x", "DE"), ("y", "FR")] {
+        lake.add_endpoint(endpoint, &[("country", country)]).await;
+    }
+    lake.put_numbered("s:d", "x", 0..3).await;
+    let rule = lake.rule("s:d", 1, "y").await;
+    lake.until(rule, RuleState::Ok).await;
+    let is_stuck_on_it = async || {
+        lake.until(rule, RuleState::Stuck).await;
+        let told = lake.client.explain_rule(rule).await.expect("explained");
+        let [problem] = &told.problems[..] else { panic!("one thing is wrong: {told:#?}") };
+        assert_eq!((problem.code.as_str(), problem.example.clone()), ("denied-by-policy", Some(did("s:d/1"))));
+        assert_eq!(tree(&lake.root("y")).len(), 3, "nothing is deleted");
+    };
+    label(&lake.client, "s:d/1", &["residency=DE"]).await;
+    is_stuck_on_it().await;
+    lake.is_well().await;
+    // It is a member no more, and one again.
+    lake.client.detach(&did("s:d"), &Members { dids: vec![did("s:d/1")] }).await.expect("detached");
+    lake.until(rule, RuleState::Ok).await;
+    lake.attach("s:d", &["s:d/1"]).await;
+    is_stuck_on_it().await;
+    label(&lake.client, "s:d/1", &["residency="]).await;
+    lake.until(rule, RuleState::Ok).await;
+    label(&lake.client, "s:d/1", &["residency=DE"]).await;
+    is_stuck_on_it().await;
+    // What decisions are made from changes elsewhere.
+    set(&lake, "y", "country", "DE").await;
+    lake.until(rule, RuleState::Ok).await;
+    set(&lake, "y", "country", "FR").await;
+    is_stuck_on_it().await;
+    lake.is_well().await;
+}

@@ -11,8 +11,8 @@ use dapple::model::rule::{Grouping, RuleState};
 use dapple::model::scope::Scope;
 use dapple::policy::decision::{Action, Effect};
 use dapple::service::view::{
-    EndpointChange, LabelsChange, Members, NewDid, NewMember, NewRule, NewScope, NewUpload, NewUploads, NewUrl,
-    PoliciesView, PolicyQuestion, RuleChange, ScopeChange,
+    BadReplica, EndpointChange, LabelsChange, Members, NewDid, NewMember, NewRule, NewScope, NewUpload, NewUploads,
+    NewUrl, PoliciesView, PolicyQuestion, RuleChange, ScopeChange,
 };
 use reqwest::Method;
 
@@ -373,4 +373,42 @@ async fn a_policy_that_names_data_binds_it_among_its_equals() {
     lake.until_rule(id, |told| told.state == RuleState::Stuck && (told.locks_ok, told.units_unplaced) == (2, 1)).await;
     let why = lake.client.explain_rule(id).await.expect("explained");
     assert_eq!(why.problems[0].reason, "policy does not let the data be at y: stays");
+}
+
+/// All may be read, but what is near not from `y`.
+const NEAR: &str = r#"
+// All.
+@id("all")
+permit (principal is Dapple::Account, action, resource);
+// Near.
+@id("near")
+forbid (principal, action == Dapple::Action::"ReadData", resource is Dapple::Did)
+when { resource.hasTag("near") && context has at && context.at == Dapple::Endpoint::"y" };
+"#;
+
+#[tokio::test]
+async fn bytes_come_from_no_endpoint_where_policy_does_not_let_them_be_read() {
+    let policies = tempfile::tempdir().expect("a directory");
+    std::fs::write(policies.path().join("all.cedar"), NEAR).expect("written");
+    let settings = format!("[policy]\ndir = {:?}\n", policies.path().display().to_string());
+    let lake = TestLake::with_settings(&settings, &["x", "y"]).await;
+    lake.put_numbered("s:d", "x", 0..1).await;
+    let made = lake.rule("s:d", 1, "y").await;
+    lake.until(made, RuleState::Ok).await;
+    let signed = lake.client.mint(&url("s:d/0")).await.expect("it may be read").url;
+    let get = async || reqwest::get(&signed).await.expect("an answer").status().as_u16();
+    assert_eq!(get().await, 200);
+    // It lies at `y` alone.
+    std::fs::remove_dir_all(lake.root("x")).expect("removed");
+    std::fs::create_dir(lake.root("x")).expect("made");
+    assert_eq!(get().await, 200, "from y");
+    lake.client.label_did(&did("s:d"), &labels(&["near=yes"])).await.expect("labelled");
+    assert_ne!(get().await, 200, "policy closes y");
+    lake.client.label_did(&did("s:d"), &labels(&["near="])).await.expect("labelled");
+    assert_eq!(get().await, 200);
+    // Nor is it opened where no other place is known.
+    let bad = BadReplica { did: did("s:d/0"), endpoint: name("x") };
+    lake.client.declare_bad(&bad).await.expect("declared");
+    lake.client.label_did(&did("s:d"), &labels(&["near=yes"])).await.expect("labelled");
+    assert_eq!(get().await, 403);
 }

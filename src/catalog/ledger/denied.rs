@@ -1,0 +1,51 @@
+//! Files that lie where policy does not let them be any more: they were labelled after they landed. The
+//! units that want them there are told of them as of files that do not come, and nothing is deleted.
+
+use crate::catalog::ledger::tally::ask_fold;
+use crate::catalog::ledger::transfers::units_of;
+use crate::catalog::record::{FoldRecord, IntentAct, Intents, LocksByUnit, StuckFiles, Transfers};
+use crate::catalog::{CatalogError, Txn};
+use crate::model::id::{DidId, EndpointId};
+use crate::model::stuck::StuckReason;
+
+/// Tells every unit that wants a file at an endpoint that it may not be there, and takes back what was
+/// told to those that want it there no more.
+pub async fn tell(txn: &Txn, file: DidId, endpoint: EndpointId, reason: &StuckReason) -> Result<(), CatalogError> {
+    for unit in units_of(txn, file).await? {
+        let key = (unit, endpoint, file);
+        let told = txn.get::<StuckFiles>(&key).await?;
+        if !txn.any::<LocksByUnit>(&(unit, endpoint)).await? {
+            take_back(txn, key, told).await?;
+        } else if told.as_ref() != Some(reason) {
+            txn.put::<StuckFiles>(&key, reason);
+            ask_fold(txn, FoldRecord::Unit(unit, endpoint));
+        }
+    }
+    Ok(())
+}
+
+/// Takes back what units were told of a file: it may be there, or is there no more.
+pub async fn forget(txn: &Txn, file: DidId, endpoint: EndpointId) -> Result<(), CatalogError> {
+    for unit in units_of(txn, file).await? {
+        let key = (unit, endpoint, file);
+        let told = txn.get::<StuckFiles>(&key).await?;
+        take_back(txn, key, told).await?;
+    }
+    Ok(())
+}
+
+/// What a transfer has told is for that transfer to take back.
+async fn take_back(txn: &Txn, key: (DidId, EndpointId, DidId), told: Option<StuckReason>) -> Result<(), CatalogError> {
+    let (unit, endpoint, file) = key;
+    if !matches!(told, Some(StuckReason::DeniedByPolicy { .. })) {
+        return Ok(());
+    }
+    if let Some(IntentAct::Transfer(id)) = txn.get::<Intents>(&(file, endpoint)).await?.map(|intent| intent.act)
+        && txn.get::<Transfers>(&(id,)).await?.is_some_and(|transfer| transfer.told)
+    {
+        return Ok(());
+    }
+    txn.clear::<StuckFiles>(&key);
+    ask_fold(txn, FoldRecord::Unit(unit, endpoint));
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Looks after files with labels of their own in datasets. Placing asks policy about the dataset; a file
+//! that was labelled after it landed may lie where policy does not let it be. Whoever wants it there is
+//! told, and their rules are stuck on it. Nothing is deleted.
+//!
+//! A file is looked at when it is labelled or attached. What else decisions are made from concerns any of
+//! them, so a walk over all files with labels follows when policies or endpoints change, and now and
+//! then, for rules that were made since.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::labels::{self, Gatherer};
+use crate::catalog::ledger::denied;
+use crate::catalog::ledger::membership::REPLICAS_MAX;
+use crate::catalog::ledger::transfers::units_of;
+use crate::catalog::record::{DidLabels, Dids, LocksByUnit, Replicas, Rules};
+use crate::catalog::{Catalog, CatalogError, Txn, endpoints, placing, subjects};
+use crate::model::account::AccountName;
+use crate::model::endpoint::Endpoint;
+use crate::model::facts::{DidFacts, EndpointFacts, Resource};
+use crate::model::id::DidId;
+use crate::model::label::LabelSet;
+use crate::model::replica::ReplicaState;
+use crate::model::stuck::StuckReason;
+use crate::policy::decision::{Action, Question};
+use crate::policy::judge::Judge;
+use crate::rules::Progress;
+
+/// How many labelled DIDs one transaction looks at.
+const PAGE: usize = 100;
+/// The most rules that hold one unit at one endpoint.
+const RULES_MAX: usize = 1_000;
+/// How often all are looked at, though nothing is known to have changed.
+const WALK_EVERY: Duration = Duration::from_mins(5);
+
+/// How far a walk has come, and what it was made under.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Revisions of policies, endpoints, and labels of scopes and containers.
+    seen: Option<(String, u64, u64)>,
+    /// A walk is under way, behind this DID.
+    after: Option<DidId>,
+    due_at: Duration,
+}
+
+/// Looks at a page of files with labels of their own, where that is due.
+pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) -> Result<Progress, CatalogError> {
+    let view = catalog.view().await?;
+    let revisions =
+        (judge.set().revision().to_string(), endpoints::revision(&view).await?, placing::revision(&view).await?);
+    let monotonic = catalog.clock().monotonic();
+    if memory.seen.as_ref() != Some(&revisions) || (memory.after.is_none() && monotonic >= memory.due_at) {
+        *memory = Memory { seen: Some(revisions), after: Some(DidId(0)), due_at: monotonic + WALK_EVERY };
+    }
+    let Some(after) = memory.after else { return Ok(Progress::Nothing) };
+    let rows = view.scan_after::<DidLabels>(&(), &(after,), PAGE).await?;
+    drop(view);
+    memory.after = rows.last().filter(|_| rows.len() == PAGE).map(|((did,), _)| *did);
+    if rows.is_empty() {
+        return Ok(Progress::Nothing);
+    }
+    let files: Arc<[DidId]> = rows.into_iter().map(|((did,), _)| did).collect();
+    let judge = Arc::clone(judge);
+    catalog
+        .transact_bulk(move |txn| {
+            let (files, judge) = (Arc::clone(&files), Arc::clone(&judge));
+            async move {
+                for file in files.iter() {
+                    look(&txn, &judge, *file).await?;
+                }
+                Ok::<_, CatalogError>(())
+            }
+        })
+        .await?;
+    Ok(Progress::Made)
+}
+
+/// Looks at those of some files that have labels of their own: they have joined a dataset.
+pub async fn attached(txn: &Txn, judge: &Judge, files: &[DidId]) -> Result<(), CatalogError> {
+    let keys: Vec<_> = files.iter().map(|file| (*file,)).collect();
+    let labelled = txn.get_many::<DidLabels>(&keys).await?;
+    for (file, _) in files.iter().zip(labelled).filter(|(_, labels)| labels.is_some()) {
+        look(txn, judge, *file).await?;
+    }
+    Ok(())
+}
+
+/// Looks where a file with labels of its own lies, and tells whoever wants it where policy does not let
+/// it be. What is no file is passed over.
+pub async fn look(txn: &Txn, judge: &Judge, file: DidId) -> Result<(), CatalogError> {
+    let record = txn.get::<Dids>(&(file,)).await?;
+    let Some(record) = record.filter(|record| record.file().is_some()) else { return Ok(()) };
+    let is_labelled = labels::of_did(txn, file).await? != LabelSet::default();
+    let facts = Gatherer::new(txn).did(file, &record).await?;
+    for ((_, endpoint), replica) in txn.scan::<Replicas>(&(file,), REPLICAS_MAX).await? {
+        if replica.state != ReplicaState::Available {
+            continue;
+        }
+        let denial = match endpoints::by_id(txn, endpoint).await? {
+            Some(endpoint) if is_labelled => denial(txn, judge, file, &facts, &endpoint).await?,
+            _ => None,
+        };
+        match denial {
+            Some(reason) => denied::tell(txn, file, endpoint, &reason).await?,
+            None => denied::forget(txn, file, endpoint).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Why a file may not be at an endpoint for any account whose rule wants it there, as its transfer would
+/// be decided.
+async fn denial(
+    txn: &Txn,
+    judge: &Judge,
+    file: DidId,
+    facts: &DidFacts,
+    endpoint: &Endpoint,
+) -> Result<Option<StuckReason>, CatalogError> {
+    let mut accounts: Vec<AccountName> = Vec::new();
+    for unit in units_of(txn, file).await? {
+        for ((_, _, rule), ()) in txn.scan::<LocksByUnit>(&(unit, endpoint.id), RULES_MAX).await? {
+            let rule = txn.get::<Rules>(&(rule,)).await?;
+            accounts.extend(rule.map(|rule| rule.account).filter(|account| !accounts.contains(account)));
+        }
+    }
+    let (resource, at) = (Resource::Did(facts.clone()), Arc::new(EndpointFacts::from(endpoint)));
+    let mut reason = None;
+    for account in accounts {
+        let subject = Arc::new(subjects::behind(txn, &account).await?);
+        let (action, now) = (Action::Place, txn.now());
+        let decision = judge.decide(&Question { subject: &subject, action, resource: &resource, at: Some(&at), now });
+        if decision.allows() {
+            return Ok(None);
+        }
+        let policies = decision.policies.to_vec();
+        reason = Some(StuckReason::DeniedByPolicy { endpoint: endpoint.name.clone(), policies });
+    }
+    Ok(reason)
+}
