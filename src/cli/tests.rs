@@ -77,8 +77,6 @@ fn command_lines_are_read_or_refused() {
         "dapple did create climate:era5 --kind dataset",
         "dapple did list climate --prefix a/b",
         "dapple did attach climate:all climate:era5 climate:x",
-        "dapple search sea ice --bbox -10,36,4,44 --datetime 2024-01/2024-03 --sort -datetime --limit 5",
-        "dapple search --text a --text b --filter n>=1 --filter n<2 --collection climate:era5 --sign -o json",
         "dapple ls climate:",
         "dapple ls climate:era5 -o json",
         "dapple -o ndjson ls climate:era5",
@@ -100,10 +98,6 @@ fn command_lines_are_read_or_refused() {
     }
     let bad = [
         "dapple ls climate",
-        "dapple search --bbox 1,2,3",
-        "dapple search --datetime soon",
-        "dapple search --filter n",
-        "dapple search --limit 0",
         "dapple endpoint add a--b --path /x",
         "dapple endpoint add a --path /x --attr kind=posix",
         "dapple endpoint add a --path /x --attr tier",
@@ -141,6 +135,8 @@ fn what_is_done_with_datasets_is_read_or_refused() {
         "dapple did close climate:era5 --dry-run",
         "dapple did reopen climate:era5",
         "dapple did attach climate:all --from lines",
+        "dapple search sea ice --bbox -10,36,4,44 --datetime 2024-01/2024-03 --sort -datetime --limit 5",
+        "dapple search --text a --text b --filter n>=1 --filter n<2 --collection climate:era5 --sign -o json",
     ];
     for line in good {
         assert!(parse(line).is_ok(), "{line}");
@@ -150,6 +146,10 @@ fn what_is_done_with_datasets_is_read_or_refused() {
         "dapple did create climate:x --kind dataset --from lines",
         "dapple did attach climate:x climate:y --from lines",
         "dapple did close",
+        "dapple search --bbox 1,2,3",
+        "dapple search --datetime soon",
+        "dapple search --filter n",
+        "dapple search --limit 0",
     ];
     for line in bad {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));

@@ -6,7 +6,8 @@ import stac_api_validator.__main__ as validator
 
 
 class WithNumbers(validator.QueryConfig):
-    def __post_init__(self):
+    def __init__(self, *options):
+        super().__init__(*options)
         for test in ("eq", "neq", "lt", "lte", "gt", "gte"):
             name = f"query_{test}_value"
             if getattr(self, name) is not None:
