@@ -64,8 +64,8 @@ impl SearchPage {
         let Wish { text, bbox, from, to, fields, .. } = &self.wish;
         let pairs = [("text", text), ("bbox", bbox), ("from", from), ("to", to), ("fields", fields)];
         let said = pairs.iter().filter(|(_, value)| !value.is_empty());
-        let said: String = said.map(|(key, value)| format!("{key}={}&", show::query(value))).collect();
-        format!("/search?{said}")
+        let said: Vec<String> = said.map(|(key, value)| format!("{key}={}&", show::query(value))).collect();
+        format!("/search?{}", said.concat())
     }
 }
 

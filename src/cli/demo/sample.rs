@@ -103,8 +103,8 @@ pub(super) fn make(directory: &Path) -> Result<Sample, Failure> {
         write(stations.join(format!("{name}.csv")), text.as_bytes())?;
     }
     let lines = |name: &str, lines: Vec<Value>| {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        write(directory.join(name), text.as_bytes())
+        let text: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
+        write(directory.join(name), text.concat().as_bytes())
     };
     let dataset = |(did, _): &(String, String)| json!({ "did": did, "kind": "dataset" });
     let containers = [FIELDS, KEPT].map(|did| json!({ "did": did, "kind": "container" }));
