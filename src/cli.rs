@@ -23,6 +23,7 @@ mod register;
 mod report;
 mod rule;
 mod screen;
+mod search;
 mod shell;
 mod table;
 mod target;
@@ -110,6 +111,8 @@ enum Command {
     Get(get::GetArgs),
     /// List what is in a dataset, a container, or (`climate:`) a scope
     Ls(did::LsArgs),
+    /// Find data by words, place, time and fields
+    Search(search::SearchArgs),
     /// Mint a signed URL that anybody can read with
     Url(did::UrlArgs),
     /// Storages that hold replicas
@@ -244,6 +247,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Put(args) => put::run(session, args).await,
         Command::Get(args) => get::run(session, args).await,
         Command::Ls(args) => did::ls(session, args).await,
+        Command::Search(args) => search::run(session, args).await,
         Command::Url(args) => did::url(session, args).await,
         Command::Endpoint(command) => endpoint::run(session, command).await,
         Command::Scope(command) => did::run_scope(session, command).await,

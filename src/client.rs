@@ -15,6 +15,7 @@ mod listing;
 mod memory;
 mod metadata;
 mod request;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ pub use address::{encode_name, file_url};
 pub use data::{Download, Payload};
 pub use error::ClientError;
 pub use listing::Listing;
+pub use search::{FoundItem, Search};
 
 use address::{did_path, query, segment};
 use memory::Memory;

@@ -33,6 +33,7 @@ mod oops;
 mod remedy;
 mod rule;
 mod rules;
+mod search;
 mod show;
 mod sign_in;
 mod snippets;
@@ -93,6 +94,7 @@ pub fn router(lake: Arc<Lake>, board: Board, desk: Arc<Desk>) -> Router {
         .route("/data", get(data::scopes))
         .route("/data/{scope}", get(data::scope))
         .route("/data/{scope}/{*name}", get(data::show).post(data::mint))
+        .route("/search", get(search::find))
         .route("/transfers", get(transfers::list))
         .route("/accounts", get(accounts::list))
         .layer(from_fn_with_state(pages.clone(), manners::keep))

@@ -1,7 +1,7 @@
 //! The STAC API, `/stac`: datasets as items, containers as collections, files as assets. No key is
 //! needed for what is public; whoever shows one sees what they may.
 //!
-//! Speaks STAC 1.1.0 and STAC API 1.0.0: core, collections, features, item search, sort, free text.
+//! Speaks STAC 1.1.0 and STAC API 1.0.0: core, collections, features, item search, sort, query, free text.
 //! Its errors are OGC's: a code and a description.
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ const CHILDREN_MAX: usize = 100;
 const PROBLEM_BYTES_MAX: usize = 1 << 20;
 
 /// What this door keeps to. Clients look for the names of both versions of `sort`.
-const CONFORMANCE: [&str; 12] = [
+const CONFORMANCE: [&str; 13] = [
     "https://api.stacspec.org/v1.0.0/core",
     "https://api.stacspec.org/v1.0.0/collections",
     "https://api.stacspec.org/v1.0.0/ogcapi-features",
@@ -48,6 +48,7 @@ const CONFORMANCE: [&str; 12] = [
     "https://api.stacspec.org/v1.0.0/item-search#sort",
     "https://api.stacspec.org/v1.1.0/ogcapi-features#sort",
     "https://api.stacspec.org/v1.1.0/item-search#sort",
+    "https://api.stacspec.org/v1.0.0/item-search#query",
     "https://api.stacspec.org/v1.0.0-rc.1/item-search#free-text",
     "https://api.stacspec.org/v1.0.0-rc.1/ogcapi-features#free-text",
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",

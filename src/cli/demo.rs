@@ -3,6 +3,8 @@
 //! Its endpoints are one of each kind: two of their stores run in this process.
 
 mod check;
+mod collection;
+mod netcdf;
 mod sample;
 mod sites;
 
@@ -22,6 +24,7 @@ use crate::model::rule::RuleState;
 use crate::model::shell::quoted;
 use crate::service::view::{NewUrl, RuleView};
 
+use sample::Sample;
 use sites::{SITES, Site, Stores};
 
 /// Where the demo listens if it may choose and nobody else does.
@@ -55,6 +58,8 @@ struct Tour<'a> {
     directory: PathBuf,
     tree: PathBuf,
     dataset: Did,
+    /// What the data was made from; none if it is somebody's own.
+    sample: Option<Sample>,
     stores: &'a Stores,
 }
 
@@ -126,25 +131,34 @@ async fn tour(
     clock: SharedClock,
 ) -> Result<Option<()>, Failure> {
     say(&format!("a lake is up at {server}"));
-    let (tree, dataset) = match &args.data {
-        Some(tree) => (crate::cli::parse::absolute(tree)?, "demo:tree"),
-        None => (sample::make(&directory.join("sample"))?, "climate:era5"),
+    let (tree, dataset, sample) = match &args.data {
+        Some(tree) => (crate::cli::parse::absolute(tree)?, "demo:tree", None),
+        None => {
+            let sample = sample::make(&directory.join("sample"))?;
+            (sample.fields.clone(), sample::ALL, Some(sample))
+        }
     };
     let client = Client::new(server, Some(key.to_owned()), clock.clone())?;
+    let stranger = Client::new(server, None, clock.clone())?;
     let screen = Screen::of_process(Format::Table, true, clock);
     let session = Session { client, screen };
     let dataset = dataset.parse().expect("a DID");
-    let mut tour = Tour { session, directory: directory.to_owned(), tree, dataset, stores };
+    let mut tour = Tour { session, directory: directory.to_owned(), tree, dataset, sample, stores };
     if args.data.is_none() {
-        say("its data is made up: smooth fields on a coarse grid, shaped like a reanalysis, true of no day");
+        say("its data is made up: smooth fields of regions of Europe, shaped like a reanalysis, true of no day");
     }
     let (s3, webdav) = (stores.s3.address, stores.webdav.address);
     say(&format!("in this process run an S3 store at {s3} and a WebDAV server at {webdav}, to try dapple with"));
     tour.store().await?;
+    tour.collect().await?;
     let (good, stuck) = tour.rules().await?;
     let url = tour.url().await?;
+    let seen = tour.look(&stranger).await?;
     if args.once {
-        tour.check(server, &good, &stuck, &url).await?;
+        tour.check(&stranger, &good, &stuck, &url).await?;
+        if let Some(seen) = &seen {
+            tour.check_seen(&stranger, server, seen).await?;
+        }
         say("all acts checked");
         return Ok(Some(()));
     }

@@ -135,6 +135,8 @@ fn what_is_done_with_datasets_is_read_or_refused() {
         "dapple did close climate:era5 --dry-run",
         "dapple did reopen climate:era5",
         "dapple did attach climate:all --from lines",
+        "dapple search sea ice --bbox -10,36,4,44 --datetime 2024-01/2024-03 --sort -datetime --limit 5",
+        "dapple search --text a --text b --filter n>=1 --filter n<2 --collection climate:era5 --sign -o json",
     ];
     for line in good {
         assert!(parse(line).is_ok(), "{line}");
@@ -144,6 +146,10 @@ fn what_is_done_with_datasets_is_read_or_refused() {
         "dapple did create climate:x --kind dataset --from lines",
         "dapple did attach climate:x climate:y --from lines",
         "dapple did close",
+        "dapple search --bbox 1,2,3",
+        "dapple search --datetime soon",
+        "dapple search --filter n",
+        "dapple search --limit 0",
     ];
     for line in bad {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));

@@ -244,6 +244,9 @@ async fn problem(url: &str, mut response: Response) -> ClientError {
     if let Ok(problem) = serde_json::from_slice::<ProblemView>(&body) {
         return ClientError::Problem(Box::new(problem));
     }
+    if let Ok(told) = serde_json::from_slice::<Exception>(&body) {
+        return told.into_problem(status);
+    }
     // Not our server's words, but a proxy's or a stranger's; the status still tells what to do.
     let (detail, hint) = match (to, status) {
         (Some(to), _) => (
@@ -264,6 +267,29 @@ async fn problem(url: &str, mut response: Response) -> ClientError {
         hint: Some(hint.to_owned()),
         request_id: String::new(),
     }))
+}
+
+/// What the STAC API says of what is wrong.
+#[derive(serde::Deserialize)]
+struct Exception {
+    code: String,
+    description: String,
+    #[serde(default)]
+    request_id: String,
+}
+
+impl Exception {
+    fn into_problem(self, status: StatusCode) -> ClientError {
+        ClientError::Problem(Box::new(ProblemView {
+            kind: "about:blank".to_owned(),
+            code: self.code,
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: self.description,
+            hint: None,
+            request_id: self.request_id,
+        }))
+    }
 }
 
 /// What helps when somebody else answers.

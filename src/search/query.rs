@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -77,6 +78,20 @@ impl Bounds {
     }
 }
 
+impl FromStr for Bounds {
+    type Err = SearchError;
+
+    /// Reads `west,south,east,north` as people type it: all sides on the globe.
+    fn from_str(text: &str) -> Result<Self, SearchError> {
+        let wrong = |what: &str| SearchError::question(what, "write west,south,east,north in degrees: -10,36,4,44");
+        let numbers: Result<Vec<f64>, _> = text.split(',').map(|side| side.trim().parse()).collect();
+        let bounds = Self::parse(&numbers.map_err(|_| wrong("a box has numbers alone"))?)?;
+        let Self { west, south, east, north } = bounds;
+        let is_on_globe = west.abs() <= 180.0 && east.abs() <= 180.0 && south.abs() <= 90.0 && north.abs() <= 90.0;
+        if is_on_globe { Ok(bounds) } else { Err(wrong("a side of the box is not on the globe")) }
+    }
+}
+
 /// A time in milliseconds since the Unix epoch, both ends included, each open if it is not said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Interval {
@@ -102,6 +117,8 @@ pub struct Filter {
 pub enum Test {
     /// Is equal.
     Is(Value),
+    /// Is there, and not equal.
+    IsNot(Value),
     /// Is less.
     Less(Value),
     /// Is less or equal.
@@ -112,6 +129,10 @@ pub enum Test {
     AtLeast(Value),
     /// Is one of these.
     OneOf(Vec<Value>),
+    /// Is a text that ends so.
+    EndsWith(String),
+    /// Is a text with this in it.
+    Contains(String),
     /// Is there, whatever it is.
     Present,
 }
@@ -125,11 +146,14 @@ impl Test {
         };
         match self {
             Test::Is(other) => order(other) == Some(Ordering::Equal),
+            Test::IsNot(other) => order(other) != Some(Ordering::Equal),
             Test::Less(other) => order(other) == Some(Ordering::Less),
             Test::AtMost(other) => order(other).is_some_and(Ordering::is_le),
             Test::Greater(other) => order(other) == Some(Ordering::Greater),
             Test::AtLeast(other) => order(other).is_some_and(Ordering::is_ge),
             Test::OneOf(others) => others.iter().any(|other| order(other) == Some(Ordering::Equal)),
+            Test::EndsWith(end) => matches!(value, Value::Text(text) if text.ends_with(end.as_str())),
+            Test::Contains(part) => matches!(value, Value::Text(text) if text.contains(part.as_str())),
             Test::Present => true,
         }
     }

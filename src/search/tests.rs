@@ -53,7 +53,8 @@ fn every_search_finds_what_a_look_at_every_document_finds() {
         check_the_rest(&index, &world, &mut dice);
     }
     let stats = index.stats();
-    assert!(stats.segments > 0 && stats.segments < 6, "segments are merged: {stats:?}");
+    // Fewer than six of each size are left alone, and so few documents come in two sizes.
+    assert!(stats.segments > 0 && stats.segments <= 10, "segments are merged: {stats:?}");
 }
 
 #[test]

@@ -105,6 +105,15 @@ fn the_page_on_what_is_stuck() {
 }
 
 #[test]
+fn the_page_on_search() {
+    let said = "dapple did meta climate:ice --set 'title=Sea ice, daily' --set datetime=2024-06-15T00:00:00Z \
+                --set eo:cloud_cover=5 --set synthetic=true --set 'geometry={\"type\":\"Polygon\",\"coordinates\":\
+                [[[6,46],[10,46],[10,47],[6,47],[6,46]]]}'";
+    let followed = "until dapple search ice | grep -q climate:ice; do sleep 0.1; done";
+    run_page("docs/search.md", Beginning::Lake, &["dapple did create climate:ice --kind dataset", said, followed]);
+}
+
+#[test]
 fn the_page_on_signed_urls() {
     let more = [
         "dapple rule add climate:era5 --on hamburg",

@@ -38,7 +38,7 @@ mod settings;
 mod terms;
 mod trouble;
 mod typed;
-mod web;
+pub(crate) mod web;
 
 /// How long a lake may take to come to rest. Far more than it needs; a machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -12,6 +12,7 @@ use crate::lake::{TestLake, did, pause};
 
 mod follows;
 mod judges;
+mod people;
 mod rights;
 
 /// How long the index may take to follow. Far more than it needs.

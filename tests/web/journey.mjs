@@ -99,7 +99,7 @@ async function looks(colorScheme, width) {
   const [scope, dataset] = STUCK.split(":");
   const data = `/data/${scope}/${dataset}`;
   const paths = ["/rules", "/rules/new", "/endpoints", `/endpoints/${PLACE}`, "/data", `/data/${scope}`, data];
-  for (const path of [...paths, `${data}/0`, "/transfers", "/accounts"]) {
+  for (const path of [...paths, `${data}/0`, "/search", "/search?text=run", "/transfers", "/accounts"]) {
     await page.goto(LAKE + path);
     await look(path);
   }

@@ -286,15 +286,20 @@ fn sorts(value: &Value) -> Result<Vec<Sort>, ServiceError> {
 
 /// Reads `{"field": {"lt": 10}}`.
 fn filters(value: &Value) -> Result<Vec<Filter>, ServiceError> {
-    let what = "write {\"field\": {\"lt\": 10}}, with eq, lt, lte, gt, gte, in or startsWith";
+    let what = "write {\"field\": {\"lt\": 10}}, with eq, neq, lt, lte, gt, gte, in, startsWith, endsWith or contains";
     let fields = value.as_object().ok_or_else(|| wrong("query", what))?;
     let mut filters = Vec::new();
     for (field, tests) in fields {
         for (test, value) in tests.as_object().ok_or_else(|| wrong("query", what))? {
+            let text = || {
+                let text = value.as_str().map(str::to_owned);
+                text.ok_or_else(|| wrong("query", &format!("`{test}` takes a text")))
+            };
             let known = || Known::from_json(value).ok_or_else(|| wrong("query", "values are texts, numbers or truths"));
             let mut add = |test| filters.push(Filter { field: field.clone(), test });
             match test.as_str() {
                 "eq" => add(Test::Is(known()?)),
+                "neq" => add(Test::IsNot(known()?)),
                 "lt" => add(Test::Less(known()?)),
                 "lte" => add(Test::AtMost(known()?)),
                 "gt" => add(Test::Greater(known()?)),
@@ -305,11 +310,13 @@ fn filters(value: &Value) -> Result<Vec<Filter>, ServiceError> {
                     add(Test::OneOf(known.ok_or_else(|| wrong("query", "values are texts, numbers or truths"))?));
                 }
                 "startsWith" => {
-                    let start = value.as_str().ok_or_else(|| wrong("query", "`startsWith` takes a text"))?;
+                    let start = text()?;
                     // No letter comes behind the last one there is.
-                    add(Test::AtLeast(Known::Text(start.to_owned())));
                     add(Test::Less(Known::Text(format!("{start}{}", char::MAX))));
+                    add(Test::AtLeast(Known::Text(start)));
                 }
+                "endsWith" => add(Test::EndsWith(text()?)),
+                "contains" => add(Test::Contains(text()?)),
                 other => return Err(wrong("query", &format!("`{other}` cannot be asked; {what}"))),
             }
         }
@@ -389,7 +396,8 @@ mod tests {
             json!({"ids": 7}),
             json!({"sortby": [{"direction": "asc"}]}),
             json!({"sortby": [{"field": "id", "direction": "up"}]}),
-            json!({"query": {"n": {"neq": 1}}}),
+            json!({"query": {"n": {"like": "a"}}}),
+            json!({"query": {"n": {"contains": 1}}}),
             json!({"query": {"n": {"eq": {}}}}),
             json!({"token": "x"}),
             json!({"sign": "please"}),

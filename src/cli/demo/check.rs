@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cli::demo::Tour;
+use crate::cli::demo::sample::STATIONS;
 use crate::cli::demo::sites::SITES;
 use crate::cli::failure::Failure;
+use crate::client::Client;
+use crate::model::did::Did;
 use crate::model::rule::RuleState;
 use crate::service::view::RuleView;
 
 impl Tour<'_> {
     pub(super) async fn check(
         &self,
-        server: &str,
+        stranger: &Client,
         good: &RuleView,
         stuck: &RuleView,
         url: &str,
@@ -25,12 +28,12 @@ impl Tour<'_> {
         let helps = explained.problems.iter().any(|problem| !problem.help.is_empty());
         expect(explained.rule.state == RuleState::Stuck && helps, || "the stuck rule is not explained".to_owned())?;
         self.check_copies()?;
-        self.check_url(server, url).await
+        self.check_url(stranger, url).await
     }
 
     /// Every file of the tree is at every endpoint, byte for byte, and nothing else is there.
     fn check_copies(&self) -> Result<(), Failure> {
-        let prefix = Path::new(self.dataset.scope.as_str()).join(self.dataset.name.as_str());
+        let prefix = place(&self.dataset);
         let wanted: BTreeMap<PathBuf, Vec<u8>> = if self.tree.is_file() {
             let name = self.tree.file_name().map(PathBuf::from).unwrap_or_default();
             let content = std::fs::read(&self.tree).map_err(|error| Failure::io("read", &self.tree, error))?;
@@ -38,7 +41,14 @@ impl Tour<'_> {
         } else {
             files(&self.tree)?.into_iter().map(|(path, content)| (prefix.join(path), content)).collect()
         };
-        for site in SITES {
+        // Stations were put to the first site, and no rule copies them.
+        let stations = self.sample.as_ref().map(|sample| files(&sample.stations)).transpose()?.unwrap_or_default();
+        let stations_prefix = place(&STATIONS.parse().expect("a DID"));
+        for (at, site) in SITES.into_iter().enumerate() {
+            let mut wanted = wanted.clone();
+            if at == 0 {
+                wanted.extend(stations.iter().map(|(path, hash)| (stations_prefix.join(path), hash.clone())));
+            }
             let found = files(&site.files(&self.directory.join("sites")))?;
             expect(found == wanted, || format!("what lies at {} is not what was put", site.name))?;
         }
@@ -46,7 +56,7 @@ impl Tour<'_> {
     }
 
     /// The URL gives the file's bytes, and with one letter changed nothing.
-    async fn check_url(&self, server: &str, url: &str) -> Result<(), Failure> {
+    async fn check_url(&self, stranger: &Client, url: &str) -> Result<(), Failure> {
         let mut answer = self.session.client.download(url, 0, None).await?;
         let mut bytes = 0;
         while let Some(chunk) = answer.chunk().await? {
@@ -59,13 +69,17 @@ impl Tour<'_> {
         let forged = format!("{rest}{}", last.chars().rev().collect::<String>());
         let refused = self.session.client.download(&forged, 0, None).await.is_err();
         expect(refused || forged == url, || "a forged URL was served".to_owned())?;
-        let stranger = crate::client::Client::new(server, None, self.session.screen.clock().clone())?;
         let turned_away = stranger.rules(None).page(1, None).await.is_err();
         expect(turned_away, || "a stranger was shown rules".to_owned())
     }
 }
 
-fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failure> {
+/// Where the files of a dataset lie at an endpoint.
+fn place(dataset: &Did) -> PathBuf {
+    Path::new(dataset.scope.as_str()).join(dataset.name.as_str())
+}
+
+pub(super) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::Unmet(otherwise())) }
 }
 

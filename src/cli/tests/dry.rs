@@ -16,11 +16,12 @@ use crate::clock::SystemClock;
 
 /// Commands that change nothing in a lake: they read, wait, mint what is kept nowhere, or concern this
 /// machine alone.
-const READING: [&str; 35] = [
+const READING: [&str; 36] = [
     "serve",
     "demo",
     "get",
     "ls",
+    "search",
     "url",
     "endpoint list",
     "endpoint show",

@@ -114,11 +114,16 @@ fn filter(filter: &Filter) -> Result<(Subject<'_>, Test), SearchError> {
 fn times(test: &Test) -> Result<Test, SearchError> {
     Ok(match test {
         Test::Is(value) => Test::Is(millis(value)?),
+        Test::IsNot(value) => Test::IsNot(millis(value)?),
         Test::Less(value) => Test::Less(millis(value)?),
         Test::AtMost(value) => Test::AtMost(millis(value)?),
         Test::Greater(value) => Test::Greater(millis(value)?),
         Test::AtLeast(value) => Test::AtLeast(millis(value)?),
         Test::OneOf(values) => Test::OneOf(values.iter().map(millis).collect::<Result<_, _>>()?),
+        Test::EndsWith(_) | Test::Contains(_) => {
+            let hint = "compare it with eq, neq, lt, lte, gt, gte or in";
+            return Err(SearchError::question("`datetime` is a time, of whose letters nothing can be asked", hint));
+        }
         Test::Present => Test::Present,
     })
 }

@@ -148,15 +148,36 @@ impl Field {
         let behind = |value: &Value| self.find(value).map_or_else(|next| next, |code| code + 1);
         let mut ranges = match test {
             Test::Is(value) => vec![(first(value), behind(value))],
+            Test::IsNot(value) => vec![(0, first(value)), (behind(value), self.len())],
             Test::Less(value) => vec![(kind(value).0, first(value))],
             Test::AtMost(value) => vec![(kind(value).0, behind(value))],
             Test::Greater(value) => vec![(behind(value), kind(value).1)],
             Test::AtLeast(value) => vec![(first(value), kind(value).1)],
             Test::OneOf(values) => values.iter().map(|value| (first(value), behind(value))).collect(),
+            Test::EndsWith(_) | Test::Contains(_) => self.texts_passing(test),
             Test::Present => vec![(0, self.len())],
         };
         ranges.retain(|(from, to)| from < to);
         ranges.sort_unstable();
+        ranges
+    }
+
+    /// The codes of texts that pass a test which has nothing to do with their order: each distinct
+    /// text is looked at once, however many documents have it.
+    fn texts_passing(&self, test: &Test) -> Vec<(u32, u32)> {
+        let code = |at: usize| u32::try_from(self.numbers.len() + at).expect("fewer than 2^32 values");
+        let passing = (0..self.texts.len()).filter(|&at| match test {
+            Test::EndsWith(end) => self.texts.get(at).ends_with(end.as_str()),
+            Test::Contains(part) => self.texts.get(at).contains(part.as_str()),
+            _ => false,
+        });
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for from in passing.map(code) {
+            match ranges.last_mut() {
+                Some((_, to)) if *to == from => *to += 1,
+                _ => ranges.push((from, from + 1)),
+            }
+        }
         ranges
     }
 }

@@ -175,13 +175,16 @@ impl Dice {
     fn filter(&mut self) -> Filter {
         let field = self.pick(&FIELDS);
         let value = self.value(field);
-        let test = match self.below(7) {
+        let test = match self.below(10) {
             0 => Test::Is(value),
             1 => Test::Less(value),
             2 => Test::AtMost(value),
             3 => Test::Greater(value),
             4 => Test::AtLeast(value),
             5 => Test::Present,
+            6 => Test::IsNot(value),
+            7 => Test::EndsWith(self.pick(&["a", "ma", "", "é"]).to_owned()),
+            8 => Test::Contains(self.pick(&["et", "a", "", "x"]).to_owned()),
             _ => Test::OneOf(vec![value, self.value(field), self.value("mixed")]),
         };
         Filter { field: field.to_owned(), test }

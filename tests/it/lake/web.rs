@@ -14,7 +14,7 @@ use super::{TestLake, did};
 mod journey;
 
 /// A browser without scripts: it keeps one cookie, says where forms come from, and follows nothing.
-pub(super) struct Browser {
+pub(crate) struct Browser {
     http: reqwest::Client,
     url: String,
     cookie: Option<String>,
@@ -26,7 +26,7 @@ impl Browser {
         Self { http, url: lake.url().to_owned(), cookie: None }
     }
 
-    pub(super) async fn signed_in(lake: &TestLake, key: &str) -> Self {
+    pub(crate) async fn signed_in(lake: &TestLake, key: &str) -> Self {
         let mut browser = Self::new(lake);
         let answer = browser.post("/sign-in", &[("key", key)]).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
@@ -55,7 +55,7 @@ impl Browser {
         request.send().await.expect("an answer")
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.ask(Method::GET, path, &[], &[]).await
     }
 
@@ -64,7 +64,7 @@ impl Browser {
     }
 
     /// The text of a page that is there.
-    pub(super) async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         answer.text().await.expect("text")
@@ -154,8 +154,16 @@ async fn forms_of_other_sites_change_nothing() {
 /// Paths of all pages of a lake that has a dataset `s:d` at `x`, and a rule.
 fn pages(rule: &str) -> Vec<String> {
     let known = ["/", "/rules", "/rules?state=stuck&did=s%3Ad", "/rules/new?did=s%3Ad", "/endpoints", "/endpoints/x"];
-    let data =
-        ["/data", "/data/s", "/data/s?prefix=d", "/data/s/d", "/data/s/d/0", "/transfers?state=failed", "/accounts"];
+    let data = [
+        "/data",
+        "/data/s",
+        "/data/s?prefix=d",
+        "/data/s/d",
+        "/data/s/d/0",
+        "/search",
+        "/transfers?state=failed",
+        "/accounts",
+    ];
     known.into_iter().chain(data).map(str::to_owned).chain([format!("/rules/{rule}")]).collect()
 }
 
@@ -163,7 +171,7 @@ fn pages(rule: &str) -> Vec<String> {
 async fn every_page_is_there_and_loads_nothing_from_elsewhere() {
     let lake = TestLake::with_endpoints(&[]).await;
     let browser = Browser::signed_in(&lake, lake.key()).await;
-    for path in ["/", "/rules", "/rules/new", "/endpoints", "/data", "/data/s", "/transfers", "/accounts"] {
+    for path in ["/", "/rules", "/rules/new", "/endpoints", "/data", "/data/s", "/search", "/transfers", "/accounts"] {
         let page = browser.page(path).await;
         let has_entries = ["/rules/new", "/accounts", "/data"].contains(&path);
         assert!(has_entries || page.contains("class=\"empty\""), "{path} says what to do");

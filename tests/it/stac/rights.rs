@@ -17,7 +17,7 @@ fn at(x: f64, day: u32, extra: Value) -> Value {
 }
 
 /// A container that everybody sees, with data that fewer and fewer do.
-async fn lake() -> TestLake {
+pub(super) async fn lake() -> TestLake {
     let lake = TestLake::with_endpoints(&["x"]).await;
     for container in ["s:sea", "s:vault"] {
         lake.make(container, DidKind::Container).await;
