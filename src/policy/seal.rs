@@ -48,7 +48,11 @@ impl PlaceKey {
         padded.resize((name.len() / NAME_BLOCK + 1) * NAME_BLOCK, 0);
         let nonce = self.nonce(within, &padded);
         self.cover(&nonce, &mut padded);
-        nonce.iter().chain(&padded).map(|byte| format!("{byte:02x}")).collect()
+        let mut text = String::with_capacity(2 * (nonce.len() + padded.len()));
+        for byte in nonce.iter().chain(&padded) {
+            text.push_str(&format!("{byte:02x}"));
+        }
+        text
     }
 
     /// Reads a name that was sealed within the same.
