@@ -182,7 +182,7 @@ impl Dice {
             3 => Test::Greater(value),
             4 => Test::AtLeast(value),
             5 => Test::Present,
-            _ => Test::OneOf(vec![value, self.value(field), self.value("mixed")]),
+            _ => Test::OneOf([value, self.value(field), self.value("mixed")].into_iter().collect()),
         };
         Filter { field: field.to_owned(), test }
     }
