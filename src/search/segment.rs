@@ -222,8 +222,7 @@ impl Segment {
                 keep_common(&mut all, postings.of(word));
             }
             found.append(&mut all);
-            // The first part is sorted already, and so is the second.
-            found.sort();
+            found.sort_unstable();
             found.dedup();
         }
         Ok(found)

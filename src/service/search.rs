@@ -87,7 +87,7 @@ pub struct Eyes {
 }
 
 /// Rows of a page.
-struct Rows {
+struct Gathered {
     rows: Vec<Row>,
     next: Option<Cursor>,
     /// Whether the index had any that are not there for the reader.
@@ -106,7 +106,7 @@ pub async fn search(reader: &Reader, eyes: &Eyes, query: Query, sign: bool) -> R
     let limit = if sign { query.limit.min(SIGNED_MAX) } else { query.limit };
     // Later pages have the same count, and need not find it again.
     let matched = if query.after.is_none() { count(reader, eyes, &query).await? } else { None };
-    let Rows { rows, next, dropped } = rows(reader, eyes, query, limit).await?;
+    let Gathered { rows, next, dropped } = rows(reader, eyes, query, limit).await?;
     let (items, cut) = assets::join(reader, rows, sign).await?;
     let next = cut.or(next).map(|next| next.encode());
     Ok(Found { items, next, matched: matched.filter(|_| !dropped) })
@@ -149,7 +149,7 @@ async fn count(reader: &Reader, eyes: &Eyes, query: &Query) -> Result<Option<u64
 
 /// So many rows that are there for the reader. There is a cursor behind them only if another such row
 /// follows, or if so much was hidden that nobody looked so far; it names nothing that is hidden.
-async fn rows(reader: &Reader, eyes: &Eyes, mut query: Query, limit: usize) -> Result<Rows, ServiceError> {
+async fn rows(reader: &Reader, eyes: &Eyes, mut query: Query, limit: usize) -> Result<Gathered, ServiceError> {
     let (mut rows, mut dropped): (Vec<Row>, bool) = (Vec::new(), false);
     query.limit = limit + 1;
     for _ in 0..ROUNDS_MAX {
@@ -164,15 +164,15 @@ async fn rows(reader: &Reader, eyes: &Eyes, mut query: Query, limit: usize) -> R
         if rows.len() > fit {
             rows.truncate(fit);
             let next = rows.last().map(|row| row.place.clone());
-            return Ok(Rows { rows, next, dropped });
+            return Ok(Gathered { rows, next, dropped });
         }
-        let Some(next) = next else { return Ok(Rows { rows, next: None, dropped }) };
+        let Some(next) = next else { return Ok(Gathered { rows, next: None, dropped }) };
         query.after = Some(next);
         query.limit = (limit + 1 - rows.len()).max(ROWS);
     }
     match rows.last().map(|row| row.place.clone()) {
         None => Err(SearchError::TooMuch.into()),
-        next => Ok(Rows { rows, next, dropped }),
+        next => Ok(Gathered { rows, next, dropped }),
     }
 }
 
