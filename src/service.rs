@@ -55,6 +55,8 @@ pub struct Lake {
     pub uploads: Uploads,
     /// What can be found.
     pub search: Arc<Search>,
+    /// Whose turn it is to search.
+    pub searches: search::Turns,
     /// Decides who may do what.
     pub judge: Arc<Judge>,
     /// Guards the door for passwords.

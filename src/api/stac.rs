@@ -131,7 +131,8 @@ async fn collection(
     Reading(reader): Reading,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let view = search::collection(&reader, &id).await.map_err(|error| told(&reader, error))?;
+    let eyes = search::eyes(&reader).await?;
+    let view = search::collection(&reader, &eyes, &id).await.map_err(|error| told(&reader, error))?;
     Ok(show::json(&show::collection(&Base::of(&lake), &view), show::JSON))
 }
 
@@ -145,9 +146,10 @@ async fn items(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let asked = Asked::of_items(query, id.clone())?;
-    search::collection(&reader, &id).await.map_err(|error| told(&reader, error))?;
-    search::knows_fields(&reader, &asked.query).await?;
-    let found = search::search(&reader, asked.query, asked.sign).await?;
+    let eyes = search::eyes(&reader).await?;
+    search::collection(&reader, &eyes, &id).await.map_err(|error| told(&reader, error))?;
+    search::knows_fields(&reader, &eyes, &asked.query).await?;
+    let found = search::search(&reader, &eyes, asked.query, asked.sign).await?;
     let base = Base::of(&lake);
     let links = show::of_page(&base, &uri, found.next.as_deref(), Some(&id));
     Ok(show::page(&base, found, links, asked.sign))
@@ -191,8 +193,9 @@ async fn find(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let asked = Asked::of_query(query)?;
-    search::knows_fields(&reader, &asked.query).await?;
-    let found = search::search(&reader, asked.query, asked.sign).await?;
+    let eyes = search::eyes(&reader).await?;
+    search::knows_fields(&reader, &eyes, &asked.query).await?;
+    let found = search::search(&reader, &eyes, asked.query, asked.sign).await?;
     let base = Base::of(&lake);
     let links = show::of_page(&base, &uri, found.next.as_deref(), None);
     Ok(show::page(&base, found, links, asked.sign))
@@ -207,8 +210,9 @@ async fn find_by_body(
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, Problem> {
     let asked = Asked::of_body(&body, beside)?;
-    search::knows_fields(&reader, &asked.query).await?;
-    let found = search::search(&reader, asked.query, asked.sign).await?;
+    let eyes = search::eyes(&reader).await?;
+    search::knows_fields(&reader, &eyes, &asked.query).await?;
+    let found = search::search(&reader, &eyes, asked.query, asked.sign).await?;
     let base = Base::of(&lake);
     let links = show::of_posted_page(&base, &body, found.next.as_deref());
     Ok(show::page(&base, found, links, asked.sign))

@@ -26,6 +26,7 @@ use crate::replicas::upload::Uploads;
 use crate::search::follow::Search;
 use crate::service::Lake;
 use crate::service::accounts::{self, Begun};
+use crate::service::search::Turns;
 use crate::storage::registry::Registry;
 use crate::storage::secret::Keyring;
 
@@ -73,6 +74,7 @@ pub async fn open(
     }
     let lake = Lake {
         search,
+        searches: Turns::default(),
         uploads: Uploads::new(catalog.clone(), Arc::clone(&stores), Arc::clone(&judge)),
         doorkeeper: accounts::Doorkeeper::default(),
         verifier: Verifier::new([signer.public_key()]),

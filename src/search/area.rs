@@ -76,6 +76,12 @@ impl Area {
         }
     }
 
+    /// How many positions a geometry is compared with.
+    pub(super) fn positions(&self) -> usize {
+        let shape = self.shape.as_ref().map_or(0, |(shape, _)| shape.coords_count());
+        shape + self.boxes.len() * 4
+    }
+
     /// Judges a document by its sides; `full` if it fills them.
     pub(super) fn judge(&self, sides: &Sides, full: bool) -> Verdict {
         let boxes = self.boxes.iter().map(of_rect);

@@ -13,6 +13,9 @@ pub enum SearchError {
         /// What to ask instead.
         hint: String,
     },
+    /// The answer would take too long to find.
+    #[error("the search looks at more than one search may")]
+    TooMuch,
     /// It does not have everything yet.
     #[error("the search index is being built")]
     Building,
@@ -52,7 +55,7 @@ impl SearchError {
 impl Fault for SearchError {
     fn kind(&self) -> Kind {
         match self {
-            SearchError::Question { .. } => Kind::Invalid,
+            SearchError::Question { .. } | SearchError::TooMuch => Kind::Invalid,
             SearchError::Building | SearchError::InUse => Kind::Unavailable,
             SearchError::Damaged { .. } => Kind::Corrupt,
             SearchError::Disk { .. } => Kind::Unavailable,
@@ -62,6 +65,7 @@ impl Fault for SearchError {
     fn code(&self) -> &'static str {
         match self {
             SearchError::Question { .. } => "search-invalid",
+            SearchError::TooMuch => "search-too-much",
             SearchError::Building => "search-building",
             SearchError::InUse => "search-in-use",
             SearchError::Damaged { .. } => "search-damaged",
@@ -72,6 +76,9 @@ impl Fault for SearchError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             SearchError::Question { hint, .. } => hint.clone(),
+            SearchError::TooMuch => {
+                "ask for less: name collections, a shorter time, a simpler shape or rarer words".to_owned()
+            }
             SearchError::Building => "try again in a moment; `dapple index status` shows how far it is".to_owned(),
             SearchError::InUse => "stop the other process, or give this one a directory of its own".to_owned(),
             SearchError::Damaged { .. } => {

@@ -1,5 +1,6 @@
 //! Finds documents in a snapshot: each segment gives its best, the best of all make the page.
 
+mod budget;
 mod plan;
 mod scan;
 mod sieve;
@@ -10,10 +11,11 @@ use std::collections::BTreeMap;
 use crate::search::area::{NOWHERE, Sides, grow};
 use crate::search::blob;
 use crate::search::error::SearchError;
+pub(super) use crate::search::find::budget::Budget;
 use crate::search::find::plan::{Order, Plan};
 use crate::search::find::scan::{best, count};
 use crate::search::query::{
-    Access, Bounds, COUNT_MAX, Cursor, Direction, Extent, Hit, Page, Query, Queryable, ValueKind,
+    Access, Bounds, COUNT_MAX, Cursor, Direction, Extent, Hit, PAGE_BYTES, Page, Query, Queryable, ValueKind,
 };
 use crate::search::segment::Segment;
 use crate::search::segment::field::{Field, Kinds, MISSING};
@@ -28,8 +30,8 @@ struct Found<'a> {
 }
 
 impl Snapshot {
-    pub(super) fn search(&self, query: &Query, access: &Access) -> Result<Page, SearchError> {
-        let plan = Plan::of(query, access)?;
+    pub(super) fn search(&self, query: &Query, access: &Access, budget: &Budget) -> Result<Page, SearchError> {
+        let plan = Plan::of(query, access, budget)?;
         let wanted = query.limit + 1;
         let mut parts: Vec<&Part> = self.parts.iter().collect();
         // Where the newest are asked for, whoever has them goes first, and the others end early.
@@ -46,19 +48,28 @@ impl Snapshot {
             found.sort_by(|one, two| compare(&plan, &one.place, &two.place));
             found.truncate(wanted);
         }
-        let more = found.len() == wanted;
-        found.truncate(query.limit);
-        let next = if more { found.last().map(|last| last.place.clone()) } else { None };
-        let hits = found.iter().map(|found| hit(&found.part.segment, found.ordinal)).collect::<Result<_, _>>()?;
-        let places = found.into_iter().map(|found| found.place).collect();
+        let (all, mut hits, mut bytes) = (found.len(), Vec::new(), 0);
+        for found in found.iter().take(query.limit) {
+            let hit = hit(&found.part.segment, found.ordinal)?;
+            bytes += hit.json.len();
+            hits.push(hit);
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+        }
+        let places: Vec<Cursor> = found.into_iter().take(hits.len()).map(|found| found.place).collect();
+        let next = if all > hits.len() { places.last().cloned() } else { None };
         Ok(Page { hits, places, next })
     }
 
-    pub(super) fn count(&self, query: &Query, access: &Access) -> Result<Option<u64>, SearchError> {
-        let plan = Plan::of(query, access)?;
+    pub(super) fn count(&self, query: &Query, access: &Access, budget: &Budget) -> Result<Option<u64>, SearchError> {
+        let plan = Plan::of(query, access, budget)?;
         let mut all = 0;
         for part in &self.parts {
-            all += count(part, &plan, COUNT_MAX + 1 - all)?;
+            all += match count(part, &plan, COUNT_MAX + 1 - all) {
+                Err(SearchError::TooMuch) => return Ok(None),
+                count => count?,
+            };
             if all > COUNT_MAX {
                 return Ok(None);
             }
@@ -81,31 +92,29 @@ impl Snapshot {
     pub(super) fn extents(&self, only: Option<&str>, access: &Access) -> BTreeMap<String, Extent> {
         let mut all = BTreeMap::new();
         for part in &self.parts {
-            let columns = &part.segment.columns;
-            let wanted = |id: &str, number| only.is_none_or(|only| only == id) && access.allows(number);
-            let visible: Vec<bool> =
-                columns.groups.iter().map(|group| wanted(&group.collection_id, group.access)).collect();
-            if !visible.contains(&true) {
-                continue;
-            }
-            if part.dead.len() == 0 {
-                for group in
-                    columns.groups.iter().zip(&visible).filter(|(_, visible)| **visible).map(|(group, _)| group)
-                {
-                    join(&mut all, &group.collection_id, group.count, &group.sides, (group.from, group.to));
-                }
-                continue;
-            }
-            for ordinal in part.ordinals() {
-                let at = ordinal as usize;
-                let group = columns.group[at] as usize;
-                if visible[group] {
-                    let time = (columns.starts[at], columns.ends[at]);
-                    join(&mut all, &columns.groups[group].collection_id, 1, &columns.boxes[at], time);
+            for (group, living) in part.segment.columns.groups.iter().zip(part.living()) {
+                let is_asked = only.is_none_or(|only| only == group.collection_id);
+                if living.count > 0 && is_asked && access.allows(group.access) {
+                    join(&mut all, &group.collection_id, living.count, &living.sides, (living.from, living.to));
                 }
             }
         }
         all.into_iter().map(|(id, (extent, sides))| (id, Extent { bounds: bounds(&sides), ..extent })).collect()
+    }
+
+    /// Whether a document has a field.
+    pub(super) fn has_field(&self, path: &str, access: &Access) -> bool {
+        self.parts.iter().any(|part| {
+            let columns = &part.segment.columns;
+            let Some(field) = columns.fields.get(path) else { return false };
+            let is_visible = |group: u32| access.allows(columns.groups[group as usize].access);
+            let has = |ordinal| {
+                is_visible(columns.group[ordinal as usize])
+                    && (field.code(ordinal) != MISSING || field.elements(ordinal).next().is_some())
+            };
+            field.groups.iter().any(|(group, _)| is_visible(*group))
+                && (part.dead.len() == 0 || part.ordinals().any(has))
+        })
     }
 
     pub(super) fn queryables(&self, collection_id: &str, access: &Access) -> Vec<Queryable> {

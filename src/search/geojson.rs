@@ -6,14 +6,25 @@ use serde_json::Value;
 
 use crate::search::error::SearchError;
 
-/// The most positions of one geometry of a question.
+/// The most positions of one geometry, and of one that is asked for.
 const POSITIONS_MAX: usize = 10_000;
+const QUESTION_POSITIONS_MAX: usize = 2_000;
 /// How deep collections may lie within each other.
 const DEPTH_MAX: usize = 8;
 
 /// Reads a geometry.
 pub fn geometry(json: &Value) -> Result<Geometry<f64>, SearchError> {
-    let mut left = POSITIONS_MAX;
+    within(json, POSITIONS_MAX)
+}
+
+/// Reads a geometry that is asked for. It has fewer positions, as each is compared with those of many
+/// documents.
+pub fn question(json: &Value) -> Result<Geometry<f64>, SearchError> {
+    within(json, QUESTION_POSITIONS_MAX)
+}
+
+fn within(json: &Value, most: usize) -> Result<Geometry<f64>, SearchError> {
+    let mut left = most;
     read(json, DEPTH_MAX, &mut left)
 }
 
@@ -48,7 +59,7 @@ fn each<T>(json: &Value, mut read: impl FnMut(&Value) -> Result<T, SearchError>)
 }
 
 fn position(json: &Value, left: &mut usize) -> Result<Coord<f64>, SearchError> {
-    *left = left.checked_sub(1).ok_or_else(|| wrong(&format!("it has more than {POSITIONS_MAX} positions")))?;
+    *left = left.checked_sub(1).ok_or_else(|| wrong("it has too many positions"))?;
     let list = json.as_array().filter(|list| matches!(list.len(), 2..=4));
     let number = |at: usize| list.and_then(|list| list[at].as_f64()).filter(|number| number.is_finite());
     match (number(0), number(1)) {
@@ -94,9 +105,9 @@ mod tests {
         ] {
             assert!(geometry(&json!({"type": kind, "coordinates": coordinates})).is_ok(), "{kind}");
         }
-        let within = |inner: Value| json!({"type": "GeometryCollection", "geometries": [inner]});
-        assert!(geometry(&within(within(point.clone()))).is_ok());
-        let deep = (0..9).fold(point, |inner, _| within(inner));
+        let around = |inner: Value| json!({"type": "GeometryCollection", "geometries": [inner]});
+        assert!(geometry(&around(around(point.clone()))).is_ok());
+        let deep = (0..9).fold(point, |inner, _| around(inner));
         for bad in [
             json!({"type": "Circle", "coordinates": [1, 2]}),
             json!({"type": "Point", "coordinates": [1]}),
@@ -110,5 +121,7 @@ mod tests {
         ] {
             assert!(geometry(&bad).is_err(), "{bad}");
         }
+        let long = json!({"type": "MultiPoint", "coordinates": vec![[0, 0]; QUESTION_POSITIONS_MAX + 1]});
+        assert!(geometry(&long).is_ok() && question(&long).is_err());
     }
 }

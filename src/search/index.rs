@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::search::document::{Document, Row};
 use crate::search::error::SearchError;
+use crate::search::find::Budget;
 use crate::search::index::merge::{in_memory, merge, small, to_merge};
 use crate::search::journal::{Batch, Journal};
 use crate::search::manifest::Manifest;
@@ -158,12 +159,31 @@ impl Index {
 
     /// A page of what is found.
     pub fn search(&self, query: &Query, access: &Access) -> Result<Page, SearchError> {
-        self.now().search(query, access)
+        self.search_within(query, access, &Budget::of_page())
     }
 
-    /// How many documents are found; `None` if they are more than are counted.
+    pub(super) fn search_within(&self, query: &Query, access: &Access, budget: &Budget) -> Result<Page, SearchError> {
+        self.now().search(query, access, budget)
+    }
+
+    /// How many documents are found; `None` if they are more than are counted, or take too
+    /// long.
     pub fn count(&self, query: &Query, access: &Access) -> Result<Option<u64>, SearchError> {
-        self.now().count(query, access)
+        self.count_within(query, access, &Budget::of_count())
+    }
+
+    pub(super) fn count_within(
+        &self,
+        query: &Query,
+        access: &Access,
+        budget: &Budget,
+    ) -> Result<Option<u64>, SearchError> {
+        self.now().count(query, access, budget)
+    }
+
+    /// Whether a document has a field, `properties.` left out.
+    pub fn has_field(&self, path: &str, access: &Access) -> bool {
+        self.now().has_field(path, access)
     }
 
     /// The document of an id in a collection.

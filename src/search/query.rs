@@ -18,6 +18,10 @@ pub const SORTS_MAX: usize = 4;
 pub const LIMIT_MAX: usize = 10_000;
 /// Counts are exact up to here, and not told beyond.
 pub const COUNT_MAX: u64 = 10_000;
+/// A page ends behind the document with which its documents have so many bytes.
+pub const PAGE_BYTES: usize = 8 << 20;
+/// How many different words all texts of one question may have.
+pub const WORDS_MAX: usize = 32;
 /// The longest text of a cursor.
 const CURSOR_BYTES_MAX: usize = 16 << 10;
 
@@ -128,7 +132,7 @@ pub enum Test {
     /// Is greater or equal.
     AtLeast(Value),
     /// Is one of these.
-    OneOf(Vec<Value>),
+    OneOf(Values),
     /// Is a text that ends so.
     EndsWith(String),
     /// Is a text with this in it.
@@ -151,11 +155,35 @@ impl Test {
             Test::AtMost(other) => order(other).is_some_and(Ordering::is_le),
             Test::Greater(other) => order(other) == Some(Ordering::Greater),
             Test::AtLeast(other) => order(other).is_some_and(Ordering::is_ge),
-            Test::OneOf(others) => others.iter().any(|other| order(other) == Some(Ordering::Equal)),
+            Test::OneOf(others) => others.have(value),
             Test::EndsWith(end) => matches!(value, Value::Text(text) if text.ends_with(end.as_str())),
             Test::Contains(part) => matches!(value, Value::Text(text) if text.contains(part.as_str())),
             Test::Present => true,
         }
+    }
+}
+
+/// A set of values, sorted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values(Vec<Value>);
+
+impl FromIterator<Value> for Values {
+    fn from_iter<T: IntoIterator<Item = Value>>(values: T) -> Self {
+        let mut values: Vec<Value> = values.into_iter().collect();
+        values.sort_unstable_by(Value::compare);
+        values.dedup();
+        Self(values)
+    }
+}
+
+impl Values {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter()
+    }
+
+    fn have(&self, value: &Value) -> bool {
+        self.0.binary_search_by(|other| other.compare(value)).is_ok()
     }
 }
 
@@ -225,6 +253,8 @@ impl Access {
 /// index or taken from it, that document included.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cursor {
+    /// The search that it belongs to.
+    pub(super) search: u64,
     /// The values of the fields that are sorted by; none for those that every document has.
     pub(super) values: Vec<Option<Value>>,
     pub(super) start: i64,

@@ -201,22 +201,31 @@ impl Segment {
         Some(found)
     }
 
-    /// Sorted ordinals of documents that have all words of at least one list.
-    pub(super) fn with_words(&self, alternatives: &[Vec<String>]) -> Vec<u32> {
+    /// Sorted ordinals of documents that have all words of at least one list. What is read of a word's
+    /// list is paid for first, and no two lists are held at once.
+    pub(super) fn with_words(
+        &self,
+        alternatives: &[Vec<String>],
+        pay: impl Fn(u64) -> Result<(), SearchError>,
+    ) -> Result<Vec<u32>, SearchError> {
+        let postings = &self.columns.postings;
         let mut found = Vec::new();
         for words in alternatives {
-            let mut lists: Vec<Vec<u32>> = words.iter().map(|word| self.columns.postings.of(word)).collect();
-            lists.sort_unstable_by_key(Vec::len);
-            let mut lists = lists.into_iter();
-            let Some(mut all) = lists.next() else { continue };
-            for other in lists {
-                all.retain(|ordinal| other.binary_search(ordinal).is_ok());
+            let mut words: Vec<(usize, &String)> = words.iter().map(|word| (postings.size(word), word)).collect();
+            words.sort_unstable();
+            let mut words = words.into_iter();
+            let Some((size, rarest)) = words.next() else { continue };
+            pay(size as u64)?;
+            let mut all: Vec<u32> = postings.of(rarest).collect();
+            for (size, word) in words.take_while(|_| size > 0) {
+                pay(size as u64)?;
+                keep_common(&mut all, postings.of(word));
             }
             found.append(&mut all);
+            found.sort_unstable();
+            found.dedup();
         }
-        found.sort_unstable();
-        found.dedup();
-        found
+        Ok(found)
     }
 
     pub(super) fn ranks(&self) -> &Ranks {
@@ -241,4 +250,13 @@ impl Segment {
     pub(super) fn rank_of(&self, id: &str) -> Result<usize, usize> {
         self.ranks().first.binary_search_by(|&ordinal| self.id(ordinal).cmp(id))
     }
+}
+
+/// Keeps of one ascending list what another has, too.
+fn keep_common(all: &mut Vec<u32>, other: impl Iterator<Item = u32>) {
+    let mut other = other.peekable();
+    all.retain(|ordinal| {
+        while other.next_if(|next| next < ordinal).is_some() {}
+        other.peek() == Some(ordinal)
+    });
 }

@@ -2,8 +2,9 @@
 //! writer puts a new one in its place.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::search::area::{NOWHERE, Sides, grow};
 use crate::search::segment::Segment;
 
 /// A set of ordinals.
@@ -53,11 +54,46 @@ pub(super) struct Part {
     pub(super) dead: Arc<Bits>,
     /// The number of its file; none in memory.
     pub(super) number: Option<u64>,
+    /// What lives in each group, made when somebody asks.
+    living: Arc<OnceLock<Vec<Living>>>,
+}
+
+/// Where and when the living documents of a group are.
+#[derive(Debug, Clone)]
+pub(super) struct Living {
+    pub(super) count: u64,
+    pub(super) sides: Sides,
+    pub(super) from: i64,
+    pub(super) to: i64,
 }
 
 impl Part {
     pub(super) fn new(segment: Segment, dead: Bits, number: Option<u64>) -> Self {
-        Self { segment: Arc::new(segment), dead: Arc::new(dead), number }
+        Self { segment: Arc::new(segment), dead: Arc::new(dead), number, living: Arc::default() }
+    }
+
+    /// What lives in each group, in their order.
+    pub(super) fn living(&self) -> &[Living] {
+        self.living.get_or_init(|| {
+            let columns = &self.segment.columns;
+            if self.dead.len() == 0 {
+                let whole = columns.groups.iter();
+                return whole
+                    .map(|group| Living { count: group.count, sides: group.sides, from: group.from, to: group.to })
+                    .collect();
+            }
+            let none = Living { count: 0, sides: NOWHERE, from: i64::MAX, to: i64::MIN };
+            let mut all = vec![none; columns.groups.len()];
+            for ordinal in self.ordinals() {
+                let at = ordinal as usize;
+                let living = &mut all[columns.group[at] as usize];
+                living.count += 1;
+                living.from = living.from.min(columns.starts[at]);
+                living.to = living.to.max(columns.ends[at]);
+                grow(&mut living.sides, &columns.boxes[at]);
+            }
+            all
+        })
     }
 
     pub(super) fn alive(&self) -> usize {
@@ -108,6 +144,7 @@ impl Snapshot {
         for part in &mut self.parts {
             let Some(ordinal) = find(&part.segment).filter(|&ordinal| !part.dead.has(ordinal)) else { continue };
             Arc::make_mut(&mut part.dead).add(ordinal);
+            part.living = Arc::default();
             let access = part.segment.group(ordinal).access;
             if let Some(count) = self.accesses.get_mut(&access) {
                 *count -= 1;

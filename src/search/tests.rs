@@ -1,5 +1,6 @@
 //! The index beside a list that is searched from one end to the other.
 
+mod budget;
 mod crash;
 mod paging;
 mod world;
@@ -87,6 +88,9 @@ fn check_the_rest(index: &Index, world: &World, dice: &mut Dice) {
     for collection in ["a", "b", "c", "nowhere"] {
         assert_eq!(index.extent(collection, &access), world.extents(&access).remove(collection));
         assert_eq!(index.queryables(collection, &access), world.queryables(collection, &access));
+        for known in index.queryables(collection, &access) {
+            assert!(index.has_field(&known.name, &access), "{}", known.name);
+        }
         let id = dice.id();
         let named = |document: &&Document| document.collection_id == collection && document.id == id;
         let expected = world.documents.values().find(named).filter(|document| access.allows(document.access));

@@ -19,9 +19,10 @@ use crate::search::access::Traits;
 use crate::search::error::SearchError;
 use crate::search::follow::shape::{NO_CONTAINER, Shaper};
 use crate::search::follow::{Opened, Standing};
-use crate::search::query::{Access, Cursor, Hit, Query};
+use crate::search::query::{Access, Cursor, Hit, PAGE_BYTES, Query};
 use crate::service::error::ServiceError;
-use crate::service::paging::Paging;
+use crate::service::paging::{self, Paging};
+use crate::service::search::turns::in_turn;
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::Made;
 use crate::service::view::IndexView;
@@ -29,12 +30,16 @@ use crate::service::{Context, Lake, Reader};
 
 mod assets;
 mod collections;
+mod turns;
 
 pub use assets::{FileAsset, Files, Signed};
 pub use collections::{CollectionView, collection, collections};
+pub use turns::Turns;
 
 /// How many rows are looked at together when some of a page turned out to be hidden.
 const ROWS: usize = 256;
+/// How often more rows are looked at because of that, before a page ends early.
+const ROUNDS_MAX: usize = 20;
 /// How long a search waits for an index that is being built, and how often it looks.
 const PATIENCE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(20);
@@ -74,11 +79,19 @@ pub struct Found {
 }
 
 /// Whose eyes an index is searched with.
-struct Eyes {
+pub struct Eyes {
     opened: Arc<Opened>,
     access: Access,
     /// Whether that is all that the policies say: neither do they name DIDs, nor is the index behind.
     exact: bool,
+}
+
+/// Rows of a page.
+struct Gathered {
+    rows: Vec<Row>,
+    next: Option<Cursor>,
+    /// Whether the index had any that are not there for the reader.
+    dropped: bool,
 }
 
 /// A hit that is there for the reader.
@@ -89,37 +102,28 @@ struct Row {
 }
 
 /// Finds items. With `sign`, their files' URLs are signed where the reader may read.
-pub async fn search(reader: &Reader, query: Query, sign: bool) -> Result<Found, ServiceError> {
-    let eyes = eyes(reader).await?;
+pub async fn search(reader: &Reader, eyes: &Eyes, query: Query, sign: bool) -> Result<Found, ServiceError> {
     let limit = if sign { query.limit.min(SIGNED_MAX) } else { query.limit };
-    let matched = count(reader, &eyes, &query).await?;
-    let (rows, next, dropped) = rows(reader, &eyes, query, limit).await?;
+    // Later pages have the same count, and need not find it again.
+    let matched = if query.after.is_none() { count(reader, eyes, &query).await? } else { None };
+    let Gathered { rows, next, dropped } = rows(reader, eyes, query, limit).await?;
     let (items, cut) = assets::join(reader, rows, sign).await?;
     let next = cut.or(next).map(|next| next.encode());
     Ok(Found { items, next, matched: matched.filter(|_| !dropped) })
 }
 
 /// Refuses to sort by what no item has that the reader may discover.
-pub async fn knows_fields(reader: &Reader, query: &Query) -> Result<(), ServiceError> {
+pub async fn knows_fields(reader: &Reader, eyes: &Eyes, query: &Query) -> Result<(), ServiceError> {
     let plain = |field: &str| field.strip_prefix("properties.").unwrap_or(field).to_owned();
     let mut asked: Vec<String> = query.sort.iter().map(|sort| plain(&sort.field)).collect();
     asked.retain(|field| !ALWAYS.contains(&field.as_str()));
-    if asked.is_empty() {
+    if asked.is_empty() || !eyes.exact {
+        // Where that is not exact, which fields there are would tell of what is hidden.
         return Ok(());
     }
-    let eyes = eyes(reader).await?;
-    if !eyes.exact {
-        // Which fields there are would tell of what is hidden.
-        return Ok(());
-    }
-    let unknown = reader.lake().catalog.clock().compute(move || {
-        for collection in eyes.opened.index.extents(&eyes.access).into_keys() {
-            let known = eyes.opened.index.queryables(&collection, &eyes.access);
-            asked.retain(|field| !known.iter().any(|one| one.name == *field));
-            if asked.is_empty() {
-                break;
-            }
-        }
+    let (opened, access) = (Arc::clone(&eyes.opened), eyes.access.clone());
+    let unknown = in_turn(reader.lake(), move || {
+        asked.retain(|field| !opened.index.has_field(field, &access));
         asked
     });
     match unknown.await.first() {
@@ -139,38 +143,47 @@ async fn count(reader: &Reader, eyes: &Eyes, query: &Query) -> Result<Option<u64
         return Ok(None);
     }
     let (opened, access) = (Arc::clone(&eyes.opened), eyes.access.clone());
-    let query = Query { after: None, sort: Vec::new(), ..query.clone() };
-    Ok(reader.lake().catalog.clock().compute(move || opened.index.count(&query, &access)).await?)
+    let query = Query { after: None, ..query.clone() };
+    Ok(in_turn(reader.lake(), move || opened.index.count(&query, &access)).await?)
 }
 
-/// So many rows that are there for the reader, and the cursor behind them; also whether the index had
-/// any that are not.
-async fn rows(
-    reader: &Reader,
-    eyes: &Eyes,
-    mut query: Query,
-    limit: usize,
-) -> Result<(Vec<Row>, Option<Cursor>, bool), ServiceError> {
-    let (lake, mut rows, mut dropped) = (reader.lake(), Vec::new(), false);
-    query.limit = limit;
-    loop {
+/// So many rows that are there for the reader. There is a cursor behind them only if another such row
+/// follows, or if so much was hidden that nobody looked so far; it names nothing that is hidden.
+async fn rows(reader: &Reader, eyes: &Eyes, mut query: Query, limit: usize) -> Result<Gathered, ServiceError> {
+    let (mut rows, mut dropped): (Vec<Row>, bool) = (Vec::new(), false);
+    query.limit = limit + 1;
+    for _ in 0..ROUNDS_MAX {
         let (opened, access, asked) = (Arc::clone(&eyes.opened), eyes.access.clone(), query.clone());
-        let page = lake.catalog.clock().compute(move || opened.index.search(&asked, &access)).await?;
+        let page = in_turn(reader.lake(), move || opened.index.search(&asked, &access)).await?;
         let (found, next) = (page.hits.len(), page.next);
         let hits: Vec<_> = page.hits.into_iter().zip(page.places).collect();
         let seen = decide(reader, hits).await?;
         dropped |= seen.len() < found;
-        let left = limit - rows.len();
-        let is_cut = seen.len() > left;
-        rows.extend(seen.into_iter().take(left));
-        if rows.len() == limit {
-            let behind = if is_cut { rows.last().map(|row: &Row| row.place.clone()) } else { next };
-            return Ok((rows, behind, dropped));
+        rows.extend(seen);
+        let fit = fit(&rows).min(limit);
+        if rows.len() > fit {
+            rows.truncate(fit);
+            let next = rows.last().map(|row| row.place.clone());
+            return Ok(Gathered { rows, next, dropped });
         }
-        let Some(next) = next else { return Ok((rows, None, dropped)) };
+        let Some(next) = next else { return Ok(Gathered { rows, next: None, dropped }) };
         query.after = Some(next);
-        query.limit = (limit - rows.len()).max(ROWS);
+        query.limit = (limit + 1 - rows.len()).max(ROWS);
     }
+    match rows.last().map(|row| row.place.clone()) {
+        None => Err(SearchError::TooMuch.into()),
+        next => Ok(Gathered { rows, next, dropped }),
+    }
+}
+
+/// How many rows have no more bytes together than a page has; at least one.
+fn fit(rows: &[Row]) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&Row| {
+        bytes += row.hit.json.len();
+        bytes <= PAGE_BYTES
+    };
+    rows.iter().take_while(fits).count().max(1)
 }
 
 /// Those of some hits that are there for the reader now, together with their collections.
@@ -220,9 +233,10 @@ pub async fn files(
     paging: Paging,
     sign: bool,
 ) -> Result<(Vec<FileAsset>, Option<String>), ServiceError> {
-    let (limit, after) = (paging.limit()?, paging.after()?);
+    let limit = paging.limit()?;
     let view = reader.lake().catalog.view().await?;
     let (seen, _) = find(reader, &view, collection, id).await?;
+    let after = paging::place(reader.lake(), seen.id, &paging)?;
     let mut sight = Sight::of_reader(reader, &view);
     if seen.record.kind() == DidKind::File {
         return Ok((assets::of_files(reader, &sight, &seen, std::slice::from_ref(&seen), sign).await?, None));
@@ -230,7 +244,7 @@ pub async fn files(
     let (members, next) = sight.members(seen.id, after, limit).await?;
     let members = members.into_iter().map(|(_, seen)| seen).filter(|seen| there(seen.record.clone()).is_some());
     let members: Vec<Seen> = members.collect();
-    Ok((assets::of_files(reader, &sight, &seen, &members, sign).await?, next.map(|next| next.to_string())))
+    Ok((assets::of_files(reader, &sight, &seen, &members, sign).await?, paging::cursor(reader.lake(), seen.id, next)))
 }
 
 /// An item's DID and JSON, if it is an item of this collection and both are there for the reader.
@@ -269,7 +283,7 @@ fn admit(reader: &Reader) -> Result<(), ServiceError> {
 }
 
 /// The index, and what of it the reader may discover.
-async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
+pub async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
     admit(reader)?;
     let lake = reader.lake();
     let opened = ready(lake).await?;

@@ -260,12 +260,17 @@ pub async fn open_unsigned(reader: &Reader, did: &Did, from: Option<&EndpointNam
         (Err(ServiceError::NotFound { .. }), Reader::Anonymous(_)) => return Err(NEEDS_KEY),
         (seen, _) => seen?,
     };
-    // Whoever may not see the file is told nothing of endpoints.
+    // Whoever may not see the file is told nothing of endpoints, nor is anybody of those they may not see.
     let from = match from {
         Some(name) => Some(find(&view, name).await?),
         None => None,
     };
     let at = from.as_ref().map(|endpoint| Arc::new(EndpointFacts::from(endpoint)));
+    if let Some(at) = &at
+        && !sight.sees(&Resource::Endpoint(Arc::clone(at)))
+    {
+        return Err(ServiceError::not_found("endpoint", &at.name));
+    }
     let (may, places) = may_read(lake, &sight, (seen.id, did), &seen.resource(), at.as_ref()).await?;
     if !may {
         return Err(match reader {

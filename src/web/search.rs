@@ -158,7 +158,8 @@ pub(super) async fn find(Visitor(ctx): Visitor, Asked(wish): Asked<Wish>) -> Res
 
 async fn look(ctx: &Context, wish: &Wish) -> Result<Found, ServiceError> {
     let query = wish.query()?;
-    search::search(&Reader::Known(Box::new(ctx.clone())), query, false).await
+    let reader = Reader::Known(Box::new(ctx.clone()));
+    search::search(&reader, &search::eyes(&reader).await?, query, false).await
 }
 
 /// What is wrong, and what to do.

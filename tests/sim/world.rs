@@ -13,6 +13,7 @@ use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
 use dapple::search::follow::Search;
+use dapple::service::search::Turns;
 use dapple::service::view::NewScope;
 use dapple::service::{Lake, accounts, scopes};
 use dapple::storage::backend::StorageError;
@@ -317,6 +318,7 @@ fn process(engine: &Arc<Memory>, clock: &SharedClock, disks: &Disks) -> Arc<Lake
         stores,
         signer,
         search: Arc::new(Search::scratch(&*SystemClock::shared())),
+        searches: Turns::default(),
         directory: None,
         public_url: "http://lake.example".to_owned(),
     })

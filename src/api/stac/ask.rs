@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 
 use crate::model::metadata::moment;
 use crate::search::geojson;
-use crate::search::query::{Bounds, Cursor, Direction, Filter, Interval, Query, Sort, Test};
+use crate::search::query::{Bounds, Cursor, Direction, Filter, Interval, Query, SORTS_MAX, Sort, Test, Values};
 use crate::search::value::Value as Known;
 use crate::service::error::ServiceError;
 
@@ -161,7 +161,7 @@ impl Asked {
         for (key, value) in all.iter().filter(|(_, value)| !value.is_null()) {
             match key.as_str() {
                 "bbox" => query.bbox = Some(Bounds::parse(&numbers(value)?)?),
-                "intersects" => query.intersects = Some(geojson::geometry(value)?),
+                "intersects" => query.intersects = Some(geojson::question(value)?),
                 "datetime" => query.datetime = interval(value.as_str().ok_or_else(|| wrong(key, "it is no text"))?)?,
                 "ids" => query.ids = texts(key, value)?,
                 "collections" => query.collections = texts(key, value)?,
@@ -260,7 +260,11 @@ fn interval(text: &str) -> Result<Interval, ServiceError> {
 /// Reads `-datetime,+id`, or a list of `{"field": ..., "direction": ...}`.
 fn sorts(value: &Value) -> Result<Vec<Sort>, ServiceError> {
     let what = "write `-datetime,+id`, or a list of {\"field\": \"id\", \"direction\": \"asc\"}";
-    list("sortby", value)?
+    let asked = list("sortby", value)?;
+    if asked.len() > SORTS_MAX {
+        return Err(wrong("sortby", &format!("it has more than {SORTS_MAX} fields")));
+    }
+    asked
         .iter()
         .map(|one| {
             let (field, direction) = match one {
@@ -306,7 +310,7 @@ fn filters(value: &Value) -> Result<Vec<Filter>, ServiceError> {
                 "gte" => add(Test::AtLeast(known()?)),
                 "in" => {
                     let values = list("query", value)?;
-                    let known: Option<Vec<Known>> = values.iter().map(Known::from_json).collect();
+                    let known: Option<Values> = values.iter().map(Known::from_json).collect();
                     add(Test::OneOf(known.ok_or_else(|| wrong("query", "values are texts, numbers or truths"))?));
                 }
                 "startsWith" => {
@@ -400,6 +404,7 @@ mod tests {
             json!({"query": {"n": {"contains": 1}}}),
             json!({"query": {"n": {"eq": {}}}}),
             json!({"token": "x"}),
+            json!({"sortby": "a,b,c,d,e"}),
             json!({"sign": "please"}),
         ] {
             assert!(Asked::of_body(&bad, beside()).is_err(), "{bad}");

@@ -1,10 +1,13 @@
 //! A question made ready: checked, and read once for all segments.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::search::area::{Area, Sides};
 use crate::search::error::SearchError;
-use crate::search::query::{Access, Cursor, Direction, Filter, LIMIT_MAX, Own, Query, SORTS_MAX, Test, inner, own};
+use crate::search::find::budget::Budget;
+use crate::search::query::{
+    Access, Cursor, Direction, Filter, LIMIT_MAX, Own, Query, SORTS_MAX, Test, WORDS_MAX, inner, own,
+};
 use crate::search::segment::Segment;
 use crate::search::segment::field::MISSING;
 use crate::search::value::Value;
@@ -32,18 +35,22 @@ pub(super) enum Subject<'q> {
 pub(super) struct Plan<'q> {
     pub(super) query: &'q Query,
     pub(super) access: &'q Access,
+    pub(super) budget: &'q Budget,
+    /// What tells this search from others, whatever the page.
+    search: u64,
     pub(super) area: Option<Area>,
     /// Boxes outside of which nothing is found, if the question has an area.
     pub(super) covers: Vec<Sides>,
     /// Empty if anything goes.
     pub(super) collections: HashSet<&'q str>,
     pub(super) filters: Vec<(Subject<'q>, Test)>,
+    /// For each text its words, each once.
     pub(super) words: Vec<Vec<String>>,
     pub(super) orders: Vec<(Order<'q>, Direction)>,
 }
 
 impl<'q> Plan<'q> {
-    pub(super) fn of(query: &'q Query, access: &'q Access) -> Result<Self, SearchError> {
+    pub(super) fn of(query: &'q Query, access: &'q Access, budget: &'q Budget) -> Result<Self, SearchError> {
         if query.limit == 0 || query.limit > LIMIT_MAX {
             let what = format!("a page cannot have {} documents", query.limit);
             return Err(SearchError::question(what, format!("ask for 1 to {LIMIT_MAX}")));
@@ -53,16 +60,18 @@ impl<'q> Plan<'q> {
             return Err(SearchError::question(what, format!("sort by {SORTS_MAX} at most")));
         }
         let orders: Vec<_> = query.sort.iter().map(|sort| (order(&sort.field), sort.direction)).collect();
-        if query.after.as_ref().is_some_and(|after| after.values.len() != orders.len()) {
-            let hint = "repeat the sort of the first page, or begin at the first page again";
+        let search = fingerprint(query);
+        let is_other = |after: &Cursor| after.search != search || after.values.len() != orders.len();
+        if query.after.as_ref().is_some_and(is_other) {
+            let hint = "repeat the question of the first page, or begin at the first page again";
             return Err(SearchError::question("the cursor is not one of this search", hint));
         }
         let area = Area::of(query)?;
         let covers = area.as_ref().map(Area::covers).unwrap_or_default();
         let collections = query.collections.iter().map(String::as_str).collect();
         let filters = query.filters.iter().map(filter).collect::<Result<_, _>>()?;
-        let words = query.text.iter().map(|text| words(text).collect()).collect();
-        Ok(Self { query, access, area, covers, collections, filters, words, orders })
+        let words = words_of(query)?;
+        Ok(Self { query, access, budget, search, area, covers, collections, filters, words, orders })
     }
 
     /// Sorted by time, the newest first, as segments are.
@@ -84,12 +93,37 @@ impl<'q> Plan<'q> {
             Order::Time | Order::Id | Order::Collection => None,
         };
         Cursor {
+            search: self.search,
             values: self.orders.iter().map(|(order, _)| value(order)).collect(),
             start: segment.columns.starts[ordinal as usize],
             collection: segment.group(ordinal).collection_id.clone(),
             id: segment.id(ordinal).to_owned(),
         }
     }
+}
+
+/// The words of each text, each once.
+fn words_of(query: &Query) -> Result<Vec<Vec<String>>, SearchError> {
+    let (mut all, mut count) = (BTreeSet::new(), 0);
+    for text in &query.text {
+        let each: BTreeSet<String> = words(text).collect();
+        if all.insert(each.iter().cloned().collect::<Vec<_>>()) {
+            count += each.len();
+        }
+        if count > WORDS_MAX {
+            let what = format!("the question has more than {WORDS_MAX} words");
+            return Err(SearchError::question(what, "leave out the words that matter least"));
+        }
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// The same for all pages of a search, and hardly ever for two searches.
+fn fingerprint(query: &Query) -> u64 {
+    let Query { bbox, intersects, datetime, ids, collections, filters, text, sort, limit: _, after: _ } = query;
+    let asked = format!("{:?}", (bbox, intersects, datetime, ids, collections, filters, text, sort));
+    let hash = blake3::hash(asked.as_bytes());
+    u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a BLAKE3 hash has 32 bytes"))
 }
 
 fn order(path: &str) -> Order<'_> {

@@ -50,7 +50,7 @@ pub(super) fn best(
         (ranks, segment.position(at.start, &at.collection, &at.id, through))
     };
     let bounds = (after.map(|at| rank(at, true)), until.map(|at| rank(at, false)));
-    let candidates = candidates(segment, plan, window);
+    let candidates = candidates(segment, plan, window)?;
     smallest(&keys, &sieve, candidates, bounds, most)
 }
 
@@ -59,7 +59,7 @@ pub(super) fn count(part: &Part, plan: &Plan, most: u64) -> Result<u64, SearchEr
     let Some(sieve) = Sieve::new(part, plan) else { return Ok(0) };
     let window = part.segment.window(plan.query.datetime.from, plan.query.datetime.to);
     let mut count = 0;
-    for ordinal in candidates(&part.segment, plan, window).iter() {
+    for ordinal in candidates(&part.segment, plan, window)?.iter() {
         if sieve.passes(ordinal)? {
             count += 1;
             if count >= most {
@@ -86,20 +86,20 @@ impl Candidates {
     }
 }
 
-fn candidates(segment: &Segment, plan: &Plan, window: Range<u32>) -> Candidates {
-    if let Some(list) = named(segment, plan, &window) {
-        return Candidates::These(list);
+fn candidates(segment: &Segment, plan: &Plan, window: Range<u32>) -> Result<Candidates, SearchError> {
+    if let Some(list) = named(segment, plan, &window)? {
+        return Ok(Candidates::These(list));
     }
     if plan.area.is_some()
         && let Some(list) = near(segment, plan, &window)
     {
-        return Candidates::These(list);
+        return Ok(Candidates::These(list));
     }
-    Candidates::All(window)
+    Ok(Candidates::All(window))
 }
 
 /// The documents of the ids and words asked for, if any are.
-fn named(segment: &Segment, plan: &Plan, window: &Range<u32>) -> Option<Vec<u32>> {
+fn named(segment: &Segment, plan: &Plan, window: &Range<u32>) -> Result<Option<Vec<u32>>, SearchError> {
     let mut found: Option<Vec<u32>> = None;
     if !plan.query.ids.is_empty() {
         let mut list: Vec<u32> = plan.query.ids.iter().flat_map(|id| segment.find_id(id)).copied().collect();
@@ -108,7 +108,7 @@ fn named(segment: &Segment, plan: &Plan, window: &Range<u32>) -> Option<Vec<u32>
         found = Some(list);
     }
     if !plan.words.is_empty() {
-        let list = segment.with_words(&plan.words);
+        let list = segment.with_words(&plan.words, |documents| plan.budget.look(documents))?;
         found = Some(match found {
             None => list,
             Some(mut both) => {
@@ -120,7 +120,7 @@ fn named(segment: &Segment, plan: &Plan, window: &Range<u32>) -> Option<Vec<u32>
     if let Some(list) = &mut found {
         list.retain(|ordinal| window.contains(ordinal));
     }
-    found
+    Ok(found)
 }
 
 /// The documents near the place asked for, unless they are too many to be worth it.
@@ -150,7 +150,7 @@ fn first(
         }
         Ok::<bool, SearchError>(false)
     };
-    if let Some(list) = named(segment, plan, &window) {
+    if let Some(list) = named(segment, plan, &window)? {
         take(&mut list.into_iter())?;
         return Ok(found);
     }
@@ -180,6 +180,7 @@ fn smallest(
     let all: Box<dyn Iterator<Item = u32>> = if oldest_first { Box::new(all.rev()) } else { Box::new(all) };
     let mut heap: BinaryHeap<Rank> = BinaryHeap::with_capacity(most + 1);
     for ordinal in all {
+        sieve.look()?;
         let worst = if heap.len() == most { heap.peek() } else { until.as_ref() };
         let mut ranks = [0; SORTS_MAX];
         ranks[0] = keys[0].rank(ordinal);

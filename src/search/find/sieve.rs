@@ -1,5 +1,7 @@
 //! Decides whether a document of one segment is meant by a question, the cheap looks first.
 
+use geo::CoordsIter as _;
+
 use crate::search::area::Verdict;
 use crate::search::error::SearchError;
 use crate::search::find::plan::{Plan, Subject, as_number};
@@ -62,7 +64,14 @@ impl<'a> Sieve<'a> {
         Some(Self { plan, segment: &part.segment, dead: &part.dead, groups, fields, times, ids, from, to })
     }
 
+    /// Pays for a look at one more document.
+    pub(super) fn look(&self) -> Result<(), SearchError> {
+        self.plan.budget.look(1)
+    }
+
+    /// Whether a document is meant. Every look is paid for.
     pub(super) fn passes(&self, ordinal: u32) -> Result<bool, SearchError> {
+        self.look()?;
         let (at, columns) = (ordinal as usize, &self.segment.columns);
         if !self.groups[columns.group[at] as usize]
             || columns.starts[at] > self.to
@@ -88,7 +97,12 @@ impl<'a> Sieve<'a> {
         Ok(match area.judge(&columns.boxes[at], columns.full[at]) {
             Verdict::Hit => true,
             Verdict::Miss => false,
-            Verdict::Unclear => self.segment.geometry(ordinal)?.is_some_and(|geometry| area.touches(&geometry)),
+            Verdict::Unclear => {
+                self.plan.budget.read()?;
+                let Some(geometry) = self.segment.geometry(ordinal)? else { return Ok(false) };
+                self.plan.budget.compare(geometry.coords_count(), area.positions())?;
+                area.touches(&geometry)
+            }
         })
     }
 }

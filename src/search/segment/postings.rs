@@ -18,21 +18,30 @@ pub(super) struct Postings {
 }
 
 impl Postings {
-    /// The ordinals of documents that have a word, ascending.
-    pub(super) fn of(&self, word: &str) -> Vec<u32> {
-        let Ok(index) = self.words.find(word) else { return Vec::new() };
-        let from = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        let (mut found, mut last, mut number, mut shift) = (Vec::new(), 0, 0u32, 0);
-        for byte in &self.documents[from..self.ends[index] as usize] {
+    /// The ordinals of documents that have a word, ascending, read as they are asked for.
+    pub(super) fn of(&self, word: &str) -> impl Iterator<Item = u32> {
+        let (mut last, mut number, mut shift) = (0, 0u32, 0);
+        self.packed(word).iter().filter_map(move |byte| {
             number |= u32::from(byte & 0x7f) << shift;
             shift += 7;
-            if byte & 0x80 == 0 {
-                last += number;
-                found.push(last);
-                (number, shift) = (0, 0);
+            if byte & 0x80 != 0 {
+                return None;
             }
-        }
-        found
+            last += number;
+            (number, shift) = (0, 0);
+            Some(last)
+        })
+    }
+
+    /// How many bytes must be read for a word; no fewer than it has documents.
+    pub(super) fn size(&self, word: &str) -> usize {
+        self.packed(word).len()
+    }
+
+    fn packed(&self, word: &str) -> &[u8] {
+        let Ok(index) = self.words.find(word) else { return &[] };
+        let from = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.documents[from..self.ends[index] as usize]
     }
 }
 

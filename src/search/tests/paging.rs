@@ -86,6 +86,13 @@ fn a_cursor_of_another_search_is_refused() {
     assert!(!sort.is_empty());
     let other = index.search(&Query { limit: 1, sort, after: page.next, ..Query::default() }, &Access::all());
     assert!(matches!(other, Err(SearchError::Question { .. })));
+    let filtered = |collection: &str| Query { limit: 1, collections: vec![collection.to_owned()], ..Query::default() };
+    let page = index.search(&filtered("c"), &Access::all()).unwrap();
+    assert!(page.next.is_some());
+    let same = index.search(&Query { after: page.next.clone(), limit: 7, ..filtered("c") }, &Access::all()).unwrap();
+    assert_eq!((same.hits.len(), same.next), (1, None), "the limit may change");
+    let other = index.search(&Query { after: page.next, ..filtered("d") }, &Access::all());
+    assert!(matches!(other, Err(SearchError::Question { .. })));
     for text in ["", "!", "AAAA", "\u{1f600}"] {
         assert!(Cursor::decode(text).is_err(), "{text}");
     }

@@ -185,7 +185,7 @@ impl Dice {
             6 => Test::IsNot(value),
             7 => Test::EndsWith(self.pick(&["a", "ma", "", "é"]).to_owned()),
             8 => Test::Contains(self.pick(&["et", "a", "", "x"]).to_owned()),
-            _ => Test::OneOf(vec![value, self.value(field), self.value("mixed")]),
+            _ => Test::OneOf([value, self.value(field), self.value("mixed")].into_iter().collect()),
         };
         Filter { field: field.to_owned(), test }
     }

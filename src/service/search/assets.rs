@@ -2,14 +2,16 @@
 //! was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::future::join_all;
 
+use crate::catalog::endpoints;
 use crate::catalog::record::{ContentRecord, Contents, Dids, HeadRecord, Heads, Replicas};
-use crate::catalog::{View, endpoints};
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
+use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::{DidId, EndpointId};
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
@@ -25,6 +27,9 @@ use crate::service::view::NewUrl;
 
 /// An item with more files has a list of them instead.
 const FILES_MAX: u64 = 200;
+/// A dataset with more members has a list, whoever asks: whose files are fewer than [`FILES_MAX`] for the
+/// reader is looked at up to here.
+const LOOKED_AT_MAX: u64 = 1_000;
 /// The most files of a page.
 const FILES_TOGETHER_MAX: u64 = 10_000;
 /// The most rows of a dataset that are read for its files; what was detached takes rows, too.
@@ -83,7 +88,7 @@ pub(super) async fn join(
     let keys: Vec<_> = rows.iter().map(|row| (row.seen.id,)).collect();
     let heads = view.get_many::<Heads>(&keys).await?;
     let cut = cut(&mut rows, &heads);
-    let short = |head: &Option<HeadRecord>| head.is_some_and(|head| head.members <= FILES_MAX);
+    let short = |head: &Option<HeadRecord>| head.is_some_and(|head| head.members <= LOOKED_AT_MAX);
     let datasets: Vec<DidId> =
         rows.iter().zip(&heads).filter(|(_, head)| short(head)).map(|(row, _)| row.seen.id).collect();
     let mut files = members(&mut sight, &datasets).await?;
@@ -95,7 +100,7 @@ pub(super) async fn join(
         };
         items.push(item(&sight, row, head, mine, sign)?);
     }
-    place(&view, &mut items).await?;
+    place(&sight, &mut items).await?;
     for some in items.chunks_mut(SIGNED_TOGETHER) {
         let signing: Vec<_> = some.iter_mut().map(|item| sign_item(reader, item)).collect();
         join_all(signing).await;
@@ -107,7 +112,7 @@ pub(super) async fn join(
 fn cut(rows: &mut Vec<Row>, heads: &[Option<HeadRecord>]) -> Option<Cursor> {
     let mut files = 0;
     let fit = heads.iter().take_while(|head| {
-        files += head.map_or(1, |head| head.members).min(FILES_MAX);
+        files += head.map_or(1, |head| head.members).min(LOOKED_AT_MAX);
         files <= FILES_TOGETHER_MAX
     });
     let fit = fit.count().max(1);
@@ -164,7 +169,8 @@ fn item(
         (None, Some(head)) if knows_all() => (Some(head.members), Some(head.bytes)),
         (None, _) => (None, None),
     };
-    let listed = files.map(|files| files.iter().filter_map(|seen| asset(sight, seen, sign)).collect());
+    let few = files.filter(|files| files.len() as u64 <= FILES_MAX);
+    let listed = few.map(|files| files.iter().filter_map(|seen| asset(sight, seen, sign)).collect());
     let files = listed.map_or(Files::Many, Files::Listed);
     Ok(Item { id: row.hit.id, did: row.seen.facts.did, collection: row.hit.collection_id, json, length, bytes, files })
 }
@@ -187,25 +193,30 @@ pub(super) async fn of_files(
     sign: bool,
 ) -> Result<Vec<FileAsset>, ServiceError> {
     let mut assets: Vec<FileAsset> = files.iter().filter_map(|seen| asset(sight, seen, sign)).collect();
-    place_files(sight.view(), assets.iter_mut().collect()).await?;
+    place_files(sight, assets.iter_mut().collect()).await?;
     sign_files(reader, &of.facts.did, &mut assets).await;
     Ok(assets)
 }
 
-async fn place(view: &View, items: &mut [Item]) -> Result<(), ServiceError> {
+async fn place(sight: &Sight, items: &mut [Item]) -> Result<(), ServiceError> {
     let listed = items.iter_mut().filter_map(|item| match &mut item.files {
         Files::Listed(files) => Some(files),
         Files::Many => None,
     });
-    place_files(view, listed.flatten().collect()).await
+    place_files(sight, listed.flatten().collect()).await
 }
 
-/// Says where replicas of files can be read.
-async fn place_files(view: &View, mut files: Vec<&mut FileAsset>) -> Result<(), ServiceError> {
+/// Says where replicas of files can be read, of the endpoints that are there for the reader.
+async fn place_files(sight: &Sight, mut files: Vec<&mut FileAsset>) -> Result<(), ServiceError> {
+    let view = sight.view();
+    let known = endpoints::all(view).await?;
+    let known = known.into_iter().filter(|one| sight.sees(&Resource::Endpoint(Arc::new(EndpointFacts::from(one)))));
+    let names: BTreeMap<EndpointId, EndpointName> = known.map(|one| (one.id, one.name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
     let keys: Vec<_> = files.iter().map(|file| (file.id,)).collect();
     let replicas = view.scan_many::<Replicas>(&keys, REPLICAS_MAX).await?;
-    let names: BTreeMap<EndpointId, EndpointName> =
-        endpoints::all(view).await?.into_iter().map(|endpoint| (endpoint.id, endpoint.name)).collect();
     for (file, replicas) in files.iter_mut().zip(replicas) {
         let available = replicas.iter().filter(|(_, replica)| replica.state == ReplicaState::Available);
         let places: BTreeSet<&EndpointName> = available.filter_map(|((_, at), _)| names.get(at)).collect();

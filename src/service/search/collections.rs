@@ -11,11 +11,13 @@ use crate::model::did::{Did, DidKind};
 use crate::model::id::DidId;
 use crate::model::scope::Scope;
 use crate::model::stac_id::{self, Named};
+use crate::search::error::SearchError;
 use crate::search::follow::shape::{ITEMS_KEY, NO_CONTAINER};
 use crate::search::query::{Extent, Query};
 use crate::service::Reader;
 use crate::service::dids;
 use crate::service::error::ServiceError;
+use crate::service::search::turns::in_turn;
 use crate::service::search::{Eyes, eyes, rows};
 use crate::service::sight::Sight;
 
@@ -46,7 +48,7 @@ pub async fn collections(
 ) -> Result<(Vec<CollectionView>, Option<String>), ServiceError> {
     let eyes = eyes(reader).await?;
     let (opened, access) = (Arc::clone(&eyes.opened), eyes.access.clone());
-    let extents = reader.lake().catalog.clock().compute(move || opened.index.extents(&access)).await;
+    let extents = in_turn(reader.lake(), move || opened.index.extents(&access)).await;
     let behind = |id: &String| after.is_none_or(|after| id.as_str() > after);
     let all: Vec<(String, Extent)> = extents.into_iter().filter(|(id, _)| behind(id)).collect();
     let mut views: Vec<CollectionView> = Vec::new();
@@ -73,20 +75,23 @@ pub async fn collections(
 /// Whether a reader may discover anything in a collection, as the catalog is now.
 async fn has_items(reader: &Reader, eyes: &Eyes, id: &str) -> Result<bool, ServiceError> {
     let query = Query { collections: vec![id.to_owned()], ..Query::default() };
-    Ok(!rows(reader, eyes, query, 1).await?.0.is_empty())
+    match rows(reader, eyes, query, 1).await {
+        // What is there is hidden as far as anybody looked.
+        Err(ServiceError::Search(SearchError::TooMuch)) => Ok(false),
+        found => Ok(!found?.rows.is_empty()),
+    }
 }
 
 /// One collection.
-pub async fn collection(reader: &Reader, id: &str) -> Result<CollectionView, ServiceError> {
+pub async fn collection(reader: &Reader, eyes: &Eyes, id: &str) -> Result<CollectionView, ServiceError> {
     let absent = || ServiceError::not_found("collection", id);
     let mut view = show(reader, &[id]).await?.pop().ok_or_else(absent)?;
-    let eyes = eyes(reader).await?;
-    if view.did.is_none() && !has_items(reader, &eyes, id).await? {
+    if view.did.is_none() && !has_items(reader, eyes, id).await? {
         return Err(absent());
     }
     if eyes.exact {
-        let (opened, access, id) = (Arc::clone(&eyes.opened), eyes.access, id.to_owned());
-        view.extent = reader.lake().catalog.clock().compute(move || opened.index.extent(&id, &access)).await;
+        let (opened, access, id) = (Arc::clone(&eyes.opened), eyes.access.clone(), id.to_owned());
+        view.extent = in_turn(reader.lake(), move || opened.index.extent(&id, &access)).await;
     }
     Ok(view)
 }

@@ -27,6 +27,7 @@ use crate::replicas::upload::Uploads;
 use crate::search::follow::Search;
 use crate::service::labels::below;
 use crate::service::paging::Paging;
+use crate::service::search::Turns;
 use crate::service::view::{LabelsChange, Members, NewDid, NewRule, NewScope, Page};
 use crate::service::{Context, Lake, accounts, dids, labels, rules, scopes, transfers};
 use crate::storage::registry::Registry;
@@ -80,6 +81,7 @@ fn lake() -> Arc<Lake> {
         stores,
         signer,
         search: Arc::new(Search::scratch(&*SystemClock::shared())),
+        searches: Turns::default(),
         directory: None,
         public_url: "http://lake.example".to_owned(),
     })

@@ -21,6 +21,7 @@ use dapple::policy::judge::Judge;
 use dapple::policy::token::{SigningKey, Verifier};
 use dapple::replicas::upload::Uploads;
 use dapple::search::follow::Search;
+use dapple::service::search::Turns;
 use dapple::service::view::{
     NewEndpoint, NewReplica, NewScope, NewSettings, NewUpload, NewUploads, NewUrl, UploadView,
 };
@@ -108,6 +109,7 @@ impl World {
             doorkeeper: accounts::Doorkeeper::default(),
             verifier: Verifier::new([signer.public_key()]),
             search: Arc::new(Search::scratch(&*clock)),
+            searches: Turns::default(),
             directory: None,
             public_url: format!("http://{address}"),
             catalog,

@@ -103,17 +103,25 @@ async fn files_are_assets_that_open_as_they_say() {
     assert_eq!(asset["href"], json!(format!("{}/d/s/b/one.nc", lake.url())));
     assert_eq!((&asset["type"], &asset["file:size"]), (&json!("application/x-netcdf"), &json!(4)));
     assert_eq!(asset["file:checksum"], json!(format!("1e20{}", blake3::hash(b"defg").to_hex())));
-    let there = asset["alternate"]["x"]["href"].as_str().expect("an alternate");
+    assert_eq!(asset["alternate"], Value::Null, "who shows no key is not told of endpoints");
+    let bob = key_of(&lake, "bob").await;
+    let (_, known) = ask(&lake, Some(&bob), "/collections/s--sea/items/s--open").await;
+    let there = known["assets"]["s--b~2Fone.nc"]["alternate"]["x"]["href"].as_str().expect("an alternate");
     let read = async |url: &str| {
         let answer = reqwest::get(url).await.expect("an answer");
         (answer.status().as_u16(), answer.bytes().await.expect("bytes").to_vec())
     };
-    assert_eq!(read(there).await, (200, b"defg".to_vec()));
+    let read_as_bob = async |url: &str| {
+        let answer = reqwest::Client::new().get(url).bearer_auth(&bob).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.bytes().await.expect("bytes").to_vec())
+    };
+    assert_eq!(read_as_bob(there).await, (200, b"defg".to_vec()));
+    assert_eq!(read(there).await.0, 404, "nor can the name of an endpoint be guessed");
     assert_eq!(read(asset["href"].as_str().expect("a URL")).await, (200, b"defg".to_vec()));
     let plain = asset["href"].as_str().expect("a URL");
     assert_eq!(read(&format!("{plain}?from=nowhere")).await.0, 404);
     lake.add_endpoint("y", &[]).await;
-    assert_eq!(read(&format!("{plain}?from=y")).await.0, 409, "nothing is there");
+    assert_eq!(read_as_bob(&format!("{plain}?from=y")).await.0, 409, "nothing is there");
     assert_eq!(read(&format!("{plain}?from=x&from=y")).await.0, 400);
 
     // What is not public is signed for who may read it, in items, pages and answers to bodies alike.
@@ -156,6 +164,16 @@ async fn many_files_have_a_list_and_files_can_be_items() {
             .map(|link| link["href"].as_str().expect("a URL").to_owned());
     }
     assert_eq!(found, 205);
+    // Who sees few of them gets them listed, and is not told that there are more.
+    for name in names.iter().take(6) {
+        label(&lake, &format!("s:{name}"), "classification=restricted").await;
+    }
+    let bob = key_of(&lake, "bob").await;
+    let (_, item) = ask(&lake, Some(&bob), "/collections/s--sea/items/s--many").await;
+    assert_eq!(
+        (item["assets"].as_object().map(serde_json::Map::len), &item["properties"]["did:length"]),
+        (Some(199), &json!(199))
+    );
 
     say(&lake, "s:sea", json!({ "stac:items": "files" })).await;
     caught_up(&lake).await;
@@ -188,6 +206,7 @@ async fn bad_questions_are_told_what_is_wrong() {
         ("/search?colour=red", 400),
         ("/search?intersects=here", 400),
         ("/search?token=x", 400),
+        ("/search?sortby=-depth,id,datetime,collection,title", 400),
         ("/search?query=%7B%22depth%22%3A%7B%22neq%22%3A1%7D%7D", 400),
         ("/search?query=%7B%22depth%22%3A%7B%22gte%22%3A2%7D%7D", 200),
         ("/collections/nothing", 404),
@@ -199,6 +218,8 @@ async fn bad_questions_are_told_what_is_wrong() {
         let is_told = answer["code"].is_string() && answer["description"].as_str().is_some_and(|words| words.len() > 9);
         assert_eq!(is_told, status >= 400, "{answer}");
     }
+    let many = (0..40).map(|number| format!("w{number}")).collect::<Vec<_>>().join(",");
+    assert_eq!(ask(&lake, None, &format!("/search?q={many}")).await.0, 400);
     let (_, found) = ask(&lake, Some(lake.key()), "/search?q=ICE&query=%7B%22depth%22%3A%7B%22gte%22%3A2%7D%7D").await;
     assert_eq!(ids(&found), ["s--kept", "s--inner"]);
     let http = reqwest::Client::new();
@@ -219,4 +240,29 @@ async fn bad_questions_are_told_what_is_wrong() {
     let rest: Value =
         serde_json::from_str(&body.send().await.expect("an answer").text().await.expect("a body")).expect("JSON");
     assert_eq!((ids(&page).len(), ids(&rest)), (2, vec!["s--open".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_end_where_what_is_seen_ends_and_name_nothing_hidden() {
+    let lake = lake().await;
+    // What was public a moment ago may still be so in the index.
+    label(&lake, "s:inner", "classification=public").await;
+    caught_up(&lake).await;
+    label(&lake, "s:inner", "classification=restricted").await;
+    let (_, first) = ask(&lake, None, "/search?limit=1&sortby=-datetime").await;
+    assert_eq!((ids(&first), next(&first)), (vec!["s--open".to_owned()], None), "only hidden rows follow");
+    let (_, first) = ask(&lake, Some(lake.key()), "/search?limit=1&sortby=datetime").await;
+    assert_eq!((ids(&first), &first["numberMatched"]), (vec!["s--open".to_owned()], &json!(4)));
+    let url = next(&first).expect("more follows");
+    let path = url.strip_prefix(&format!("{}/stac", lake.url())).expect("of this door");
+    let (_, second) = ask(&lake, Some(lake.key()), path).await;
+    assert_eq!((ids(&second), &second["numberMatched"]), (vec!["s--inner".to_owned()], &Value::Null));
+    let token = path.rsplit("token=").next().expect("a token");
+    let (status, refused) = ask(&lake, Some(lake.key()), &format!("/search?limit=1&sortby=id&token={token}")).await;
+    assert_eq!((status, &refused["code"]), (400, &json!("search-invalid")), "of another search");
+}
+
+fn next(page: &Value) -> Option<&str> {
+    let links = page["links"].as_array().expect("links");
+    links.iter().find(|link| link["rel"] == json!("next")).map(|link| link["href"].as_str().expect("a URL"))
 }
