@@ -184,14 +184,21 @@ impl Mortal for Xrootd {
     }
 }
 
-/// Asks something of a server of its own. If that died meanwhile, another is asked, at most twice.
+/// How long one server may take for one promise; those that hang are given up.
+const HANGS_AFTER: std::time::Duration = std::time::Duration::from_secs(100);
+
+/// Asks something of a server of its own. If that died meanwhile, or hangs, another is asked, at most
+/// twice: Debian's XRootD does both now and then.
 pub(crate) async fn ask<S: Mortal>(start: impl AsyncFn() -> S, promise: impl AsyncFn(&S)) {
     for last in [false, false, true] {
         let asked = start().await;
-        match AssertUnwindSafe(promise(&asked)).catch_unwind().await {
-            Ok(()) => return,
-            Err(panic) if last || !asked.has_died() => resume_unwind(panic),
-            Err(_) => println!("its server died of it; another is asked"),
+        let asking = AssertUnwindSafe(promise(&asked)).catch_unwind();
+        match tokio::time::timeout(HANGS_AFTER, asking).await {
+            Ok(Ok(())) => return,
+            Ok(Err(panic)) if last || !asked.has_died() => resume_unwind(panic),
+            Ok(Err(_)) => println!("its server died of it; another is asked"),
+            Err(_) if last => panic!("three servers have hung"),
+            Err(_) => println!("its server hangs; another is asked"),
         }
     }
 }
