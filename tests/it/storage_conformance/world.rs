@@ -193,12 +193,15 @@ pub(crate) async fn ask<S: Mortal>(start: impl AsyncFn() -> S, promise: impl Asy
     for last in [false, false, true] {
         let asked = start().await;
         let asking = AssertUnwindSafe(promise(&asked)).catch_unwind();
-        match tokio::time::timeout(HANGS_AFTER, asking).await {
-            Ok(Ok(())) => return,
-            Ok(Err(panic)) if last || !asked.has_died() => resume_unwind(panic),
-            Ok(Err(_)) => println!("its server died of it; another is asked"),
-            Err(_) if last => panic!("three servers have hung"),
-            Err(_) => println!("its server hangs; another is asked"),
+        let Ok(outcome) = tokio::time::timeout(HANGS_AFTER, asking).await else {
+            assert!(!last, "three servers have hung");
+            println!("its server hangs; another is asked");
+            continue;
+        };
+        match outcome {
+            Ok(()) => return,
+            Err(panic) if last || !asked.has_died() => resume_unwind(panic),
+            Err(_) => println!("its server died of it; another is asked"),
         }
     }
 }
