@@ -10,6 +10,7 @@ use cedar_policy::{
 };
 
 use miette::Diagnostic;
+use serde_json::Value as Json;
 
 use crate::policy::decision::Action;
 
@@ -103,6 +104,9 @@ pub struct PolicySet {
     pub names_dids: bool,
     /// Whether any policy that speaks of reading looks at the endpoint that is read from.
     pub reads_place: bool,
+    /// Whether any policy that speaks of placing knows more of owners than who they are: their groups, or
+    /// whether they are admins.
+    pub knows_owners: bool,
     /// Whether the time may be compared with more than embargoes.
     pub(super) reckons_time: bool,
     texts: Vec<PolicyText>,
@@ -170,6 +174,9 @@ impl PolicySet {
         });
         let mut of_reading = policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, Action::Read));
         let reads_place = of_reading.any(|(_, shape)| shape.contains("\"attr\":\"at\""));
+        let mut of_placing = policies.iter().filter(|policy| speaks_of(policy, Action::Place));
+        // What cannot be read may know everything.
+        let knows_owners = of_placing.any(|policy| policy.to_json().map_or(true, |json| knows_owner(&json)));
         let names_dids = policies.iter().flat_map(Policy::entity_literals).any(|uid| {
             let name = uid.type_name().to_string();
             name == "Dapple::Did"
@@ -179,6 +186,7 @@ impl PolicySet {
             by_action: by_action.collect(),
             names_dids,
             reads_place,
+            knows_owners,
             reckons_time: shapes.iter().any(calls),
             texts,
             revision,
@@ -302,6 +310,23 @@ fn validate(schema: &Schema, policies: &[Policy], texts: &[PolicyText], files: &
 
 fn shape(policy: &Policy) -> String {
     policy.to_json().map(|json| json.to_string()).unwrap_or_default()
+}
+
+/// Tells whether an expression knows more of an owner than who it is. That somebody is the owner, or in
+/// the group that owns, is told by their own groups.
+fn knows_owner(node: &Json) -> bool {
+    let is_owner = |node: &Json| node["."]["attr"] == "owner";
+    let known = |name: &str, inner: &Json| match name {
+        "." => inner["attr"] == "owner" || knows_owner(&inner["left"]),
+        "in" if inner["left"]["Var"] == "principal" && is_owner(&inner["right"]) => false,
+        "==" | "!=" => ["left", "right"].iter().any(|side| !is_owner(&inner[side]) && knows_owner(&inner[side])),
+        _ => knows_owner(inner),
+    };
+    match node {
+        Json::Object(fields) => fields.iter().any(|(name, inner)| known(name, inner)),
+        Json::Array(items) => items.iter().any(knows_owner),
+        _ => false,
+    }
 }
 
 fn speaks_of(policy: &Policy, action: Action) -> bool {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::record::placing::{CauseRecord, PassRecord};
-use crate::catalog::record::{Dids, Facts, Parents, PlacingCauses, PlacingPass, RuleRecord, Rules};
+use crate::catalog::record::{DidRecord, Dids, Facts, Parents, PlacingCauses, PlacingPass, RuleRecord, Rules, Scopes};
 use crate::catalog::{Catalog, CatalogError, View, endpoints, placing, subjects};
 use crate::model::account::AccountName;
 use crate::model::did::DidKind;
@@ -40,7 +40,7 @@ pub async fn step(catalog: &Catalog, judge: &Judge) -> Result<Progress, CatalogE
     let Some(pass) = view.get::<PlacingPass>(&PASS).await? else {
         return begin_pass(catalog, &view, judge).await;
     };
-    let concern = Concern::read(&view, &pass).await?;
+    let concern = Concern::read(&view, judge, &pass).await?;
     go_on(catalog, &view, pass, concern).await?;
     Ok(Progress::Made)
 }
@@ -129,13 +129,17 @@ struct Concern {
     accounts: BTreeSet<AccountName>,
     scopes: BTreeSet<Scope>,
     datasets: BTreeSet<DidId>,
+    /// Policies know groups and rights of owners, so that these accounts concern the data that is theirs.
+    by_owner: bool,
     /// Whether an account is one of them, or in one.
     known: BTreeMap<AccountName, bool>,
 }
 
 impl Concern {
-    async fn read(view: &View, pass: &PassRecord) -> Result<Self, CatalogError> {
-        let mut concern = Self { every: pass.every, ..Self::default() };
+    async fn read(view: &View, judge: &Judge, pass: &PassRecord) -> Result<Self, CatalogError> {
+        // Other policies than these come with a pass over every rule.
+        let by_owner = judge.set().knows_owners;
+        let mut concern = Self { every: pass.every, by_owner, ..Self::default() };
         let keys: Vec<_> = pass.causes.iter().map(|id| (*id,)).collect();
         for cause in view.get_many::<PlacingCauses>(&keys).await?.into_iter().flatten() {
             match cause {
@@ -172,10 +176,22 @@ impl Concern {
         Ok(concerned)
     }
 
+    /// Whether data, or the scope that it is in, belongs to one of the accounts.
+    async fn is_theirs(&mut self, view: &View, record: &DidRecord) -> Result<bool, CatalogError> {
+        if self.is_account(view, &record.account).await? {
+            return Ok(true);
+        }
+        match view.get::<Scopes>(&(record.scope.to_string(),)).await? {
+            Some(scope) => self.is_account(view, &scope.account).await,
+            None => Ok(false),
+        }
+    }
+
     /// Where each file has a place of its own, or other datasets are below, nothing short of the whole
     /// walk tells whether the data is concerned.
-    async fn is_data(&self, view: &View, rule: &RuleRecord) -> Result<bool, CatalogError> {
-        if self.scopes.is_empty() && self.datasets.is_empty() {
+    async fn is_data(&mut self, view: &View, rule: &RuleRecord) -> Result<bool, CatalogError> {
+        let by_owner = self.by_owner && !self.accounts.is_empty();
+        if !by_owner && self.scopes.is_empty() && self.datasets.is_empty() {
             return Ok(false);
         }
         let Some(record) = view.get::<Dids>(&(rule.did,)).await? else {
@@ -185,8 +201,11 @@ impl Concern {
         if by_file || self.scopes.contains(&record.scope) {
             return Ok(true);
         }
+        if by_owner && self.is_theirs(view, &record).await? {
+            return Ok(true);
+        }
         match record.kind() {
-            DidKind::Container => Ok(!self.scopes.is_empty()),
+            DidKind::Container => Ok(by_owner || !self.scopes.is_empty()),
             DidKind::Dataset => Ok(false),
             DidKind::File => {
                 for dataset in &self.datasets {
@@ -199,3 +218,6 @@ impl Concern {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
