@@ -55,8 +55,9 @@ pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) ->
     let Some(after) = memory.after else { return Ok(Progress::Nothing) };
     let rows = view.scan_after::<DidLabels>(&(), &(after,), PAGE).await?;
     drop(view);
-    memory.after = rows.last().filter(|_| rows.len() == PAGE).map(|((did,), _)| *did);
+    let next = rows.last().filter(|_| rows.len() == PAGE).map(|((did,), _)| *did);
     if rows.is_empty() {
+        memory.after = next;
         return Ok(Progress::Nothing);
     }
     let files: Arc<[DidId]> = rows.into_iter().map(|((did,), _)| did).collect();
@@ -72,6 +73,8 @@ pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) ->
             }
         })
         .await?;
+    // A page that could not be looked at is looked at again.
+    memory.after = next;
     Ok(Progress::Made)
 }
 
@@ -138,3 +141,6 @@ async fn denial(
     }
     Ok(reason)
 }
+
+#[cfg(test)]
+mod tests;
