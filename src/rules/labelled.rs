@@ -36,7 +36,8 @@ const WALK_EVERY: Duration = Duration::from_mins(5);
 /// How far a walk has come, and what it was made under.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Revisions of policies, endpoints, and labels of scopes and containers.
+    /// Revisions of policies, endpoints, and labels of scopes and containers, under which the last walk
+    /// began. If they are others at its end, the next follows.
     seen: Option<(String, u64, u64)>,
     /// A walk is under way, behind this DID.
     after: Option<DidId>,
@@ -49,7 +50,9 @@ pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) ->
     let revisions =
         (judge.set().revision().to_string(), endpoints::revision(&view).await?, placing::revision(&view).await?);
     let monotonic = catalog.clock().monotonic();
-    if memory.seen.as_ref() != Some(&revisions) || (memory.after.is_none() && monotonic >= memory.due_at) {
+    // What is changed all the time would never be looked at to its end: a walk that is under way goes on.
+    let is_due = memory.seen.as_ref() != Some(&revisions) || monotonic >= memory.due_at;
+    if memory.after.is_none() && is_due {
         *memory = Memory { seen: Some(revisions), after: Some(DidId(0)), due_at: monotonic + WALK_EVERY };
     }
     let Some(after) = memory.after else { return Ok(Progress::Nothing) };
