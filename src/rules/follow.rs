@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::catalog::placing::begin;
 use crate::catalog::record::placing::{CauseRecord, PassRecord};
 use crate::catalog::record::{DidRecord, Dids, Facts, Parents, PlacingCauses, PlacingPass, RuleRecord, Rules, Scopes};
 use crate::catalog::{Catalog, CatalogError, View, endpoints, placing, subjects};
@@ -18,7 +19,6 @@ use crate::model::rule::Grouping;
 use crate::model::scope::Scope;
 use crate::policy::judge::Judge;
 use crate::rules::Progress;
-use crate::rules::evaluate::begin;
 
 /// How many rules one transaction looks at.
 const PAGE: usize = 100;

@@ -2,7 +2,7 @@
 //! that was labelled after it landed may lie where policy does not let it be. Whoever wants it there is
 //! told, and their rules are stuck on it. Nothing is deleted.
 //!
-//! A file is looked at when it is labelled or attached. What else decisions are made from concerns any of
+//! A file is looked at when it is labelled, and when it has joined a dataset or left it. What else decisions are made from concerns any of
 //! them, so a walk over all files with labels follows when policies or endpoints change, and now and
 //! then, for rules that were made since.
 
@@ -13,8 +13,8 @@ use crate::catalog::labels::{self, Gatherer};
 use crate::catalog::ledger::denied;
 use crate::catalog::ledger::membership::REPLICAS_MAX;
 use crate::catalog::ledger::transfers::units_of;
-use crate::catalog::record::{DidLabels, Dids, LocksByUnit, Replicas, Rules};
-use crate::catalog::{Catalog, CatalogError, Txn, endpoints, placing, subjects};
+use crate::catalog::record::{DidLabels, Dids, LabelledDue, LocksByUnit, Replicas, Rules};
+use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints, placing, subjects};
 use crate::model::account::AccountName;
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
@@ -47,6 +47,7 @@ pub struct Memory {
 /// Looks at a page of files with labels of their own, where that is due.
 pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) -> Result<Progress, CatalogError> {
     let view = catalog.view().await?;
+    let moved = look_at_moved(catalog, &view, judge).await?;
     let revisions =
         (judge.set().revision().to_string(), endpoints::revision(&view).await?, placing::revision(&view).await?);
     let monotonic = catalog.clock().monotonic();
@@ -55,15 +56,32 @@ pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) ->
     if memory.after.is_none() && is_due {
         *memory = Memory { seen: Some(revisions), after: Some(DidId(0)), due_at: monotonic + WALK_EVERY };
     }
-    let Some(after) = memory.after else { return Ok(Progress::Nothing) };
+    let Some(after) = memory.after else { return Ok(moved) };
     let rows = view.scan_after::<DidLabels>(&(), &(after,), PAGE).await?;
     drop(view);
     let next = rows.last().filter(|_| rows.len() == PAGE).map(|((did,), _)| *did);
     if rows.is_empty() {
         memory.after = next;
+        return Ok(moved);
+    }
+    look_at(catalog, judge, rows.into_iter().map(|((did,), _)| did).collect()).await?;
+    // A page that could not be looked at is looked at again.
+    memory.after = next;
+    Ok(Progress::Made)
+}
+
+/// Looks at files that have joined a dataset or left it.
+async fn look_at_moved(catalog: &Catalog, view: &View, judge: &Arc<Judge>) -> Result<Progress, CatalogError> {
+    let rows = view.scan::<LabelledDue>(&(), PAGE).await?;
+    if rows.is_empty() {
         return Ok(Progress::Nothing);
     }
-    let files: Arc<[DidId]> = rows.into_iter().map(|((did,), _)| did).collect();
+    look_at(catalog, judge, rows.into_iter().map(|((did,), ())| did).collect()).await?;
+    Ok(Progress::Made)
+}
+
+/// Looks at a page of files as one transaction, after which none of them is due.
+async fn look_at(catalog: &Catalog, judge: &Arc<Judge>, files: Arc<[DidId]>) -> Result<(), CatalogError> {
     let judge = Arc::clone(judge);
     catalog
         .transact_bulk(move |txn| {
@@ -71,24 +89,14 @@ pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) ->
             async move {
                 for file in files.iter() {
                     look(&txn, &judge, *file).await?;
+                    if txn.any::<LabelledDue>(&(*file,)).await? {
+                        txn.clear::<LabelledDue>(&(*file,));
+                    }
                 }
-                Ok::<_, CatalogError>(())
+                Ok(())
             }
         })
-        .await?;
-    // A page that could not be looked at is looked at again.
-    memory.after = next;
-    Ok(Progress::Made)
-}
-
-/// Looks at those of some files that have labels of their own: they have joined a dataset.
-pub async fn attached(txn: &Txn, judge: &Judge, files: &[DidId]) -> Result<(), CatalogError> {
-    let keys: Vec<_> = files.iter().map(|file| (*file,)).collect();
-    let labelled = txn.get_many::<DidLabels>(&keys).await?;
-    for (file, _) in files.iter().zip(labelled).filter(|(_, labels)| labels.is_some()) {
-        look(txn, judge, *file).await?;
-    }
-    Ok(())
+        .await
 }
 
 /// Looks where a file with labels of its own lies, and tells whoever wants it where policy does not let
