@@ -3,8 +3,8 @@
 //! A unit is a dataset (it has a head row) or a file. Whether a lock is satisfied follows from
 //! coverage alone: [`recount`] is the one function that says so.
 
-use crate::catalog::ledger::holdings;
 use crate::catalog::ledger::tally::fold_coverage;
+use crate::catalog::ledger::{denied, holdings};
 use crate::catalog::record::{
     Backlog, CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Parents, Replicas, RuleCountsTable,
     RuleWork, StuckFiles,
@@ -85,6 +85,7 @@ pub async fn release(txn: &Txn, rule: RuleId, unit: DidId, endpoint: EndpointId)
     // Read behind the deletion above: what is left are other rules' holds.
     if !txn.any::<LocksByUnit>(&(unit, endpoint)).await? {
         txn.clear::<Filling>(&(unit, endpoint));
+        denied::forget_unit(txn, unit, endpoint).await?;
     }
     Ok(())
 }
