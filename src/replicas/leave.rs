@@ -6,10 +6,10 @@
 //! own labels, to relabel it if the dataset would loosen them, and to place it. Of a stated path: to write
 //! in the scope whose directory it leads into; to administer the endpoint where it leads into none.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::decisions::{self, Decided};
+use crate::catalog::decisions::{self, Alike, Decided};
 use crate::catalog::labels::Gatherer;
 use crate::catalog::ledger::membership::MembershipError;
 use crate::catalog::record::{DecisionRecord, DidRecord, Dids, NameRecord};
@@ -91,8 +91,8 @@ pub(super) struct Leave<'a> {
     gatherer: Gatherer,
     /// What lets new files lie at the endpoint.
     pub(super) decision: DecisionId,
-    /// The same for files with labels of their own, by these.
-    others: BTreeMap<String, DecisionId>,
+    /// What lets others be there, once for equal decisions.
+    kept: HashMap<Alike, DecisionId>,
     /// Whether a new file may be there, once that was asked.
     lets_new: Option<bool>,
 }
@@ -135,7 +135,7 @@ impl<'a> Leave<'a> {
             at,
             gatherer,
             decision,
-            others: BTreeMap::new(),
+            kept: HashMap::new(),
             lets_new: None,
         })
     }
@@ -206,14 +206,12 @@ impl<'a> Leave<'a> {
 
     /// A decision that says the same is kept once.
     async fn keep(&mut self, record: &DecisionRecord) -> Result<DecisionId, CatalogError> {
-        if record.labels == self.of_dataset.traits.labels.to_string() {
-            return decisions::reuse(self.txn, self.decision, record).await;
+        let alike = Alike::of(record);
+        if let Some(known) = self.kept.get(&alike) {
+            return Ok(*known);
         }
-        if let Some(known) = self.others.get(&record.labels) {
-            return decisions::reuse(self.txn, *known, record).await;
-        }
-        let id = decisions::record(self.txn, record);
-        self.others.insert(record.labels.clone(), id);
+        let id = decisions::reuse(self.txn, self.decision, record).await?;
+        self.kept.insert(alike, id);
         Ok(id)
     }
 

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::catalog::decisions::{self, Decided};
+use crate::catalog::decisions::{self, Alike, Decided};
 use crate::catalog::labels::Gatherer;
 use crate::catalog::ledger::transfers::units_of;
 use crate::catalog::record::{DecisionRecord, Dids, LocksByUnit, Rules};
 use crate::catalog::{Catalog, CatalogError, endpoints, subjects};
 use crate::model::account::AccountName;
-use crate::model::endpoint::EndpointName;
 use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, NO_PERMIT, Question};
@@ -42,9 +41,6 @@ pub struct Guard {
     /// Records of equal decisions, so that many equal files share one.
     recorded: Mutex<HashMap<Alike, DecisionId>>,
 }
-
-/// What makes decisions equal: account, endpoint, revision, labels, and the policies that determined it.
-type Alike = (AccountName, Option<EndpointName>, String, String, Vec<String>);
 
 /// What policy says of bytes that are about to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,8 +117,7 @@ impl Guard {
     }
 
     async fn keep(&self, record: DecisionRecord) -> Result<DecisionId, CatalogError> {
-        let DecisionRecord { principal, endpoint, revision, labels, policies, .. } = record.clone();
-        let alike = (principal, endpoint, revision, labels, policies);
+        let alike = Alike::of(&record);
         let known = self.recorded.lock().expect("nothing panics while holding it").get(&alike).copied();
         if let Some(known) = known {
             return Ok(known);
