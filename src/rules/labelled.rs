@@ -10,12 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::labels::{self, Gatherer};
-use crate::catalog::ledger::denied;
 use crate::catalog::ledger::membership::REPLICAS_MAX;
-use crate::catalog::ledger::transfers::units_of;
-use crate::catalog::record::{DidLabels, Dids, LabelledDue, LocksByUnit, Replicas, Rules};
+use crate::catalog::ledger::{denied, locks};
+use crate::catalog::record::{DidLabels, Dids, LabelledDue, Replicas};
 use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints, placing, subjects};
-use crate::model::account::AccountName;
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::DidId;
@@ -28,8 +26,6 @@ use crate::rules::Progress;
 
 /// How many labelled DIDs one transaction looks at.
 const PAGE: usize = 100;
-/// The most rules that hold one unit at one endpoint.
-const RULES_MAX: usize = 1_000;
 /// How often all are looked at, though nothing is known to have changed.
 const WALK_EVERY: Duration = Duration::from_mins(5);
 
@@ -131,16 +127,9 @@ async fn denial(
     facts: &DidFacts,
     endpoint: &Endpoint,
 ) -> Result<Option<StuckReason>, CatalogError> {
-    let mut accounts: Vec<AccountName> = Vec::new();
-    for unit in units_of(txn, file).await? {
-        for ((_, _, rule), ()) in txn.scan::<LocksByUnit>(&(unit, endpoint.id), RULES_MAX).await? {
-            let rule = txn.get::<Rules>(&(rule,)).await?;
-            accounts.extend(rule.map(|rule| rule.account).filter(|account| !accounts.contains(account)));
-        }
-    }
     let (resource, at) = (Resource::Did(facts.clone()), Arc::new(EndpointFacts::from(endpoint)));
     let mut reason = None;
-    for account in accounts {
+    for account in locks::accounts(txn, file, endpoint.id).await? {
         let subject = Arc::new(subjects::behind(txn, &account).await?);
         let (action, now) = (Action::Place, txn.now());
         let decision = judge.decide(&Question { subject: &subject, action, resource: &resource, at: Some(&at), now });

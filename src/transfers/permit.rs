@@ -9,18 +9,14 @@ use futures::future::BoxFuture;
 
 use crate::catalog::decisions::{self, Alike, Decided};
 use crate::catalog::labels::Gatherer;
-use crate::catalog::ledger::transfers::units_of;
-use crate::catalog::record::{DecisionRecord, Dids, LocksByUnit, Rules};
+use crate::catalog::ledger::locks;
+use crate::catalog::record::{DecisionRecord, Dids};
 use crate::catalog::{Catalog, CatalogError, endpoints, subjects};
-use crate::model::account::AccountName;
 use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, NO_PERMIT, Question};
 use crate::policy::judge::Judge;
 use crate::transfers::job::Job;
-
-/// The most rules that hold one unit at one endpoint.
-const RULES_MAX: usize = 1_000;
 
 /// How many records of equal decisions are remembered.
 const RECORDED_MAX: usize = 1_024;
@@ -85,18 +81,11 @@ impl Guard {
         let (Some(record), Some(endpoint)) = (record, endpoint) else {
             return Ok(Permission::Denied { policies: vec![NO_PERMIT.to_owned()] });
         };
-        let mut accounts: Vec<AccountName> = Vec::new();
-        for unit in units_of(&view, job.file).await? {
-            for ((_, _, rule), ()) in view.scan::<LocksByUnit>(&(unit, endpoint.id), RULES_MAX).await? {
-                let rule = view.get::<Rules>(&(rule,)).await?;
-                accounts.extend(rule.map(|rule| rule.account).filter(|account| !accounts.contains(account)));
-            }
-        }
         let facts = Gatherer::new(&view).did(job.file, &record).await?;
         let at = Arc::new(EndpointFacts::from(&endpoint));
         let (resource, now) = (Resource::Did(facts.clone()), self.catalog.clock().now());
         let mut denied = vec![NO_PERMIT.to_owned()];
-        for account in accounts {
+        for account in locks::accounts(&view, job.file, endpoint.id).await? {
             let subject = Arc::new(subjects::behind(&view, &account).await?);
             let question =
                 Question { subject: &subject, action: Action::Place, resource: &resource, at: Some(&at), now };
