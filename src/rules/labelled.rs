@@ -2,9 +2,9 @@
 //! that was labelled after it landed may lie where policy does not let it be. Whoever wants it there is
 //! told, and their rules are stuck on it. Nothing is deleted.
 //!
-//! A file is looked at when it is labelled, and when it has joined a dataset or left it. What else decisions are made from concerns any of
-//! them, so a walk over all files with labels follows when policies or endpoints change, and now and
-//! then, for rules that were made since.
+//! A file is looked at when it is labelled, and when it has joined a dataset or left it. What else
+//! decisions are made from concerns any of them, so a walk over all files with labels follows when
+//! policies or endpoints change, and now and then, for rules that were made since.
 
 use std::sync::Arc;
 use std::time::Duration;
