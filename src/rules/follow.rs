@@ -7,9 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::catalog::ledger::ancestors::upward;
 use crate::catalog::placing::begin;
 use crate::catalog::record::placing::{CauseRecord, PassRecord};
-use crate::catalog::record::{DidRecord, Dids, Facts, Parents, PlacingCauses, PlacingPass, RuleRecord, Rules, Scopes};
+use crate::catalog::record::{
+    ContentRecord, Contents, DidRecord, Dids, Facts, Parents, PlacingCauses, PlacingPass, RuleRecord, Rules, Scopes,
+};
 use crate::catalog::{Catalog, CatalogError, View, endpoints, placing, subjects};
 use crate::model::account::AccountName;
 use crate::model::did::DidKind;
@@ -26,6 +29,11 @@ const PAGE: usize = 100;
 const PAGES: usize = 20;
 /// How many changes one pass takes account of.
 const CAUSES: usize = 500;
+
+/// How many files of datasets with other labels are walked up from.
+const FILES: usize = 1_000;
+/// In fewer datasets than this each of them is, or nobody looks further.
+const HOLDERS: usize = 100;
 
 /// The row of the pass: there is one at a time.
 const PASS: (u8,) = (1,);
@@ -131,6 +139,8 @@ struct Concern {
     datasets: BTreeSet<DidId>,
     /// Policies know groups and rights of owners, so that these accounts concern the data that is theirs.
     by_owner: bool,
+    /// What holds files of the datasets, once that was asked.
+    above: Option<Above>,
     /// Whether an account is one of them, or in one.
     known: BTreeMap<AccountName, bool>,
 }
@@ -187,8 +197,22 @@ impl Concern {
         }
     }
 
-    /// Where each file has a place of its own, or other datasets are below, nothing short of the whole
-    /// walk tells whether the data is concerned.
+    /// Whether a DID holds files of one of the datasets, or may do so.
+    async fn is_above(&mut self, view: &View, did: DidId) -> Result<bool, CatalogError> {
+        if self.datasets.is_empty() {
+            return Ok(false);
+        }
+        if self.above.is_none() {
+            self.above = Some(Above::read(view, &self.datasets).await?);
+        }
+        Ok(match &self.above {
+            Some(Above::These(above)) => above.contains(&did),
+            Some(Above::Many) | None => true,
+        })
+    }
+
+    /// Where other datasets are below, nothing short of the whole walk tells whether the data is concerned by
+    /// scopes and accounts; where each file has a place of its own, files with other labels are walked up from.
     async fn is_data(&mut self, view: &View, rule: &RuleRecord) -> Result<bool, CatalogError> {
         let by_owner = self.by_owner && !self.accounts.is_empty();
         if !by_owner && self.scopes.is_empty() && self.datasets.is_empty() {
@@ -197,16 +221,17 @@ impl Concern {
         let Some(record) = view.get::<Dids>(&(rule.did,)).await? else {
             return Ok(false);
         };
-        let by_file = rule.grouping == Grouping::None && record.kind() != DidKind::File;
-        if by_file || self.scopes.contains(&record.scope) {
+        if self.scopes.contains(&record.scope) || (by_owner && self.is_theirs(view, &record).await?) {
             return Ok(true);
         }
-        if by_owner && self.is_theirs(view, &record).await? {
-            return Ok(true);
+        let by_file = rule.grouping == Grouping::None && record.kind() != DidKind::File;
+        if by_file || record.kind() == DidKind::Container {
+            // What is below may be in any scope, and anybody's.
+            let is_any = by_owner || !self.scopes.is_empty();
+            return Ok(is_any || (by_file && self.is_above(view, rule.did).await?));
         }
         match record.kind() {
-            DidKind::Container => Ok(by_owner || !self.scopes.is_empty()),
-            DidKind::Dataset => Ok(false),
+            DidKind::Container | DidKind::Dataset => Ok(false),
             DidKind::File => {
                 for dataset in &self.datasets {
                     if view.get::<Parents>(&(rule.did, *dataset)).await?.is_some() {
@@ -216,6 +241,44 @@ impl Concern {
                 Ok(false)
             }
         }
+    }
+}
+
+/// What holds files of some datasets.
+enum Above {
+    /// All that does, directly or not.
+    These(BTreeSet<DidId>),
+    /// The files are too many to walk up from.
+    Many,
+}
+
+impl Above {
+    /// The files may be in other datasets as well, and some have left these.
+    async fn read(view: &View, datasets: &BTreeSet<DidId>) -> Result<Self, CatalogError> {
+        let (mut left, mut files) = (FILES, BTreeSet::new());
+        for dataset in datasets {
+            let rows = view.scan::<Contents>(&(*dataset,), left + 1).await?;
+            let Some(rest) = left.checked_sub(rows.len()) else { return Ok(Above::Many) };
+            left = rest;
+            files.extend(rows.into_iter().map(|(_, content)| match content {
+                ContentRecord::Member(file) | ContentRecord::Detached(file) => (file,),
+            }));
+        }
+        let keys: Vec<_> = files.into_iter().collect();
+        let mut holders = datasets.clone();
+        for rows in view.scan_many::<Parents>(&keys, HOLDERS).await? {
+            if rows.len() == HOLDERS {
+                return Ok(Above::Many);
+            }
+            holders.extend(rows.into_iter().map(|((_, holder), _)| holder));
+        }
+        let mut above = BTreeSet::new();
+        for holder in holders {
+            if !above.contains(&holder) {
+                above.extend(upward(view, holder).await?);
+            }
+        }
+        Ok(Above::These(above))
     }
 }
 

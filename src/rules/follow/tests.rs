@@ -3,11 +3,11 @@
 use super::*;
 use crate::catalog::Txn;
 use crate::catalog::engine::memory::Memory;
-use crate::catalog::ledger::membership::Member;
+use crate::catalog::ledger::membership::{Member, attach, detach};
 use crate::catalog::ledger::replicas::put_did;
 use crate::catalog::record::accounts::MemberRecord;
 use crate::catalog::record::{
-    AccountMembers, CountsRecord, DidContent, HeadRecord, Heads, RuleCountsTable, RuleWork, ScopeRecord,
+    AccountMembers, CountsRecord, DidContent, FileFacts, HeadRecord, Heads, RuleCountsTable, RuleWork, ScopeRecord,
 };
 use crate::clock::SystemClock;
 use crate::model::did::DidName;
@@ -32,6 +32,11 @@ fn put(txn: &Txn, id: u64, scope: &str, owner: &str, content: DidContent) -> Mem
         txn.put::<Heads>(&(DidId(id),), &HeadRecord::default());
     }
     Member { id: DidId(id), kind, bytes: 0 }
+}
+
+fn file(txn: &Txn, id: u64) -> Member {
+    let checksums = vec!["md5:d41d8cd98f00b204e9800998ecf8427e".parse().expect("valid")];
+    put(txn, id, "s", "root", DidContent::File(FileFacts { bytes: 0, checksums, announced: false }))
 }
 
 /// Puts a rule of root's on a DID, with the number of that for its own.
@@ -134,4 +139,48 @@ async fn data_is_placed_anew_when_its_owner_changes_if_policies_know_that() {
         assert_eq!(concerned(&catalog, &judge, change("eo")).await, of_group, "{condition}");
         assert_eq!(concerned(&catalog, &judge, change("eve")).await, of_eve, "{condition}");
     }
+}
+
+#[tokio::test]
+async fn rules_that_place_each_file_follow_the_files_that_they_are_about() {
+    let catalog = lake().await;
+    catalog
+        .transact(|txn| async move {
+            let [one, other, third, far]: [Member; 4] =
+                [1, 2, 3, 4].map(|id| put(&txn, id, "s", "root", DidContent::Dataset));
+            let holder = put(&txn, 5, "s", "root", DidContent::Container);
+            let files: Vec<Member> = (11..=14).map(|id| file(&txn, id)).collect();
+            for (parent, members) in [
+                (one, &files[..2]),
+                (other, &files[..1]),
+                (third, &files[1..2]),
+                (far, &files[2..]),
+                (holder, &[other][..]),
+            ] {
+                attach(&txn, parent, members).await.expect("it fits");
+            }
+            // It was in the one, and is in the third alone.
+            detach(&txn, one, &files[1..2]).await.expect("it was there");
+            for did in [1, 2, 3, 4, 5, 11] {
+                rule_on(&txn, did, Grouping::None);
+            }
+            rule_on(&txn, 13, Grouping::Dataset);
+            Ok::<_, CatalogError>(())
+        })
+        .await
+        .expect("memory does not fail");
+    let judge = Judge::builtin();
+    assert_eq!(concerned(&catalog, &judge, None).await.len(), 7);
+    let relabelled = |dataset| Some(CauseRecord::Files(DidId(dataset)));
+    assert_eq!(concerned(&catalog, &judge, relabelled(1)).await, [1, 2, 3, 5, 11]);
+    assert_eq!(concerned(&catalog, &judge, relabelled(4)).await, [4, 13]);
+    // Of more files than can be walked up from, any rule may be about some.
+    let many = catalog.transact(|txn| async move {
+        let many: Vec<Member> = (1_001..=2_000).map(|id| file(&txn, id)).collect();
+        let far = Member { id: DidId(4), kind: DidKind::Dataset, bytes: 0 };
+        attach(&txn, far, &many).await.expect("it fits");
+        Ok::<_, CatalogError>(())
+    });
+    many.await.expect("memory does not fail");
+    assert_eq!(concerned(&catalog, &judge, relabelled(4)).await, [1, 2, 3, 4, 5, 13]);
 }
