@@ -95,6 +95,8 @@ pub(super) struct OfAction {
     pub(super) set: CedarSet,
     /// Whether any reads the time.
     pub(super) reads_clock: bool,
+    /// Whether any knows more of owners than who they are.
+    knows_owners: bool,
 }
 
 /// Policies that are in force, or could be.
@@ -104,9 +106,6 @@ pub struct PolicySet {
     pub names_dids: bool,
     /// Whether any policy that speaks of reading looks at the endpoint that is read from.
     pub reads_place: bool,
-    /// Whether any policy that speaks of placing knows more of owners than who they are: their groups, or
-    /// whether they are admins.
-    pub knows_owners: bool,
     /// Whether the time may be compared with more than embargoes.
     pub(super) reckons_time: bool,
     texts: Vec<PolicyText>,
@@ -168,15 +167,15 @@ impl PolicySet {
             let speaking: Vec<_> =
                 policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, action)).collect();
             let reads_clock = speaking.iter().any(|(_, shape)| shape.contains("\"attr\":\"now\""));
+            // What cannot be read may know everything.
+            let knows_owners =
+                speaking.iter().any(|(policy, _)| policy.to_json().map_or(true, |json| knows_owner(&json)));
             let set = CedarSet::from_policies(speaking.into_iter().map(|(policy, _)| policy.clone()))
                 .expect("their ids differ, as was checked");
-            (action, OfAction { set, reads_clock })
+            (action, OfAction { set, reads_clock, knows_owners })
         });
         let mut of_reading = policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, Action::Read));
         let reads_place = of_reading.any(|(_, shape)| shape.contains("\"attr\":\"at\""));
-        let mut of_placing = policies.iter().filter(|policy| speaks_of(policy, Action::Place));
-        // What cannot be read may know everything.
-        let knows_owners = of_placing.any(|policy| policy.to_json().map_or(true, |json| knows_owner(&json)));
         let names_dids = policies.iter().flat_map(Policy::entity_literals).any(|uid| {
             let name = uid.type_name().to_string();
             name == "Dapple::Did"
@@ -186,11 +185,16 @@ impl PolicySet {
             by_action: by_action.collect(),
             names_dids,
             reads_place,
-            knows_owners,
             reckons_time: shapes.iter().any(calls),
             texts,
             revision,
         }
+    }
+
+    /// Whether any policy that speaks of placing knows more of owners than who they are: their groups, or
+    /// whether they are admins.
+    pub fn knows_owners(&self) -> bool {
+        self.by_action[&Action::Place].knows_owners
     }
 
     /// The policies as people know them, in the order of their files.

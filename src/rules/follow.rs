@@ -148,7 +148,7 @@ struct Concern {
 impl Concern {
     async fn read(view: &View, judge: &Judge, pass: &PassRecord) -> Result<Self, CatalogError> {
         // Other policies than these come with a pass over every rule.
-        let by_owner = judge.set().knows_owners;
+        let by_owner = judge.set().knows_owners();
         let mut concern = Self { every: pass.every, by_owner, ..Self::default() };
         let keys: Vec<_> = pass.causes.iter().map(|id| (*id,)).collect();
         for cause in view.get_many::<PlacingCauses>(&keys).await?.into_iter().flatten() {

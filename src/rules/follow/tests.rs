@@ -79,7 +79,9 @@ async fn concerned(catalog: &Catalog, judge: &Judge, cause: Option<CauseRecord>)
     let told = catalog.transact(move |txn| {
         let cause = cause.clone();
         async move {
-            cause.iter().for_each(|cause| placing::tell(&txn, cause));
+            if let Some(cause) = &cause {
+                placing::tell(&txn, cause);
+            }
             Ok::<_, CatalogError>(())
         }
     });
@@ -87,7 +89,9 @@ async fn concerned(catalog: &Catalog, judge: &Judge, cause: Option<CauseRecord>)
     while step(catalog, judge).await.expect("a step") == Progress::Made {}
     let found = catalog.transact(|txn| async move {
         let rows = txn.scan::<RuleWork>(&(), 100).await?;
-        rows.iter().for_each(|(key, _)| txn.clear::<RuleWork>(key));
+        for (key, _) in &rows {
+            txn.clear::<RuleWork>(key);
+        }
         Ok::<_, CatalogError>(rows.into_iter().map(|((rule,), _)| rule.0).collect())
     });
     found.await.expect("memory does not fail")

@@ -174,9 +174,11 @@ impl LastWord for Counts {
 
 #[test]
 fn an_attempt_asks_once_whatever_sources_it_has_and_again_before_the_final_name() {
-    for (there, asked) in [(&[][..], 1), (&[1][..], 2), (&[0, 1][..], 2)] {
+    for (there, asked) in [(&[][..], 1), (&[1_usize][..], 2), (&[0, 1][..], 2)] {
         let (mut world, guard) = (World::new(), Arc::new(Counts::default()));
-        there.iter().for_each(|source: &usize| world.sources[*source].insert("s/f", CONTENT));
+        for source in there {
+            world.sources[*source].insert("s/f", CONTENT);
+        }
         world.tools.guard = guard.clone();
         assert_eq!(matches!(world.run(), Ending::Landed { .. }), !there.is_empty());
         assert_eq!(guard.0.load(Ordering::Relaxed), asked, "the file is at {there:?}");
