@@ -12,7 +12,6 @@ use crate::model::did::{Did, DidKind};
 use crate::model::facts::Resource;
 use crate::model::id::DidId;
 use crate::policy::decision::Action;
-use crate::rules::labelled;
 use crate::service::Context;
 use crate::service::dids::{find, move_members, named, permit_moves, put_holder, supposed, tell_of_labels};
 use crate::service::error::ServiceError;
@@ -231,8 +230,6 @@ async fn move_in(
     let fit: Vec<Member> = fit.into_values().collect();
     let moved = move_members(txn, ctx.account(), holder, &fit, leave).await;
     moved.map_err(|error: MembershipError| named(error, parent))?;
-    tell_of_labels(txn, holder.id, &changed).await?;
-    let files: Vec<_> = fit.iter().map(|member| member.id).collect();
-    labelled::attached(txn, &ctx.lake.judge, &files).await?;
+    tell_of_labels(txn, &changed).await?;
     Ok(outcomes)
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::catalog::View;
 use crate::catalog::history::note;
 use crate::catalog::ledger::locks;
 use crate::catalog::ledger::transfers::revive_one;
@@ -11,6 +10,7 @@ use crate::catalog::record::{
     Unplaced,
 };
 use crate::catalog::wake::Topic;
+use crate::catalog::{View, placing};
 use crate::model::change::Change;
 use crate::model::did::Did;
 use crate::model::expression::Expression;
@@ -19,7 +19,7 @@ use crate::model::lock::LockState;
 use crate::model::rule::{COPIES_MAX, RuleCounts, RuleState, state};
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
-use crate::rules::{evaluate, expire};
+use crate::rules::expire;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, Rounds};
@@ -58,7 +58,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, Ser
                 };
                 txn.put::<Rules>(&(id,), &record);
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
-                evaluate::begin(&txn, id, did).await?;
+                placing::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
                 note(&txn, did, Some(ctx.account()), Happening::RuleMade(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
@@ -251,7 +251,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tag
                 sight.permit_wider(&ctx, id, &old, &new)?;
                 txn.replace::<Rules>(&(id,), &old, &new);
                 if new.copies != old.copies || new.expression != old.expression {
-                    evaluate::begin(&txn, id, old.did).await?;
+                    placing::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
                 note(&txn, old.did, Some(ctx.account()), Happening::RuleChanged(id)).await?;
@@ -310,7 +310,7 @@ pub async fn retry(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, Servic
             let ctx = asking.clone();
             async move {
                 let rule = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
-                evaluate::begin(&txn, id, rule.did).await?;
+                placing::begin(&txn, id, rule.did).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
