@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::catalog::Txn;
 use crate::catalog::history::note;
 use crate::catalog::ledger::replicas::mark_bad;
 use crate::catalog::record::{DidRecord, Happening, Parents, Replicas, Several};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Txn, endpoints};
 use crate::fault::{Fault as _, Kind};
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
@@ -50,7 +50,7 @@ pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<Repli
             return Err(ServiceError::invalid("invalid-kind", detail));
         }
     };
-    let endpoints = endpoints::all(&view).await?;
+    let endpoints = sight.endpoints().await?;
     let prefixes: Vec<_> = files.iter().map(|(_, seen)| (seen.id,)).collect();
     let mut items = Vec::new();
     for ((_, file), replicas) in files.iter().zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::labels::Gatherer;
 use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidNames, DidRecord, Dids, RuleRecord, Rules};
-use crate::catalog::{View, subjects};
+use crate::catalog::{View, endpoints, subjects};
 use crate::model::account::AccountName;
 use crate::model::did::Did;
 use crate::model::endpoint::Endpoint;
@@ -154,6 +154,12 @@ impl Sight {
             revision: decision.revision.to_string(),
             labels: labels_of(resource),
         }
+    }
+
+    /// The endpoints that are there for whoever asks.
+    pub(crate) async fn endpoints(&self) -> Result<Vec<Endpoint>, ServiceError> {
+        let seen = |one: &Endpoint| self.sees(&Resource::Endpoint(Arc::new(EndpointFacts::from(one))));
+        Ok(endpoints::all(self.view()).await?.into_iter().filter(seen).collect())
     }
 
     /// A scope that is there for whoever asks.

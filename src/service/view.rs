@@ -314,10 +314,12 @@ pub struct RulePlan {
 pub struct PlannedEndpoint {
     /// Its name.
     pub endpoint: EndpointName,
-    /// Copies of files that are missing there.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Copies of files that are missing there. Absent where the caller may not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Their bytes; absent in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Why a rule is as it is, and what would help.

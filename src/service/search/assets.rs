@@ -2,16 +2,13 @@
 //! was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures::future::join_all;
 
-use crate::catalog::endpoints;
 use crate::catalog::record::{ContentRecord, Contents, Dids, HeadRecord, Heads, Replicas};
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
-use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::{DidId, EndpointId};
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
@@ -160,13 +157,12 @@ fn item(
 ) -> Result<Item, ServiceError> {
     let json = serde_json::from_slice(&row.hit.json)
         .map_err(|error| ServiceError::from(SearchError::Damaged { what: format!("an item is no JSON: {error}") }))?;
-    let knows_all = || sight.decide(Action::Write, &row.seen.resource(), None).allows();
     let (length, bytes) = match (&files, head) {
         (Some(files), _) => {
             let bytes = files.iter().filter_map(|seen| seen.record.file()).map(|facts| facts.bytes).sum();
             (Some(files.len() as u64), Some(bytes))
         }
-        (None, Some(head)) if knows_all() => (Some(head.members), Some(head.bytes)),
+        (None, Some(head)) if sight.knows_all(&row.seen) => (Some(head.members), Some(head.bytes)),
         (None, _) => (None, None),
     };
     let few = files.filter(|files| files.len() as u64 <= FILES_MAX);
@@ -209,9 +205,8 @@ async fn place(sight: &Sight, items: &mut [Item]) -> Result<(), ServiceError> {
 /// Says where replicas of files can be read, of the endpoints that are there for the reader.
 async fn place_files(sight: &Sight, mut files: Vec<&mut FileAsset>) -> Result<(), ServiceError> {
     let view = sight.view();
-    let known = endpoints::all(view).await?;
-    let known = known.into_iter().filter(|one| sight.sees(&Resource::Endpoint(Arc::new(EndpointFacts::from(one)))));
-    let names: BTreeMap<EndpointId, EndpointName> = known.map(|one| (one.id, one.name)).collect();
+    let names: BTreeMap<EndpointId, EndpointName> =
+        sight.endpoints().await?.into_iter().map(|one| (one.id, one.name)).collect();
     if names.is_empty() {
         return Ok(());
     }

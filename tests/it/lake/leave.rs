@@ -14,7 +14,7 @@ use futures::channel::mpsc;
 use super::accounts::{account, new_account};
 use super::{TestLake, blake3_of, did, name};
 
-fn line(name: &str, content: &[u8]) -> NewReplica {
+pub(super) fn line(name: &str, content: &[u8]) -> NewReplica {
     NewReplica {
         name: name.to_owned(),
         bytes: content.len() as u64,
