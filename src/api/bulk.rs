@@ -29,13 +29,13 @@ pub(super) struct Parent {
 }
 
 /// Makes datasets and containers. Those that are there already are counted as `same`.
-#[utoipa::path(post, path = "/bulk/dids", request_body(content = String, content_type = "application/x-ndjson", description = "A `NewDid` on each line, of at most 16 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `MovedChunk` on each line, one for up to 1,000 lines")), tag = "dids", operation_id = "create_dids")]
+#[utoipa::path(post, path = "/bulk/dids", request_body(content = String, content_type = "application/x-ndjson", description = "A `NewDid` on each line, of at most 128 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `MovedChunk` on each line, one for up to 1,000 lines")), tag = "dids", operation_id = "create_dids")]
 pub(super) async fn create(Unkept(ctx): Unkept, body: Body) -> Result<Response, Problem> {
     answer(&ctx, Bulk::Create, body).await
 }
 
 /// Attaches members; those that are attached already are counted as `same`.
-#[utoipa::path(post, path = "/bulk/contents", params(Parent), request_body(content = String, content_type = "application/x-ndjson", description = "An `Attachment` on each line, of at most 16 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `MovedChunk` on each line, one for up to 1,000 lines")), tag = "dids", operation_id = "attach_many")]
+#[utoipa::path(post, path = "/bulk/contents", params(Parent), request_body(content = String, content_type = "application/x-ndjson", description = "An `Attachment` on each line, of at most 128 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `MovedChunk` on each line, one for up to 1,000 lines")), tag = "dids", operation_id = "attach_many")]
 pub(super) async fn attach(
     Unkept(ctx): Unkept,
     Wanted(Parent { parent }): Wanted<Parent>,
@@ -45,7 +45,7 @@ pub(super) async fn attach(
 }
 
 /// Detaches members; those that are not attached are counted as `same`.
-#[utoipa::path(delete, path = "/bulk/contents", params(Parent), request_body(content = String, content_type = "application/x-ndjson", description = "An `Attachment` on each line, of at most 16 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `MovedChunk` on each line, one for up to 1,000 lines")), tag = "dids", operation_id = "detach_many")]
+#[utoipa::path(delete, path = "/bulk/contents", params(Parent), request_body(content = String, content_type = "application/x-ndjson", description = "An `Attachment` on each line, of at most 128 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `MovedChunk` on each line, one for up to 1,000 lines")), tag = "dids", operation_id = "detach_many")]
 pub(super) async fn detach(
     Unkept(ctx): Unkept,
     Wanted(Parent { parent }): Wanted<Parent>,
