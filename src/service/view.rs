@@ -216,8 +216,11 @@ pub struct RefusedLine {
     pub line: u64,
     /// A stable name of the reason.
     pub code: String,
-    /// What to do about it.
+    /// What is wrong.
     pub detail: String,
+    /// What to do about it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// A rule to make.
