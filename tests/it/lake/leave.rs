@@ -221,11 +221,11 @@ async fn lines_are_not_broken_off_by_labels_that_change_meanwhile() {
     label(&lake, "own:top", &["classification=restricted"]).await;
     lake.make("s:other", DidKind::Dataset).await;
     let made: String =
-        (0..COUNT).map(|n| format!("{}\n", json!({"did": format!("own:c/{n}"), "kind": "container"}))).collect();
+        (0..COUNT).map(|n| json!({"did": format!("own:c/{n}"), "kind": "container"}).to_string() + "\n").collect();
     let made = stream(&lake, (Method::POST, "bulk/dids"), &bob, made.into()).await;
     assert_eq!(made.json::<Value>().await.expect("a chunk")["done"], COUNT);
     let attach = async || {
-        let lines: String = (0..COUNT).map(|n| format!("{}\n", json!({"did": format!("own:c/{n}")}))).collect();
+        let lines: String = (0..COUNT).map(|n| json!({"did": format!("own:c/{n}")}).to_string() + "\n").collect();
         let answer = stream(&lake, (Method::POST, "bulk/contents?parent=own:top"), &bob, lines.into()).await;
         answer.json::<Value>().await.expect("a whole answer")
     };
@@ -263,8 +263,11 @@ fn good(chunk: &Value) -> u64 {
     counts.iter().filter_map(|count| chunk.get(count)?.as_u64()).sum()
 }
 
-/// Every door for lines, with what a line of it looks like.
-fn doors() -> Vec<(Method, &'static str, fn(u32) -> Value)> {
+/// What a line looks like, by its number.
+type LineOf = fn(u32) -> Value;
+
+/// Every door for lines, with its lines.
+fn doors() -> Vec<(Method, &'static str, LineOf)> {
     let member = |file: u32| json!({"did": format!("s:f/{file}")});
     vec![
         (Method::POST, "replicas?to=s:d&endpoint=x", |file| json!(line(&format!("new/{file}"), b"same"))),
@@ -302,7 +305,7 @@ async fn a_stream_goes_on_only_as_long_as_its_account_may() {
             give("bob").await;
             let (key, id) = key_of(&lake, "bob").await;
             let lines = |from: u32, to: u32| {
-                Ok::<_, std::io::Error>((from..to).map(|file| format!("{}\n", line(file))).collect::<String>())
+                Ok::<_, std::io::Error>((from..to).map(|file| line(file).to_string() + "\n").collect::<String>())
             };
             let (send, body) = mpsc::unbounded();
             send.unbounded_send(lines(0, 1_000)).expect("it is open");
