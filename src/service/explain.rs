@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::record::{
-    ChosenBecause, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, Transfers, Unplaced,
+    ChosenBecause, IntentAct, Intents, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, Transfers,
+    Unplaced,
 };
 use crate::model::did::Did;
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::expression::Expression;
-use crate::model::id::{DidId, EndpointId, RuleId};
+use crate::model::id::{DidId, EndpointId, RuleId, TransferId};
 use crate::model::lock::LockState;
 use crate::model::rule::{Grouping, RuleState};
 use crate::model::shell::quoted;
@@ -247,16 +248,22 @@ async fn trouble(
     endpoint: EndpointId,
     causes: &mut Causes,
 ) -> Result<(), ServiceError> {
-    for (file, reason) in stuck_files(sight, unit, endpoint).await? {
-        let view = sight.view();
-        let intent = view.get::<crate::catalog::record::Intents>(&(file.id, endpoint)).await?;
-        let next = match intent.map(|intent| intent.act) {
-            Some(crate::catalog::record::IntentAct::Transfer(id)) => {
-                view.get::<Transfers>(&(id,)).await?.and_then(|transfer| next_attempt(&transfer.state))
-            }
-            _ => None,
-        };
-        causes.add(&reason, &file, next);
+    let files = stuck_files(sight, unit, endpoint).await?;
+    let view = sight.view();
+    let keys: Vec<_> = files.iter().map(|(file, _)| (file.id, endpoint)).collect();
+    let intents = view.get_many::<Intents>(&keys).await?;
+    let ids: Vec<Option<TransferId>> = intents
+        .into_iter()
+        .map(|intent| match intent?.act {
+            IntentAct::Transfer(id) => Some(id),
+            IntentAct::Upload { .. } => None,
+        })
+        .collect();
+    let under_way: Vec<_> = ids.iter().flatten().map(|id| (*id,)).collect();
+    let mut transfers = view.get_many::<Transfers>(&under_way).await?.into_iter();
+    for ((file, reason), id) in files.into_iter().zip(ids) {
+        let transfer = id.and_then(|_| transfers.next().flatten());
+        causes.add(&reason, &file, transfer.and_then(|transfer| next_attempt(&transfer.state)));
     }
     Ok(())
 }
@@ -270,19 +277,24 @@ async fn failing(
     causes: &mut Causes,
 ) -> Result<(), ServiceError> {
     let view = sight.view().clone();
-    for ((_, _, id), ()) in view.scan::<Ready>(&(endpoint,), WAITING_MAX).await? {
-        let Some(transfer) = view.get::<Transfers>(&(id,)).await? else {
-            continue;
-        };
-        let TransferState::Waiting { last: Some(reason), .. } = &transfer.state else {
-            continue;
-        };
-        let of_unit = transfer.file == unit || view.get::<Parents>(&(transfer.file, unit)).await?.is_some();
-        if of_unit
-            && !transfer.told
-            && let Some(file) = sight.by_id(transfer.file).await?
-        {
-            causes.add(reason, &file, next_attempt(&transfer.state));
+    let ready = view.scan::<Ready>(&(endpoint,), WAITING_MAX).await?;
+    let ids: Vec<_> = ready.into_iter().map(|((_, _, id), ())| (id,)).collect();
+    let transfers = view.get_many::<Transfers>(&ids).await?.into_iter().flatten();
+    let failed = transfers.filter_map(|transfer| match &transfer.state {
+        TransferState::Waiting { last: Some(reason), .. } if !transfer.told => {
+            Some((transfer.file, reason.clone(), next_attempt(&transfer.state)))
+        }
+        _ => None,
+    });
+    let failed: Vec<_> = failed.collect();
+    let of_unit: Vec<_> = failed.iter().map(|(file, ..)| (*file, unit)).collect();
+    let of_unit = view.get_many::<Parents>(&of_unit).await?;
+    let failed = failed.into_iter().zip(of_unit).filter(|((file, ..), held)| *file == unit || held.is_some());
+    let failed: Vec<_> = failed.map(|(failed, _)| failed).collect();
+    let seen = sight.by_ids(failed.iter().map(|(file, ..)| *file)).await?;
+    for (file, reason, next) in failed {
+        if let Some(file) = seen.get(&file) {
+            causes.add(&reason, file, next);
         }
     }
     Ok(())
