@@ -213,7 +213,7 @@ async fn a_path_is_stated_by_who_may_write_where_it_leads_and_by_nobody_else() {
 
 #[tokio::test]
 async fn lines_are_not_broken_off_by_labels_that_change_meanwhile() {
-    const COUNT: u64 = 300;
+    const COUNT: u64 = 1_000;
     let lake = TestLake::with_endpoints(&["x"]).await;
     let (bob, _) = add(&lake, "bob").await;
     owns(&lake, "own", "bob").await;
