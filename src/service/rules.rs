@@ -354,22 +354,19 @@ pub(super) async fn to_view(
     let (mut files, mut seen) = (Count::default(), RuleCounts { open_work: stored.open_work, ..RuleCounts::default() });
     let rows = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
     let whole = rows.len() < LOCKS_MAX;
-    for ((_, unit, endpoint), lock) in rows {
-        let Some(lock) = counter.lock(sight, (unit, endpoint), &lock).await? else { continue };
+    for lock in counter.locks(sight, rows).await? {
         match lock.state {
             LockState::Ok => seen.locks_ok += 1,
             LockState::Replicating => seen.locks_replicating += 1,
             LockState::Stuck { .. } => seen.locks_stuck += 1,
         }
-        let count = lock.files.unwrap_or_default();
-        files = Count { done: files.done + count.done, wanted: files.wanted + count.wanted };
+        files = files.plus(lock.files.unwrap_or_default());
     }
     let counts = if sight.knows_all(on) {
         stored
     } else {
-        for ((_, group), ()) in view.scan::<Unplaced>(&(id,), LOCKS_MAX).await? {
-            seen.units_unplaced += u64::from(sight.by_id(group).await?.is_some());
-        }
+        let unplaced = view.scan::<Unplaced>(&(id,), LOCKS_MAX).await?;
+        seen.units_unplaced = sight.by_ids(unplaced.into_iter().map(|((_, group), ())| group)).await?.len() as u64;
         seen
     };
     // Of so many locks the first alone do not say how the rule is.

@@ -203,7 +203,9 @@ mod tests {
         };
         let command = "dapple search 'sea ice' --bbox '-10,36,4,44' --datetime '2024-02/..' \
                        --filter 'synthetic=true' --filter 'n<=3'";
-        assert_eq!(wish.command().replace('\'', ""), command.replace('\'', ""));
+        assert_eq!(wish.command(), command);
+        let quotes = Wish { text: text("it's `x`"), ..Wish::default() };
+        assert_eq!(quotes.command(), r"dapple search 'it'\''s `x`'");
         let query = wish.query().expect("good");
         assert_eq!(query.datetime, Interval { from: Some(1_706_745_600_000), to: None });
         assert_eq!(query.filters[1], Filter { field: text("n"), test: Test::AtMost(Known::Number(3.0)) });

@@ -2,14 +2,11 @@
 //! was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use crate::catalog::endpoints;
 use crate::catalog::record::{ContentRecord, Contents, Dids, HeadRecord, Heads, Replicas};
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
-use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::{DidId, EndpointId};
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
@@ -210,9 +207,8 @@ async fn place(sight: &Sight, items: &mut [Item]) -> Result<(), ServiceError> {
 /// Says where replicas of files can be read, of the endpoints that are there for the reader.
 async fn place_files(sight: &Sight, mut files: Vec<&mut FileAsset>) -> Result<(), ServiceError> {
     let view = sight.view();
-    let known = endpoints::all(view).await?;
-    let known = known.into_iter().filter(|one| sight.sees(&Resource::Endpoint(Arc::new(EndpointFacts::from(one)))));
-    let names: BTreeMap<EndpointId, EndpointName> = known.map(|one| (one.id, one.name)).collect();
+    let names: BTreeMap<EndpointId, EndpointName> =
+        sight.endpoints().await?.into_iter().map(|one| (one.id, one.name)).collect();
     if names.is_empty() {
         return Ok(());
     }
