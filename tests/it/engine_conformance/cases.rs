@@ -354,7 +354,8 @@ pub(super) async fn the_feed_is_gapless_and_in_commit_order(engine: Arc<dyn Engi
                     }
                 };
                 let seq = transact(&engine, count_and_emit).await.unwrap();
-                assert_eq!(seq, own.load(Ordering::Relaxed));
+                let own = own.load(Ordering::Relaxed);
+                assert!(seq == own || !engine.is_exclusive() && seq > own, "{seq} of {own}");
             }
         })
     };
@@ -460,7 +461,6 @@ pub(super) async fn a_panic_fails_its_own_transaction(engine: Arc<dyn Engine>) {
 }
 
 pub(super) async fn a_closed_engine_refuses_writes(engine: Arc<dyn Engine>) {
-    assert!(engine.is_exclusive());
     put(&engine, LEFT, "a", "").await;
     engine.close().await.unwrap();
     engine.close().await.unwrap();

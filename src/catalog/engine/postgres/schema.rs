@@ -1,0 +1,89 @@
+//! The tables on the server: made and changed by numbered steps, each once, by whoever comes first.
+
+use tokio_postgres::{Client, Error};
+
+use super::super::EngineError;
+use super::link::Link;
+use super::trouble::unreachable;
+
+/// A step: its number counts from 1.
+#[derive(Debug)]
+pub struct Step {
+    /// Its file.
+    pub name: &'static str,
+    /// What it does.
+    pub sql: &'static str,
+}
+
+/// All steps, in order. One that is out is never changed; what comes to the catalog is a new one.
+pub const STEPS: &[Step] =
+    &[Step { name: "0001_tables.sql", sql: include_str!("../../../../catalog-schema/postgres/0001_tables.sql") }];
+
+/// Whoever makes tables holds this, so that only one does.
+const LOCK: i64 = 0x0064_6170_706c_6501;
+
+/// Brings the tables to the newest step.
+pub(super) async fn prepare(link: &Link) -> Result<(), EngineError> {
+    let client = link.client();
+    let mut done = version(client).await.map_err(|error| unreachable(&error))?;
+    let known = i32::try_from(STEPS.len()).expect("there are few steps");
+    if done < known {
+        done = advance(client).await.map_err(|error| unreachable(&error))?;
+    }
+    if done > known {
+        return Err(EngineError::Refused {
+            what: format!("its tables are at step {done}, and this dapple knows steps up to {known}"),
+            hint: "a newer dapple has been here: run that version, or a newer one".to_owned(),
+        });
+    }
+    look_around(client).await.map_err(|error| unreachable(&error))
+}
+
+/// The last step that was done.
+async fn version(client: &Client) -> Result<i32, Error> {
+    let there = "SELECT count(*) FROM information_schema.tables \
+                 WHERE table_schema = current_schema() AND table_name = 'engine_schema'";
+    if client.query_one(there, &[]).await?.try_get::<_, i64>(0)? == 0 {
+        return Ok(0);
+    }
+    client.query_one("SELECT coalesce(max(step), 0) FROM engine_schema", &[]).await?.try_get(0)
+}
+
+/// Does what is left to do, in one transaction; waits for another process that does it.
+async fn advance(client: &Client) -> Result<i32, Error> {
+    client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let done = version(client).await?;
+    let mut last = done;
+    for (number, step) in (1..).zip(STEPS).skip(usize::try_from(done).unwrap_or(usize::MAX)) {
+        client.batch_execute(step.sql).await?;
+        client.execute("INSERT INTO engine_schema (step, name) VALUES ($1, $2)", &[&number, &step.name]).await?;
+        last = number;
+    }
+    client.batch_execute("COMMIT").await?;
+    Ok(last)
+}
+
+/// Tells of settings of the server with which the catalog works, and badly.
+async fn look_around(client: &Client) -> Result<(), Error> {
+    let setting = async |name: &str| {
+        let asked = "SELECT setting FROM pg_settings WHERE name = $1";
+        let row = client.query_opt(asked, &[&name]).await?;
+        row.map(|row| row.try_get::<_, String>(0)).transpose()
+    };
+    if setting("fsync").await?.as_deref() == Some("off") {
+        tracing::warn!("the catalog's server runs with fsync=off: what it acknowledges may be gone after a power cut");
+    }
+    let locks = setting("max_pred_locks_per_transaction").await?.and_then(|locks| locks.parse::<u64>().ok());
+    if locks.is_some_and(|locks| locks < PREDICATE_LOCKS) {
+        tracing::warn!(
+            "the catalog's server has max_pred_locks_per_transaction = {}: with less than {PREDICATE_LOCKS}, large \
+             transactions lock whole tables and others have to be repeated",
+            locks.unwrap_or_default()
+        );
+    }
+    Ok(())
+}
+
+/// How many rows and pages a transaction should be able to remember before it remembers whole tables.
+const PREDICATE_LOCKS: u64 = 1_024;
