@@ -99,10 +99,30 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// Puts a file into the server's directory, for its eyes only.
+    pub(crate) fn own_file(&self, name: &str, text: &str) {
+        let path = self.directory.join("data").join(name);
+        std::fs::write(&path, text).expect("room");
+        let path = path.display();
+        run(&format!("chmod 600 '{path}'"));
+        if !self.as_owner.is_empty() {
+            run(&format!("chown postgres: '{path}'"));
+        }
+    }
+
     /// Runs SQL, and gives what it says, a row a line.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        self.sql_as(database, "", sql)
+    }
+
+    /// The same over a connection of another kind.
+    pub(crate) fn sql_as(&self, database: &str, how: &str, sql: &str) -> String {
         let sql = sql.replace('\'', "'\\''");
-        run(&format!("{} -X -q -A -t -v ON_ERROR_STOP=1 -c '{sql}' '{}'", binary("psql"), self.url(database)))
+        run(&format!(
+            "{} -X -q -A -t -v ON_ERROR_STOP=1 -c '{sql}' '{}'",
+            binary("psql"),
+            self.url(database) + "?" + how
+        ))
     }
 }
 
