@@ -239,12 +239,15 @@ impl Catalog {
         let base = self.clock.id();
         let result: Arc<Mutex<Option<Result<T, E>>>> = Arc::default();
         let slot = Arc::clone(&result);
+        let runs: Arc<AtomicU32> = Arc::default();
+        let run = Arc::clone(&runs);
         let lease = self.lease.clone();
         let outcome = self
             .engine
             .transact(
                 urgency,
                 Box::new(move |tx| {
+                    run.fetch_add(1, Ordering::Relaxed);
                     let read: Snapshot = Arc::clone(&tx) as Arc<dyn Read>;
                     let (made, written) = (Arc::default(), Arc::default());
                     let txn = Txn { view: View { read }, tx, now, base, made, written };
@@ -267,6 +270,7 @@ impl Catalog {
             )
             .await;
         let result = result.lock().expect("nothing panics while holding it").take();
+        self.meters.repeated(runs.load(Ordering::Relaxed).saturating_sub(1));
         let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_)))).copied();
         if self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began)) {
             self.wakes.wake(wake::Topic::Feed);

@@ -55,7 +55,7 @@ const LOST_TIME: Duration = Duration::from_secs(20);
 /// The first pause before a closure runs again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 /// How long a transaction may stand still between two questions; a snapshot's, too.
-const IDLE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+const IDLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(120));
 /// How long somebody waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -100,7 +100,10 @@ impl Postgres {
         let PostgresSettings { address, password, connections } = settings;
         let dial = Arc::new(Dial { address, password, runtime: runtime.handle().clone(), clock });
         let runtime = Ending(Some(runtime));
-        schema::prepare(&*dial.link(IDLE.0).await?).await?;
+        let link = dial.link(IDLE.0).await?;
+        schema::prepare(&link).await?;
+        schema::look_around(&link, &*dial.clock).await?;
+        drop(link);
         let sequencer = Sequencer::open(Arc::clone(&dial)).await?;
         let writing = (connections / 3).max(2);
         let reading = connections.saturating_sub(writing + 1).max(2);

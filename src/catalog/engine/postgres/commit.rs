@@ -113,10 +113,11 @@ impl Postgres {
     /// Ends a transaction that only read: the server says whether what it read was one state.
     async fn confirm(&self, seated: &mut Seated, session: &Session, link: &Link) -> Outcome {
         if session.has_begun() {
-            if let Err(error) = link.client().batch_execute("COMMIT").await {
+            let ended = link.client().batch_execute("COMMIT").await;
+            seated.set_open(false);
+            if let Err(error) = ended {
                 return Outcome::Trouble(Trouble::of(&error));
             }
-            seated.set_open(false);
         }
         Outcome::Done(None)
     }
@@ -129,6 +130,7 @@ impl Postgres {
             Err(error) => return Outcome::Trouble(Trouble::of(&error)),
         };
         seated.set_open(true);
+        // Should this be dropped on the way, what is open is rolled back.
         let running = steps.iter().map(|step| Box::pin(step.take(link)) as BoxFuture<'_, Result<Option<i64>, Error>>);
         let mut inbox = None;
         for answer in at_once(running.collect()).await {
@@ -139,7 +141,10 @@ impl Postgres {
                     return self.settle(seated, &seat, attempt, what).await;
                 }
                 // The end of the transaction came behind the failure, and rolled it back.
-                Err(trouble) => return Outcome::Trouble(trouble),
+                Err(trouble) => {
+                    seated.set_open(false);
+                    return Outcome::Trouble(trouble);
+                }
             }
         }
         seated.set_open(false);

@@ -5,6 +5,7 @@ use tokio_postgres::{Client, Error};
 use super::super::EngineError;
 use super::link::Link;
 use super::trouble::unreachable;
+use crate::clock::Clock;
 
 /// A step: its number counts from 1.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(super) async fn prepare(link: &Link) -> Result<(), EngineError> {
             hint: "a newer dapple has been here: run that version, or a newer one".to_owned(),
         });
     }
-    look_around(client).await.map_err(|error| unreachable(&error))
+    Ok(())
 }
 
 /// The last step that was done.
@@ -64,8 +65,21 @@ async fn advance(client: &Client) -> Result<i32, Error> {
     Ok(last)
 }
 
-/// Tells of settings of the server with which the catalog works, and badly.
-async fn look_around(client: &Client) -> Result<(), Error> {
+/// Tells of what makes the catalog work badly: settings of the server, and clocks that differ.
+pub(super) async fn look_around(link: &Link, clock: &dyn Clock) -> Result<(), EngineError> {
+    warn_of(link.client(), clock).await.map_err(|error| unreachable(&error))
+}
+
+async fn warn_of(client: &Client, clock: &dyn Clock) -> Result<(), Error> {
+    let asked = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let theirs: i64 = client.query_one(asked, &[]).await?.try_get(0)?;
+    let apart = theirs.saturating_sub_unsigned(clock.now().as_millis()).unsigned_abs();
+    if apart > CLOCKS_APART_MAX {
+        tracing::warn!(
+            "the clock here and that of the catalog's server are {apart} ms apart: servers share work by leases, which \
+             are told by clocks"
+        );
+    }
     let setting = async |name: &str| {
         let asked = "SELECT setting FROM pg_settings WHERE name = $1";
         let row = client.query_opt(asked, &[&name]).await?;
@@ -85,5 +99,7 @@ async fn look_around(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+/// How far clocks may be apart, in milliseconds.
+const CLOCKS_APART_MAX: u64 = 2_000;
 /// How many rows and pages a transaction should be able to remember before it remembers whole tables.
 const PREDICATE_LOCKS: u64 = 1_024;
