@@ -122,8 +122,8 @@ declare! {
         password_file: Option<PathBuf> = "";
         /// A shell command that prints the password for that server. It is run for every new connection.
         password_command: Option<ShellLine> = "";
-        /// How many connections to that server there may be. A third of them write.
-        connections: Count<6, 1000> = "24";
+        /// How many connections to that server there may be. A quarter of them write.
+        connections: Count<8, 1000> = "32";
         /// How long the work of a server that is gone waits, before another takes it up.
         lease: Span<5, HOUR> = "30s";
     }

@@ -37,7 +37,7 @@ pub use address::Address;
 
 use commit::Outcome;
 use link::Dial;
-use pool::Pool;
+use pool::{Manners, Pool};
 use sequencer::Sequencer;
 use session::Session;
 use trouble::Trouble;
@@ -66,7 +66,8 @@ pub struct PostgresSettings {
     pub address: Address,
     /// What gives the password, if the address has none.
     pub password: Option<Password>,
-    /// How many connections there may be: a third of them write, one numbers the feed, the others read.
+    /// How many connections there may be: a quarter of them write, one numbers the feed, the others
+    /// read.
     pub connections: u32,
 }
 
@@ -105,11 +106,14 @@ impl Postgres {
         schema::look_around(&link, &*dial.clock).await?;
         drop(link);
         let sequencer = Sequencer::open(Arc::clone(&dial)).await?;
-        let writing = (connections / 3).max(2);
+        // One connection numbers the feed.
+        let writing = (connections / 4).max(2);
         let reading = connections.saturating_sub(writing + 1).max(2);
+        let writers = Manners { first: writing, further: 0, idle: IDLE.0, patience: PATIENCE };
+        let readers = Manners { first: reading.div_ceil(2), further: reading / 2, idle: IDLE.1, patience: PATIENCE };
         Ok(Arc::new(Self {
-            writers: Pool::new(writing, Arc::clone(&dial), IDLE.0, PATIENCE),
-            readers: Pool::new(reading, Arc::clone(&dial), IDLE.1, PATIENCE),
+            writers: Pool::new(writers, Arc::clone(&dial)),
+            readers: Pool::new(readers, Arc::clone(&dial)),
             sequencer,
             bulk: Semaphore::new((writing / 2).max(1) as usize),
             turns: RwLock::default(),

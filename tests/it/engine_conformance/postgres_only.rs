@@ -284,7 +284,7 @@ async fn what_is_acknowledged_outlives_a_crash_of_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_hold_every_connection_do_not_stop_writers() {
     let database = fresh_database().await;
-    let settings = PostgresSettings { address: Address::parse(&database).unwrap(), password: None, connections: 6 };
+    let settings = PostgresSettings { address: Address::parse(&database).unwrap(), password: None, connections: 8 };
     let engine = Postgres::open(settings, SystemClock::shared()).await.unwrap();
     let held = [engine.snapshot().await.unwrap(), engine.snapshot().await.unwrap(), engine.snapshot().await.unwrap()];
     let engine: Arc<dyn Engine> = engine;
@@ -297,6 +297,28 @@ async fn readers_that_hold_every_connection_do_not_stop_writers() {
     // A snapshot that is dropped leaves no transaction behind.
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
     until("all transactions end", async || server().sql(name_of(&database), open).trim() == "0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_hold_one_snapshot_and_want_another_do_not_wait_for_each_other() {
+    let database = fresh_database().await;
+    let settings = PostgresSettings { address: Address::parse(&database).unwrap(), password: None, connections: 8 };
+    let engine = Postgres::open(settings, SystemClock::shared()).await.unwrap();
+    let began = Instant::now();
+    let reader = |_| {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            let first = engine.snapshot().await.unwrap();
+            // By now every other reader has its first one, if it can.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let second = engine.snapshot().await.unwrap();
+            assert_eq!(first.get(LEFT, b"a").await.unwrap(), second.get(LEFT, b"a").await.unwrap());
+        })
+    };
+    for outcome in join_all((0..12).map(reader)).await {
+        outcome.unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -356,7 +378,7 @@ async fn passwords_are_asked_for_and_secure_connections_checked() {
     let ca = directory.join("ca.pem");
     let open = async |url: String, password: Option<&'static str>| {
         let password = password.map(|word| Arc::new(move || Ok(word.to_owned())) as Password);
-        let settings = PostgresSettings { address: Address::parse(&url)?, password, connections: 6 };
+        let settings = PostgresSettings { address: Address::parse(&url)?, password, connections: 8 };
         Postgres::open(settings, SystemClock::shared()).await
     };
     let checked = format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display());
