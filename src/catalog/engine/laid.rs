@@ -96,7 +96,7 @@ impl Laid {
 
 impl Read for Laid {
     fn get<'a>(&'a self, table: Table, key: &'a [u8]) -> BoxFuture<'a, Result<Option<Bytes>, EngineError>> {
-        let (awaited, written) = (self.awaits(), self.buffer().writes.of(table, key));
+        let (awaited, written) = (self.awaits(), self.buffer().writes.of(table, key).cloned());
         Box::pin(async move {
             let _awaited = awaited;
             match written {
@@ -120,7 +120,7 @@ impl Read for Laid {
                 let buffer = self.buffer();
                 for (place, key) in keys.iter().enumerate() {
                     match buffer.writes.of(table, key) {
-                        Some(written) => values[place] = written,
+                        Some(written) => values[place].clone_from(written),
                         None => {
                             places.push(place);
                             unwritten.push(key.clone());

@@ -111,7 +111,7 @@ impl Writes {
     /// The value of a key as these writes leave it over `below`.
     pub(super) fn value_over(&self, below: &dyn Base, table: Table, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         match self.of(table, key) {
-            Some(written) => Ok(written),
+            Some(written) => Ok(written.clone()),
             None => below.value(table, key),
         }
     }
@@ -139,8 +139,8 @@ impl Writes {
     }
 
     /// What is written of a key: `None` if nothing is.
-    pub(super) fn of(&self, table: Table, key: &[u8]) -> Option<Option<Bytes>> {
-        self.tables.get(&table).and_then(|rows| rows.get(key)).cloned()
+    pub(super) fn of(&self, table: Table, key: &[u8]) -> Option<&Option<Bytes>> {
+        self.tables.get(&table).and_then(|rows| rows.get(key))
     }
 
     /// The rows of many ranges as these writes leave them over `below`.

@@ -55,7 +55,7 @@ const LOST_TIME: Duration = Duration::from_secs(20);
 /// The first pause before a closure runs again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 /// How long a transaction may stand still between two questions; a snapshot's, too.
-const IDLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(120));
+const IDLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(2));
 /// How long somebody waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
 

@@ -37,18 +37,16 @@ impl Ask {
             Ask::Get => format!("SELECT value FROM {name} WHERE key = $1"),
             Ask::GetMany => format!("SELECT key, value FROM {name} WHERE key = ANY($1)"),
             Ask::Scan(walk) => {
-                let (inside, order, limit) = match walk.to_end {
-                    false => ("key >= $1 AND key < $2", walk.order(), "$3"),
-                    true => ("key >= $1", walk.order(), "$2"),
-                };
+                let (inside, limit) = if walk.to_end { ("key >= $1", "$2") } else { ("key >= $1 AND key < $2", "$3") };
+                let order = walk.order();
                 format!("SELECT key, value FROM {name} WHERE {inside} ORDER BY key {order} LIMIT {limit}")
             }
             Ask::ScanMany(walk) => {
-                let (ranges, inside, limit) = match walk.to_end {
-                    false => ("$1::bytea[], $2::bytea[]", "key >= wanted.low AND key < wanted.high", "$3"),
-                    true => ("$1::bytea[]", "key >= wanted.low", "$2"),
+                let (ranges, columns, inside, limit) = if walk.to_end {
+                    ("$1::bytea[]", "low, place", "key >= wanted.low", "$2")
+                } else {
+                    ("$1::bytea[], $2::bytea[]", "low, high, place", "key >= wanted.low AND key < wanted.high", "$3")
                 };
-                let columns = if walk.to_end { "low, place" } else { "low, high, place" };
                 let order = walk.order();
                 format!(
                     "SELECT wanted.place, found.key, found.value \
