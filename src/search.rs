@@ -14,6 +14,7 @@ mod find;
 pub mod follow;
 pub mod geojson;
 pub mod index;
+pub mod item;
 mod journal;
 mod manifest;
 pub mod query;

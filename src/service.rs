@@ -29,6 +29,7 @@ pub mod error;
 pub mod explain;
 pub mod history;
 pub mod labels;
+pub mod lines;
 pub mod metadata;
 pub mod paging;
 mod plan;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::http::answer::{WantedList, done, shown};
@@ -14,7 +14,9 @@ use crate::http::request::{Asking, PageQuery, Wanted};
 use crate::http::terms::{Changing, ChangingSeen};
 use crate::model::did::{Did, DidName};
 use crate::model::scope::Scope;
+use crate::service::Context;
 use crate::service::error::ServiceError;
+use crate::service::paging::Paging;
 use crate::service::terms::Made;
 use crate::service::view::{ContentView, DatasetCoverage, DidChange, DidView, HistoryView, Members, NewDid, Page};
 use crate::service::{closing, coverage, dids, history};
@@ -38,6 +40,22 @@ pub(super) fn read_did((scope, name): (String, String)) -> Result<Did, ServiceEr
 /// A scope as a part of a path.
 pub(super) fn read_scope(scope: &str) -> Result<Scope, ServiceError> {
     Scope::parse(scope).map_err(|error| ServiceError::invalid("invalid-scope", error))
+}
+
+/// Answers with a list of what there is of a DID, read page by page.
+pub(super) async fn list_of<T, F, Fut>(
+    ctx: Context,
+    path: (String, String),
+    want: WantedList,
+    read: F,
+) -> Result<Response, Problem>
+where
+    T: Serialize + Send + 'static,
+    F: Fn(Context, Did, Paging) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Page<T>, ServiceError>> + Send + 'static,
+{
+    let did = read_did(path)?;
+    want.answer(move |page| read(ctx.clone(), did.clone(), page)).await
 }
 
 /// Which DIDs of a scope.
@@ -97,12 +115,7 @@ pub(super) async fn history(
     Path(path): Path<(String, String)>,
     want: WantedList,
 ) -> Result<Response, Problem> {
-    let did = read_did(path)?;
-    want.answer(move |page| {
-        let (ctx, did) = (ctx.clone(), did.clone());
-        async move { history::list(&ctx, &did, page).await }
-    })
-    .await
+    list_of(ctx, path, want, |ctx, did, page| async move { history::list(&ctx, &did, page).await }).await
 }
 
 /// Tells how much of a dataset is available at which endpoint.
@@ -121,12 +134,7 @@ pub(super) async fn contents(
     Path(path): Path<(String, String)>,
     want: WantedList,
 ) -> Result<Response, Problem> {
-    let did = read_did(path)?;
-    want.answer(move |page| {
-        let (ctx, did) = (ctx.clone(), did.clone());
-        async move { dids::contents(&ctx, &did, page).await }
-    })
-    .await
+    list_of(ctx, path, want, |ctx, did, page| async move { dids::contents(&ctx, &did, page).await }).await
 }
 
 /// Attaches members; those that are attached already stay so.

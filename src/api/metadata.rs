@@ -1,21 +1,19 @@
 //! `/metadata`: what people say of DIDs, one by one and in bulk.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse as _, Response};
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::dids::{DidPath, read_did};
-use crate::http::answer::{NDJSON, done, lines as to_lines, rehearsed, shown};
-use crate::http::body::{JsonBody, line_groups};
+use crate::http::answer::{by_chunks, done, shown};
+use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
 use crate::http::request::{Asking, Wanted};
 use crate::http::terms::{ChangingSeen, Unkept};
-use crate::service::Context;
-use crate::service::metadata::{self, CHUNK, Mode};
+use crate::service::metadata::{self, Mode};
 use crate::service::terms::Made;
 use crate::service::view::{MetadataObject, MetadataView};
 
@@ -63,15 +61,9 @@ pub(super) struct How {
 #[utoipa::path(patch, path = "/metadata", params(How), request_body(content = String, content_type = "application/x-ndjson", description = "A `MetadataLine` on each line, of at most 128 KiB"), responses((status = 200, body = String, content_type = "application/x-ndjson", description = "A `MetadataChunk` on each line, one for up to 1,000 lines")), tag = "metadata", operation_id = "patch_many_metadata")]
 pub(super) async fn patch_many(Unkept(ctx): Unkept, Wanted(how): Wanted<How>, body: Body) -> Result<Response, Problem> {
     let mode = if how.replace { Mode::Replace } else { Mode::Merge };
-    let is_dry_run = ctx.is_dry_run();
-    let answers = answers(ctx, mode, body).map_err(|problem| std::io::Error::other(format!("{problem:?}")));
-    let response = ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response();
-    Ok(if is_dry_run { rehearsed(response) } else { response })
-}
-
-fn answers(ctx: Context, mode: Mode, body: Body) -> impl Stream<Item = Result<Bytes, Problem>> {
-    line_groups(body, CHUNK).boxed().and_then(move |(line, lines)| {
-        let ctx = ctx.clone();
-        async move { Ok(to_lines(&[metadata::change_many(&ctx, line, &lines, mode).await?])) }
-    })
+    let asking = ctx.clone();
+    Ok(by_chunks(&ctx, body, move |line, lines| {
+        let ctx = asking.clone();
+        async move { metadata::change_many(&ctx, line, &lines, mode).await }
+    }))
 }

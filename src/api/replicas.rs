@@ -1,22 +1,22 @@
 //! `/replicas`: list, register in bulk, declare bad.
 
-use axum::body::{Body, Bytes};
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::extract::Path;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::api::dids::{DidPath, read_did};
-use crate::http::answer::{NDJSON, WantedList, done, lines as to_lines, rehearsed};
-use crate::http::body::{JsonBody, line_groups};
+use crate::api::dids::{DidPath, list_of};
+use crate::http::answer::{WantedList, by_chunks, done};
+use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
 use crate::http::request::{Asking, PageQuery, Wanted};
 use crate::http::terms::{Changing, Unkept};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
-use crate::service::replicas::{self, CHUNK, Registration};
+use crate::service::replicas;
 use crate::service::terms::Made;
 use crate::service::view::{BadReplica, Page, ReplicaView};
 
@@ -38,12 +38,7 @@ pub(super) async fn list(
     Path(path): Path<(String, String)>,
     want: WantedList,
 ) -> Result<Response, Problem> {
-    let did = read_did(path)?;
-    want.answer(move |page| {
-        let (ctx, did) = (ctx.clone(), did.clone());
-        async move { replicas::list(&ctx, &did, page).await }
-    })
-    .await
+    list_of(ctx, path, want, |ctx, did, page| async move { replicas::list(&ctx, &did, page).await }).await
 }
 
 /// Reads lines and answers chunk by chunk, so that neither side holds more than one. A fault in the
@@ -54,18 +49,11 @@ pub(super) async fn register(
     Wanted(target): Wanted<Target>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let registration = replicas::begin_registration(&ctx, &target.to, &target.endpoint).await?;
-    let answers = answers(registration, body).map_err(|problem| std::io::Error::other(format!("{problem:?}")));
-    let response = ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response();
-    Ok(if ctx.is_dry_run() { rehearsed(response) } else { response })
-}
-
-fn answers(registration: Registration, body: Body) -> impl Stream<Item = Result<Bytes, Problem>> {
-    let registration = std::sync::Arc::new(registration);
-    line_groups(body, CHUNK).boxed().and_then(move |(line, lines)| {
-        let registration = std::sync::Arc::clone(&registration);
-        async move { Ok(to_lines(&[registration.chunk(line, &lines).await?])) }
-    })
+    let registration = Arc::new(replicas::begin_registration(&ctx, &target.to, &target.endpoint).await?);
+    Ok(by_chunks(&ctx, body, move |line, lines| {
+        let registration = Arc::clone(&registration);
+        async move { registration.chunk(line, &lines).await }
+    }))
 }
 
 /// Declares a replica bad: it is read no more, and rules replace it.

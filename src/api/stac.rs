@@ -29,6 +29,7 @@ use crate::service::paging::Paging;
 use crate::service::{Lake, Reader, search};
 
 mod ask;
+mod items;
 mod show;
 
 /// The media type of this door's description.
@@ -152,7 +153,7 @@ async fn items(
     let found = search::search(&reader, &eyes, asked.query, asked.sign).await?;
     let base = Base::of(&lake);
     let links = show::of_page(&base, &uri, found.next.as_deref(), Some(&id));
-    Ok(show::page(&base, found, links, asked.sign))
+    Ok(items::page(&base, &found, &links, asked.sign))
 }
 
 /// One item.
@@ -165,7 +166,7 @@ async fn item(
 ) -> Result<Response, Problem> {
     let sign = ask::sign(query.sign.as_deref())?;
     let item = search::item(&reader, &collection, &id, sign).await.map_err(|error| told(&reader, error))?;
-    Ok(show::item_alone(&Base::of(&lake), item, sign))
+    Ok(items::alone(&Base::of(&lake), &item, sign))
 }
 
 /// The files of an item, page by page.
@@ -181,7 +182,7 @@ async fn files(
     let (paging, sign) = (Paging { limit, after: query.token }, ask::sign(query.sign.as_deref())?);
     let files = search::files(&reader, &collection, &id, paging, sign).await;
     let (files, next) = files.map_err(|error| told(&reader, error))?;
-    Ok(show::guarded(show::json(&show::files(&Base::of(&lake), &uri, &files, next.as_deref()), show::JSON), sign))
+    Ok(show::guarded(show::json(&items::files(&Base::of(&lake), &uri, &files, next.as_deref()), show::JSON), sign))
 }
 
 /// Finds items.
@@ -198,7 +199,7 @@ async fn find(
     let found = search::search(&reader, &eyes, asked.query, asked.sign).await?;
     let base = Base::of(&lake);
     let links = show::of_page(&base, &uri, found.next.as_deref(), None);
-    Ok(show::page(&base, found, links, asked.sign))
+    Ok(items::page(&base, &found, &links, asked.sign))
 }
 
 /// Finds items; what is looked for is in the body.
@@ -215,7 +216,7 @@ async fn find_by_body(
     let found = search::search(&reader, &eyes, asked.query, asked.sign).await?;
     let base = Base::of(&lake);
     let links = show::of_posted_page(&base, &body, found.next.as_deref());
-    Ok(show::page(&base, found, links, asked.sign))
+    Ok(items::page(&base, &found, &links, asked.sign))
 }
 
 /// Tells those without a key that one might help.

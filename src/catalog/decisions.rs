@@ -56,15 +56,26 @@ pub async fn reuse(txn: &Txn, known: DecisionId, new: &DecisionRecord) -> Result
 /// Tells whether a recorded decision says the same as another for equal data, under the same policies.
 pub async fn stands_for(view: &View, known: DecisionId, new: &DecisionRecord) -> Result<bool, CatalogError> {
     let known = view.get::<Decisions>(&(known.0,)).await?;
-    let facts = |record: &DecisionRecord| {
-        (
-            record.principal.clone(),
-            record.action.clone(),
-            record.endpoint.clone(),
-            record.allowed,
-            record.revision.clone(),
-            record.labels.clone(),
-        )
-    };
-    Ok(known.is_some_and(|known| facts(&known) == facts(new)))
+    Ok(known.is_some_and(|known| Alike::of(&known) == Alike::of(new)))
+}
+
+/// What makes decisions equal, so that one record stands for all of them: who may do what and where, with
+/// data of which labels, and the policies that determined it. The data itself is but an example.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Alike {
+    principal: AccountName,
+    action: String,
+    endpoint: Option<EndpointName>,
+    allowed: bool,
+    policies: Vec<String>,
+    revision: String,
+    labels: String,
+}
+
+impl Alike {
+    /// Of a decision.
+    pub fn of(record: &DecisionRecord) -> Self {
+        let DecisionRecord { principal, action, endpoint, allowed, policies, revision, labels, .. } = record.clone();
+        Self { principal, action, endpoint, allowed, policies, revision, labels }
+    }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::catalog::record::placing::CauseRecord;
 use crate::catalog::record::{
-    DidLabels, DidRecord, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, Parents, RulesByDid, ScopeLabels, Scopes,
+    DidLabels, DidRecord, Facts, LabelSetRecord, LabelSets, LabelSetsByHash, LabelledDue, Parents, RulesByDid,
+    ScopeLabels, Scopes,
 };
 use crate::catalog::table::Value as _;
 use crate::catalog::{CatalogError, Txn, View, placing, subjects};
@@ -108,16 +109,30 @@ pub async fn changed(txn: &Txn, did: DidId, kind: DidKind) -> Result<Vec<(RuleId
     Ok(rules)
 }
 
-/// The labels of some files of a dataset are not what they were, as they joined or left it. Returns the
-/// rules on those files, which are to be placed anew.
-pub async fn changed_files(txn: &Txn, dataset: DidId, files: &[DidId]) -> Result<Vec<(RuleId, DidId)>, CatalogError> {
-    if files.is_empty() {
-        return Ok(Vec::new());
+/// Some files have joined a dataset or left it, and its labels with that. Rules on them are placed anew at
+/// once; others that may place them are told of in the catalog. Files with labels of their own are to be
+/// looked at, as they may lie where the dataset's rules may not have them.
+pub async fn moved_files(txn: &Txn, dataset: DidId, files: &[DidId]) -> Result<(), CatalogError> {
+    if files.is_empty() || revision(txn).await? == 0 {
+        return Ok(());
     }
-    placing::tell(txn, &CauseRecord::Files(dataset));
     let keys: Vec<_> = files.iter().map(|file| (*file,)).collect();
-    let rows = txn.scan_many::<RulesByDid>(&keys, RULES_MAX).await?;
-    Ok(rows.into_iter().flatten().map(|((file, rule), ())| (rule, file)).collect())
+    let own = txn.get_many::<DidLabels>(&keys).await?;
+    for (file, _) in keys.iter().zip(own).filter(|(_, own)| own.is_some()) {
+        txn.put::<LabelledDue>(file, &());
+    }
+    if *Gatherer::new(txn).holder(dataset).await? == LabelSet::default() {
+        return Ok(());
+    }
+    for ((file, rule), ()) in txn.scan_many::<RulesByDid>(&keys, RULES_MAX).await?.into_iter().flatten() {
+        placing::begin(txn, rule, file).await?;
+    }
+    // Most files are in one dataset alone, which has its own news of them.
+    let mut holders = txn.scan_many::<Parents>(&keys, 2).await?.into_iter().flatten();
+    if holders.any(|((_, holder), _)| holder != dataset) {
+        placing::tell(txn, &CauseRecord::Files(dataset));
+    }
+    Ok(())
 }
 
 async fn raise(txn: &Txn) -> Result<(), CatalogError> {

@@ -151,6 +151,8 @@ tables! {
     65 "placing_pass" PlacingPass: (u8,) => PassRecord;
     /// Bytes that a rule has been given at an endpoint and has not taken yet: (account, rule, endpoint).
     66 "reservations" Reservations: (String, RuleId, EndpointId) => u64;
+    /// Files with labels of their own that joined or left a dataset, to be looked at.
+    67 "labelled_due" LabelledDue: (DidId,) => ();
     /// Answers to requests that carried an `Idempotency-Key`, by account and key.
     70 "answers" Answers: (String, String) => AnswerRecord, answer_indexes;
     /// Answers by when they were given.

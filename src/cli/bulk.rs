@@ -105,8 +105,7 @@ pub(crate) async fn report<T: Tally>(
         }
         let refused = sum.add(chunk);
         for refused in &refused {
-            let words = format!("line {}: {} ({})", refused.line, refused.detail, refused.code);
-            line.suspend(|| session.screen.talk().say(&words));
+            line.suspend(|| session.screen.talk().say(&told(refused)));
         }
         sum.refused().add(refused);
         line.set_message(format!("{} done", sum.good()));
@@ -120,6 +119,12 @@ pub(crate) async fn report<T: Tally>(
         0 => Ok(()),
         failed => Err(Failure::Partly { failed, all: failed + sum.good(), things: "lines" }),
     }
+}
+
+/// A refused line in words: what is wrong, and what to do about it.
+fn told(refused: &RefusedLine) -> String {
+    let hint = refused.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("line {}: {} ({}){hint}", refused.line, refused.detail, refused.code)
 }
 
 /// The bytes of a file, or of stdin where that is `-`.
@@ -141,4 +146,21 @@ fn read_on(reader: impl AsyncRead + Unpin + Send + 'static) -> BoxStream<'static
         Ok((taken > 0).then(|| (Bytes::from(buffer), reader)))
     })
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_line_says_what_would_help_if_that_is_known() {
+        let refused = |hint: Option<&str>| RefusedLine {
+            line: 7,
+            code: "did-closed".to_owned(),
+            detail: "`s:d` is closed".to_owned(),
+            hint: hint.map(str::to_owned),
+        };
+        assert_eq!(told(&refused(None)), "line 7: `s:d` is closed (did-closed)");
+        assert_eq!(told(&refused(Some("open it"))), "line 7: `s:d` is closed (did-closed); open it");
+    }
 }

@@ -26,8 +26,11 @@ impl DryRun {
 pub(crate) fn tell(session: &Session, plan: &RulePlan) {
     let (talk, style) = (session.screen.talk(), session.screen.style());
     for planned in &plan.endpoints {
-        let bytes = style.bytes(planned.bytes);
-        talk.say(&format!("{}: {} files would move there, {bytes}", planned.endpoint, planned.files));
+        let endpoint = &planned.endpoint;
+        talk.say(&match planned.files.zip(planned.bytes) {
+            Some((files, bytes)) => format!("{endpoint}: {files} files would move there, {}", style.bytes(bytes)),
+            None => format!("{endpoint}: how much would move there is not for you to know"),
+        });
     }
     if !plan.complete {
         talk.say("this is only the beginning of a large plan");

@@ -5,14 +5,16 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use crate::http::body::line_groups;
 use crate::http::problem::Problem;
 use crate::http::request::WantedPage;
 use crate::service::Context;
 use crate::service::error::ServiceError;
+use crate::service::lines::CHUNK;
 use crate::service::paging::{LIMIT_MAX, Paging};
 use crate::service::terms::{Made, Tagged};
 use crate::service::view::Page;
@@ -154,9 +156,27 @@ impl WantedList {
     }
 }
 
+/// Answers a body of lines chunk by chunk, by what `work` makes of each, from the number of its first
+/// line, so that neither side holds more than one. A fault in the middle breaks the answer off; what was
+/// answered until then is on disk.
+pub fn by_chunks<T, F, Fut>(ctx: &Context, body: Body, work: F) -> Response
+where
+    T: Serialize,
+    F: Fn(u64, Vec<String>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T, ServiceError>> + Send + 'static,
+{
+    let answers = line_groups(body, CHUNK).boxed().and_then(move |(line, text)| {
+        let done = work(line, text);
+        async move { Ok(lines(&[done.await?])) }
+    });
+    let answers = Body::from_stream(answers.map_err(broken_off));
+    let response = ([(header::CONTENT_TYPE, NDJSON)], answers).into_response();
+    if ctx.is_dry_run() { rehearsed(response) } else { response }
+}
+
 /// A fault in the middle of lines can only break them off; it is logged as any other.
-fn broken_off(error: ServiceError) -> std::io::Error {
-    std::io::Error::other(format!("{:?}", Problem::from(error)))
+fn broken_off(error: impl Into<Problem>) -> std::io::Error {
+    std::io::Error::other(format!("{:?}", error.into()))
 }
 
 /// Entries as lines of JSON.

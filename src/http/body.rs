@@ -144,15 +144,41 @@ pub fn line_groups(body: Body, count: usize) -> impl Stream<Item = Result<(u64, 
 
 /// Takes a whole line from the front, or what is left at the end.
 fn take_line(rest: &mut BytesMut, ended: bool) -> Result<Option<String>, Problem> {
-    let end = match rest.iter().position(|byte| *byte == b'\n') {
+    let end = rest.iter().position(|byte| *byte == b'\n');
+    if end.unwrap_or(rest.len()) > LINE_BYTES_MAX {
+        let detail = format!("a line has over {LINE_BYTES_MAX} bytes");
+        return Err(ServiceError::invalid("invalid-line", detail).into());
+    }
+    let end = match end {
         Some(end) => end + 1,
         None if ended && !rest.is_empty() => rest.len(),
-        None if rest.len() > LINE_BYTES_MAX => {
-            let detail = format!("a line has over {LINE_BYTES_MAX} bytes");
-            return Err(ServiceError::invalid("invalid-line", detail).into());
-        }
         None => return Ok(None),
     };
     let line = rest.split_to(end);
     Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_is_bounded_whether_its_end_comes_with_it_or_not() {
+        let fits = "x".repeat(LINE_BYTES_MAX);
+        let long = format!("{fits}x");
+        let read = async |chunks: &[&str]| {
+            let chunks: Vec<_> = chunks.iter().map(|chunk| Ok::<_, std::io::Error>((*chunk).to_owned())).collect();
+            let body = Body::from_stream(futures::stream::iter(chunks));
+            let groups: Result<Vec<_>, _> = line_groups(body, 10).try_collect().await;
+            groups.map(|groups| groups.into_iter().flat_map(|(_, lines)| lines).map(|line| line.len()).collect())
+        };
+        for ending in ["", "\n", "\nmore\n"] {
+            let sizes: Vec<usize> = read(&[&format!("{fits}{ending}")]).await.expect("short enough");
+            assert_eq!(sizes[0], LINE_BYTES_MAX, "{ending:?}");
+            for chunks in [vec![format!("{long}{ending}")], vec![long.clone(), ending.to_owned()]] {
+                let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+                assert!(read(&chunks).await.is_err(), "{ending:?}");
+            }
+        }
+    }
 }

@@ -241,7 +241,10 @@ async fn keep_if_refused(lake: &Lake, once: Arc<Once>, response: Response) -> Re
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
-    keep_refusal(&lake.catalog, once, parts.status.as_u16(), body.to_vec()).await?;
+    // It is the lake's own, and in memory; one that is too long is given, and not kept.
+    let body = read_whole(body, usize::MAX).await?;
+    if body.len() <= BODY_BYTES_MAX {
+        keep_refusal(&lake.catalog, once, parts.status.as_u16(), body.to_vec()).await?;
+    }
     Ok((parts, body).into_response())
 }

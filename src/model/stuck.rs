@@ -130,6 +130,28 @@ impl StuckReason {
         }
     }
 
+    /// The endpoint that it tells of, whatever has to be done about it.
+    pub fn names(&self) -> Option<&EndpointName> {
+        match self {
+            StuckReason::ChecksumMismatch { source: endpoint, .. }
+            | StuckReason::PathOccupied { endpoint }
+            | StuckReason::DeniedByPolicy { endpoint, .. }
+            | StuckReason::SourceMissing { endpoint }
+            | StuckReason::NameRefused { endpoint, .. }
+            | StuckReason::FileRefused { endpoint, .. } => Some(endpoint),
+            StuckReason::ExpressionMatchesNothing
+            | StuckReason::TooFewEndpoints { .. }
+            | StuckReason::NoSource
+            | StuckReason::QuotaExceeded { .. } => None,
+            StuckReason::SourceUnreachable { .. }
+            | StuckReason::EndpointUnreachable { .. }
+            | StuckReason::EndpointFull { .. }
+            | StuckReason::EndpointDenies { .. }
+            | StuckReason::EndpointFaulty { .. }
+            | StuckReason::EndpointMisconfigured { .. } => self.endpoint(),
+        }
+    }
+
     /// A stable name for scripts, counts and the docs.
     pub fn code(&self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ use cedar_policy::{
 };
 
 use miette::Diagnostic;
+use serde_json::Value as Json;
 
 use crate::policy::decision::Action;
 
@@ -94,6 +95,8 @@ pub(super) struct OfAction {
     pub(super) set: CedarSet,
     /// Whether any reads the time.
     pub(super) reads_clock: bool,
+    /// Whether any knows more of owners than who they are.
+    knows_owners: bool,
 }
 
 /// Policies that are in force, or could be.
@@ -164,9 +167,12 @@ impl PolicySet {
             let speaking: Vec<_> =
                 policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, action)).collect();
             let reads_clock = speaking.iter().any(|(_, shape)| shape.contains("\"attr\":\"now\""));
+            // What cannot be read may know everything.
+            let knows_owners =
+                speaking.iter().any(|(policy, _)| policy.to_json().map_or(true, |json| knows_owner(&json)));
             let set = CedarSet::from_policies(speaking.into_iter().map(|(policy, _)| policy.clone()))
                 .expect("their ids differ, as was checked");
-            (action, OfAction { set, reads_clock })
+            (action, OfAction { set, reads_clock, knows_owners })
         });
         let mut of_reading = policies.iter().zip(&shapes).filter(|(policy, _)| speaks_of(policy, Action::Read));
         let reads_place = of_reading.any(|(_, shape)| shape.contains("\"attr\":\"at\""));
@@ -183,6 +189,12 @@ impl PolicySet {
             texts,
             revision,
         }
+    }
+
+    /// Whether any policy that speaks of placing knows more of owners than who they are: their groups, or
+    /// whether they are admins.
+    pub fn knows_owners(&self) -> bool {
+        self.by_action[&Action::Place].knows_owners
     }
 
     /// The policies as people know them, in the order of their files.
@@ -302,6 +314,23 @@ fn validate(schema: &Schema, policies: &[Policy], texts: &[PolicyText], files: &
 
 fn shape(policy: &Policy) -> String {
     policy.to_json().map(|json| json.to_string()).unwrap_or_default()
+}
+
+/// Tells whether an expression knows more of an owner than who it is. That somebody is the owner, or in
+/// the group that owns, is told by their own groups.
+fn knows_owner(node: &Json) -> bool {
+    let is_owner = |node: &Json| node["."]["attr"] == "owner";
+    let known = |name: &str, inner: &Json| match name {
+        "." => inner["attr"] == "owner" || knows_owner(&inner["left"]),
+        "in" if inner["left"]["Var"] == "principal" && is_owner(&inner["right"]) => false,
+        "==" | "!=" => ["left", "right"].iter().any(|side| !is_owner(&inner[side]) && knows_owner(&inner[side])),
+        _ => knows_owner(inner),
+    };
+    match node {
+        Json::Object(fields) => fields.iter().any(|(name, inner)| known(name, inner)),
+        Json::Array(items) => items.iter().any(knows_owner),
+        _ => false,
+    }
 }
 
 fn speaks_of(policy: &Policy, action: Action) -> bool {

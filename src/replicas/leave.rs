@@ -6,20 +6,22 @@
 //! own labels, to relabel it if the dataset would loosen them, and to place it. Of a stated path: to write
 //! in the scope whose directory it leads into; to administer the endpoint where it leads into none.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::decisions::{self, Decided};
+use crate::catalog::decisions::{self, Alike, Decided};
 use crate::catalog::labels::Gatherer;
 use crate::catalog::ledger::membership::MembershipError;
 use crate::catalog::record::{DecisionRecord, DidRecord, Dids, NameRecord};
 use crate::catalog::{CatalogError, Txn, endpoints};
+use crate::fault::{Fault, Kind};
 use crate::model::account::AccountName;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
 use crate::model::facts::{DidFacts, DidTraits, EndpointFacts, Resource};
 use crate::model::id::{DecisionId, DidId};
 use crate::model::scope::Scope;
+use crate::model::shell::quoted;
 use crate::policy::decision::Action;
 use crate::policy::standing::Standing;
 use crate::replicas::Target;
@@ -30,16 +32,49 @@ use crate::storage::layout::StoragePath;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum IntakeError {
     /// Policy says no.
-    #[error("policy does not let you {action} {resource}")]
+    #[error("policy does not let you {} {resource}{}", .action.name(), place(.at.as_ref()))]
     Denied {
         /// What was to be done.
-        action: &'static str,
+        action: Action,
         /// On what.
         resource: String,
+        /// The same as `dapple policy explain` takes it.
+        on: String,
+        /// Where, if it was to place something.
+        at: Option<EndpointName>,
     },
     /// The files could not join their dataset, or the catalog failed.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+}
+
+fn place(at: Option<&EndpointName>) -> String {
+    at.map_or_else(String::new, |at| format!(" at {at}"))
+}
+
+impl Fault for IntakeError {
+    fn kind(&self) -> Kind {
+        match self {
+            IntakeError::Denied { .. } => Kind::Denied,
+            IntakeError::Membership(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            IntakeError::Denied { .. } => "denied",
+            IntakeError::Membership(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let (action, on, at) = match self {
+            IntakeError::Denied { action, on, at, .. } => (action.name(), on, at),
+            IntakeError::Membership(error) => return error.hint(),
+        };
+        let at = at.as_ref().map_or_else(String::new, |at| format!(" --at {at}"));
+        Some(format!("`dapple policy explain --action {action} {on}{at}` says which policy, and what would let you"))
+    }
 }
 
 impl From<CatalogError> for IntakeError {
@@ -91,8 +126,8 @@ pub(super) struct Leave<'a> {
     gatherer: Gatherer,
     /// What lets new files lie at the endpoint.
     pub(super) decision: DecisionId,
-    /// The same for files with labels of their own, by these.
-    others: BTreeMap<String, DecisionId>,
+    /// What lets others be there, once for equal decisions.
+    kept: HashMap<Alike, DecisionId>,
     /// Whether a new file may be there, once that was asked.
     lets_new: Option<bool>,
 }
@@ -101,8 +136,13 @@ impl<'a> Leave<'a> {
     /// Decides on a batch as a whole.
     pub(super) async fn ask(txn: &'a Txn, target: &'a Target) -> Result<Self, IntakeError> {
         let (mut gatherer, standing, now) = (Gatherer::new(txn), target.standing.as_ref(), txn.now());
-        let denied = |action: Action, resource: String| IntakeError::Denied { action: action.name(), resource };
-        let in_scope = || denied(Action::Write, format!("scope {}", target.scope));
+        // One answer for a scope that is hidden and one that is not there.
+        let in_scope = || IntakeError::Denied {
+            action: Action::Write,
+            resource: format!("scope {}", target.scope),
+            on: format!("{}:", target.scope),
+            at: None,
+        };
         // Whoever is not known writes nothing.
         let account = standing.account().ok_or_else(in_scope)?;
         let scope = Resource::Scope(gatherer.scope(&target.scope).await?.ok_or_else(in_scope)?);
@@ -113,12 +153,16 @@ impl<'a> Leave<'a> {
         }
         let of_dataset = gatherer.did(target.dataset, &record).await?;
         let (at, dataset) = (Arc::new(EndpointFacts::from(&endpoint)), Resource::Did(of_dataset.clone()));
+        let denied = |action, at| {
+            let (resource, on) = (dataset.to_string(), quoted(&of_dataset.did.to_string()));
+            IntakeError::Denied { action, resource, on, at }
+        };
         if !standing.decide(Action::Write, &dataset, None, now).allows() {
-            return Err(denied(Action::Write, dataset.to_string()));
+            return Err(denied(Action::Write, None));
         }
         let placed = standing.decide(Action::Place, &dataset, Some(&at), now);
         if !placed.allows() {
-            return Err(denied(Action::Place, format!("{dataset} at {}", at.name)));
+            return Err(denied(Action::Place, Some(at.name.clone())));
         }
         let decided =
             Decided { allowed: true, policies: placed.policies.to_vec(), revision: placed.revision.to_string() };
@@ -135,7 +179,7 @@ impl<'a> Leave<'a> {
             at,
             gatherer,
             decision,
-            others: BTreeMap::new(),
+            kept: HashMap::new(),
             lets_new: None,
         })
     }
@@ -206,14 +250,12 @@ impl<'a> Leave<'a> {
 
     /// A decision that says the same is kept once.
     async fn keep(&mut self, record: &DecisionRecord) -> Result<DecisionId, CatalogError> {
-        if record.labels == self.of_dataset.traits.labels.to_string() {
-            return decisions::reuse(self.txn, self.decision, record).await;
+        let alike = Alike::of(record);
+        if let Some(known) = self.kept.get(&alike) {
+            return Ok(*known);
         }
-        if let Some(known) = self.others.get(&record.labels) {
-            return decisions::reuse(self.txn, *known, record).await;
-        }
-        let id = decisions::record(self.txn, record);
-        self.others.insert(record.labels.clone(), id);
+        let id = decisions::reuse(self.txn, self.decision, record).await?;
+        self.kept.insert(alike, id);
         Ok(id)
     }
 
@@ -261,5 +303,21 @@ impl<'a> Leave<'a> {
             }
         }
         Ok(Refusal::new("name-conflict", detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_how_to_ask_why() {
+        let at = Some(EndpointName::parse("tape").expect("valid"));
+        let (resource, on) = ("climate:a b".to_owned(), quoted("climate:a b"));
+        let error = IntakeError::Denied { action: Action::Place, resource, on, at };
+        assert_eq!(error.to_string(), "policy does not let you place climate:a b at tape");
+        assert_eq!((error.kind(), error.code()), (Kind::Denied, "denied"));
+        let hint = error.hint().expect("there is a next step");
+        assert!(hint.starts_with("`dapple policy explain --action place 'climate:a b' --at tape`"), "{hint}");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::ledger::{locks, reservations, tally};
+use crate::catalog::placing::begin;
 use crate::catalog::record::{
     Dids, Locks, PlacementRecord, Placements, RuleRecord, RuleWork, RuleWorkRecord, Rules, Unplaced, WalkPosition,
 };
@@ -78,13 +79,6 @@ async fn work_on(
     } else {
         reconsider::sweep_page(catalog, rule, work).await
     }
-}
-
-/// Sets a rule's placing to begin afresh, over everything it is on.
-pub async fn begin(txn: &Txn, rule: RuleId, did: DidId) -> Result<(), CatalogError> {
-    let work = txn.get::<RuleWork>(&(rule,)).await?.unwrap_or_default();
-    txn.put::<RuleWork>(&(rule,), &RuleWorkRecord { place: Some(beginning(did)), ..work });
-    Ok(())
 }
 
 /// Sets placing to begin afresh for every rule that found no place for some group: called when

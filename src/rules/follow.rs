@@ -7,8 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::catalog::ledger::ancestors::upward;
+use crate::catalog::placing::begin;
 use crate::catalog::record::placing::{CauseRecord, PassRecord};
-use crate::catalog::record::{Dids, Facts, Parents, PlacingCauses, PlacingPass, RuleRecord, Rules};
+use crate::catalog::record::{
+    ContentRecord, Contents, DidRecord, Dids, Facts, Parents, PlacingCauses, PlacingPass, RuleRecord, Rules, Scopes,
+};
 use crate::catalog::{Catalog, CatalogError, View, endpoints, placing, subjects};
 use crate::model::account::AccountName;
 use crate::model::did::DidKind;
@@ -18,7 +22,6 @@ use crate::model::rule::Grouping;
 use crate::model::scope::Scope;
 use crate::policy::judge::Judge;
 use crate::rules::Progress;
-use crate::rules::evaluate::begin;
 
 /// How many rules one transaction looks at.
 const PAGE: usize = 100;
@@ -26,6 +29,11 @@ const PAGE: usize = 100;
 const PAGES: usize = 20;
 /// How many changes one pass takes account of.
 const CAUSES: usize = 500;
+
+/// How many files of datasets with other labels are walked up from.
+const FILES: usize = 1_000;
+/// In fewer datasets than this each of them is, or nobody looks further.
+const HOLDERS: usize = 100;
 
 /// The row of the pass: there is one at a time.
 const PASS: (u8,) = (1,);
@@ -40,7 +48,7 @@ pub async fn step(catalog: &Catalog, judge: &Judge) -> Result<Progress, CatalogE
     let Some(pass) = view.get::<PlacingPass>(&PASS).await? else {
         return begin_pass(catalog, &view, judge).await;
     };
-    let concern = Concern::read(&view, &pass).await?;
+    let concern = Concern::read(&view, judge, &pass).await?;
     go_on(catalog, &view, pass, concern).await?;
     Ok(Progress::Made)
 }
@@ -129,13 +137,19 @@ struct Concern {
     accounts: BTreeSet<AccountName>,
     scopes: BTreeSet<Scope>,
     datasets: BTreeSet<DidId>,
+    /// Policies know groups and rights of owners, so that these accounts concern the data that is theirs.
+    by_owner: bool,
+    /// What holds files of the datasets, once that was asked.
+    above: Option<Above>,
     /// Whether an account is one of them, or in one.
     known: BTreeMap<AccountName, bool>,
 }
 
 impl Concern {
-    async fn read(view: &View, pass: &PassRecord) -> Result<Self, CatalogError> {
-        let mut concern = Self { every: pass.every, ..Self::default() };
+    async fn read(view: &View, judge: &Judge, pass: &PassRecord) -> Result<Self, CatalogError> {
+        // Other policies than these come with a pass over every rule.
+        let by_owner = judge.set().knows_owners();
+        let mut concern = Self { every: pass.every, by_owner, ..Self::default() };
         let keys: Vec<_> = pass.causes.iter().map(|id| (*id,)).collect();
         for cause in view.get_many::<PlacingCauses>(&keys).await?.into_iter().flatten() {
             match cause {
@@ -172,22 +186,52 @@ impl Concern {
         Ok(concerned)
     }
 
-    /// Where each file has a place of its own, or other datasets are below, nothing short of the whole
-    /// walk tells whether the data is concerned.
-    async fn is_data(&self, view: &View, rule: &RuleRecord) -> Result<bool, CatalogError> {
-        if self.scopes.is_empty() && self.datasets.is_empty() {
+    /// Whether data, or the scope that it is in, belongs to one of the accounts.
+    async fn is_theirs(&mut self, view: &View, record: &DidRecord) -> Result<bool, CatalogError> {
+        if self.is_account(view, &record.account).await? {
+            return Ok(true);
+        }
+        match view.get::<Scopes>(&(record.scope.to_string(),)).await? {
+            Some(scope) => self.is_account(view, &scope.account).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a DID holds files of one of the datasets, or may do so.
+    async fn is_above(&mut self, view: &View, did: DidId) -> Result<bool, CatalogError> {
+        if self.datasets.is_empty() {
+            return Ok(false);
+        }
+        if self.above.is_none() {
+            self.above = Some(Above::read(view, &self.datasets).await?);
+        }
+        Ok(match &self.above {
+            Some(Above::These(above)) => above.contains(&did),
+            Some(Above::Many) | None => true,
+        })
+    }
+
+    /// Where other datasets are below, nothing short of the whole walk tells whether the data is concerned by
+    /// scopes and accounts; where each file has a place of its own, files with other labels are walked up from.
+    async fn is_data(&mut self, view: &View, rule: &RuleRecord) -> Result<bool, CatalogError> {
+        let by_owner = self.by_owner && !self.accounts.is_empty();
+        if !by_owner && self.scopes.is_empty() && self.datasets.is_empty() {
             return Ok(false);
         }
         let Some(record) = view.get::<Dids>(&(rule.did,)).await? else {
             return Ok(false);
         };
-        let by_file = rule.grouping == Grouping::None && record.kind() != DidKind::File;
-        if by_file || self.scopes.contains(&record.scope) {
+        if self.scopes.contains(&record.scope) || (by_owner && self.is_theirs(view, &record).await?) {
             return Ok(true);
         }
+        let by_file = rule.grouping == Grouping::None && record.kind() != DidKind::File;
+        if by_file || record.kind() == DidKind::Container {
+            // What is below may be in any scope, and anybody's.
+            let is_any = by_owner || !self.scopes.is_empty();
+            return Ok(is_any || (by_file && self.is_above(view, rule.did).await?));
+        }
         match record.kind() {
-            DidKind::Container => Ok(!self.scopes.is_empty()),
-            DidKind::Dataset => Ok(false),
+            DidKind::Container | DidKind::Dataset => Ok(false),
             DidKind::File => {
                 for dataset in &self.datasets {
                     if view.get::<Parents>(&(rule.did, *dataset)).await?.is_some() {
@@ -199,3 +243,44 @@ impl Concern {
         }
     }
 }
+
+/// What holds files of some datasets.
+enum Above {
+    /// All that does, directly or not.
+    These(BTreeSet<DidId>),
+    /// The files are too many to walk up from.
+    Many,
+}
+
+impl Above {
+    /// The files may be in other datasets as well, and some have left these.
+    async fn read(view: &View, datasets: &BTreeSet<DidId>) -> Result<Self, CatalogError> {
+        let (mut left, mut files) = (FILES, BTreeSet::new());
+        for dataset in datasets {
+            let rows = view.scan::<Contents>(&(*dataset,), left + 1).await?;
+            let Some(rest) = left.checked_sub(rows.len()) else { return Ok(Above::Many) };
+            left = rest;
+            files.extend(rows.into_iter().map(|(_, content)| match content {
+                ContentRecord::Member(file) | ContentRecord::Detached(file) => (file,),
+            }));
+        }
+        let keys: Vec<_> = files.into_iter().collect();
+        let mut holders = datasets.clone();
+        for rows in view.scan_many::<Parents>(&keys, HOLDERS).await? {
+            if rows.len() == HOLDERS {
+                return Ok(Above::Many);
+            }
+            holders.extend(rows.into_iter().map(|((_, holder), _)| holder));
+        }
+        let mut above = BTreeSet::new();
+        for holder in holders {
+            if !above.contains(&holder) {
+                above.extend(upward(view, holder).await?);
+            }
+        }
+        Ok(Above::These(above))
+    }
+}
+
+#[cfg(test)]
+mod tests;

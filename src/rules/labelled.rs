@@ -2,20 +2,18 @@
 //! that was labelled after it landed may lie where policy does not let it be. Whoever wants it there is
 //! told, and their rules are stuck on it. Nothing is deleted.
 //!
-//! A file is looked at when it is labelled or attached. What else decisions are made from concerns any of
-//! them, so a walk over all files with labels follows when policies or endpoints change, and now and
-//! then, for rules that were made since.
+//! A file is looked at when it is labelled, and when it has joined a dataset or left it. What else
+//! decisions are made from concerns any of them, so a walk over all files with labels follows when
+//! policies or endpoints change, and now and then, for rules that were made since.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::labels::{self, Gatherer};
-use crate::catalog::ledger::denied;
 use crate::catalog::ledger::membership::REPLICAS_MAX;
-use crate::catalog::ledger::transfers::units_of;
-use crate::catalog::record::{DidLabels, Dids, LocksByUnit, Replicas, Rules};
-use crate::catalog::{Catalog, CatalogError, Txn, endpoints, placing, subjects};
-use crate::model::account::AccountName;
+use crate::catalog::ledger::{denied, locks};
+use crate::catalog::record::{DidLabels, Dids, LabelledDue, Replicas};
+use crate::catalog::{Catalog, CatalogError, Txn, View, endpoints, placing, subjects};
 use crate::model::endpoint::Endpoint;
 use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::DidId;
@@ -28,15 +26,14 @@ use crate::rules::Progress;
 
 /// How many labelled DIDs one transaction looks at.
 const PAGE: usize = 100;
-/// The most rules that hold one unit at one endpoint.
-const RULES_MAX: usize = 1_000;
 /// How often all are looked at, though nothing is known to have changed.
 const WALK_EVERY: Duration = Duration::from_mins(5);
 
 /// How far a walk has come, and what it was made under.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Revisions of policies, endpoints, and labels of scopes and containers.
+    /// Revisions of policies, endpoints, and labels of scopes and containers, under which the last walk
+    /// began. If they are others at its end, the next follows.
     seen: Option<(String, u64, u64)>,
     /// A walk is under way, behind this DID.
     after: Option<DidId>,
@@ -46,20 +43,41 @@ pub struct Memory {
 /// Looks at a page of files with labels of their own, where that is due.
 pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) -> Result<Progress, CatalogError> {
     let view = catalog.view().await?;
+    let moved = look_at_moved(catalog, &view, judge).await?;
     let revisions =
         (judge.set().revision().to_string(), endpoints::revision(&view).await?, placing::revision(&view).await?);
     let monotonic = catalog.clock().monotonic();
-    if memory.seen.as_ref() != Some(&revisions) || (memory.after.is_none() && monotonic >= memory.due_at) {
+    // What is changed all the time would never be looked at to its end: a walk that is under way goes on.
+    let is_due = memory.seen.as_ref() != Some(&revisions) || monotonic >= memory.due_at;
+    if memory.after.is_none() && is_due {
         *memory = Memory { seen: Some(revisions), after: Some(DidId(0)), due_at: monotonic + WALK_EVERY };
     }
-    let Some(after) = memory.after else { return Ok(Progress::Nothing) };
+    let Some(after) = memory.after else { return Ok(moved) };
     let rows = view.scan_after::<DidLabels>(&(), &(after,), PAGE).await?;
     drop(view);
-    memory.after = rows.last().filter(|_| rows.len() == PAGE).map(|((did,), _)| *did);
+    let next = rows.last().filter(|_| rows.len() == PAGE).map(|((did,), _)| *did);
+    if rows.is_empty() {
+        memory.after = next;
+        return Ok(moved);
+    }
+    look_at(catalog, judge, rows.into_iter().map(|((did,), _)| did).collect()).await?;
+    // A page that could not be looked at is looked at again.
+    memory.after = next;
+    Ok(Progress::Made)
+}
+
+/// Looks at files that have joined a dataset or left it.
+async fn look_at_moved(catalog: &Catalog, view: &View, judge: &Arc<Judge>) -> Result<Progress, CatalogError> {
+    let rows = view.scan::<LabelledDue>(&(), PAGE).await?;
     if rows.is_empty() {
         return Ok(Progress::Nothing);
     }
-    let files: Arc<[DidId]> = rows.into_iter().map(|((did,), _)| did).collect();
+    look_at(catalog, judge, rows.into_iter().map(|((did,), ())| did).collect()).await?;
+    Ok(Progress::Made)
+}
+
+/// Looks at a page of files as one transaction, after which none of them is due.
+async fn look_at(catalog: &Catalog, judge: &Arc<Judge>, files: Arc<[DidId]>) -> Result<(), CatalogError> {
     let judge = Arc::clone(judge);
     catalog
         .transact_bulk(move |txn| {
@@ -67,22 +85,14 @@ pub async fn step(catalog: &Catalog, judge: &Arc<Judge>, memory: &mut Memory) ->
             async move {
                 for file in files.iter() {
                     look(&txn, &judge, *file).await?;
+                    if txn.any::<LabelledDue>(&(*file,)).await? {
+                        txn.clear::<LabelledDue>(&(*file,));
+                    }
                 }
-                Ok::<_, CatalogError>(())
+                Ok(())
             }
         })
-        .await?;
-    Ok(Progress::Made)
-}
-
-/// Looks at those of some files that have labels of their own: they have joined a dataset.
-pub async fn attached(txn: &Txn, judge: &Judge, files: &[DidId]) -> Result<(), CatalogError> {
-    let keys: Vec<_> = files.iter().map(|file| (*file,)).collect();
-    let labelled = txn.get_many::<DidLabels>(&keys).await?;
-    for (file, _) in files.iter().zip(labelled).filter(|(_, labels)| labels.is_some()) {
-        look(txn, judge, *file).await?;
-    }
-    Ok(())
+        .await
 }
 
 /// Looks where a file with labels of its own lies, and tells whoever wants it where policy does not let
@@ -117,16 +127,9 @@ async fn denial(
     facts: &DidFacts,
     endpoint: &Endpoint,
 ) -> Result<Option<StuckReason>, CatalogError> {
-    let mut accounts: Vec<AccountName> = Vec::new();
-    for unit in units_of(txn, file).await? {
-        for ((_, _, rule), ()) in txn.scan::<LocksByUnit>(&(unit, endpoint.id), RULES_MAX).await? {
-            let rule = txn.get::<Rules>(&(rule,)).await?;
-            accounts.extend(rule.map(|rule| rule.account).filter(|account| !accounts.contains(account)));
-        }
-    }
     let (resource, at) = (Resource::Did(facts.clone()), Arc::new(EndpointFacts::from(endpoint)));
     let mut reason = None;
-    for account in accounts {
+    for account in locks::accounts(txn, file, endpoint.id).await? {
         let subject = Arc::new(subjects::behind(txn, &account).await?);
         let (action, now) = (Action::Place, txn.now());
         let decision = judge.decide(&Question { subject: &subject, action, resource: &resource, at: Some(&at), now });
@@ -138,3 +141,6 @@ async fn denial(
     }
     Ok(reason)
 }
+
+#[cfg(test)]
+mod tests;

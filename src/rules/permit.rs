@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::catalog::decisions::{self, Decided};
+use crate::catalog::decisions::{self, Alike, Decided};
 use crate::catalog::labels::Gatherer;
 use crate::catalog::record::{Dids, RuleRecord};
 use crate::catalog::{CatalogError, Txn, View, subjects};
 use crate::model::account::AccountName;
 use crate::model::endpoint::Endpoint;
-use crate::model::facts::{DidFacts, DidTraits, EndpointFacts, Resource, Subject};
+use crate::model::facts::{DidFacts, EndpointFacts, Resource, Subject};
 use crate::model::id::{DecisionId, DidId, EndpointId};
 use crate::model::time::Timestamp;
 use crate::policy::decision::{Action, Decision, Question};
@@ -24,7 +24,7 @@ pub(super) struct Asker<'a> {
     now: Timestamp,
     gatherer: Gatherer,
     places: HashMap<EndpointId, Arc<EndpointFacts>>,
-    recorded: HashMap<(EndpointId, DidTraits, Vec<String>), DecisionId>,
+    recorded: HashMap<Alike, DecisionId>,
 }
 
 impl<'a> Asker<'a> {
@@ -81,15 +81,10 @@ impl<'a> Asker<'a> {
         if !decision.allows() {
             return Err(Denial { endpoint: endpoint.name.clone(), policies: decision.policies.to_vec() });
         }
-        let key = (endpoint.id, facts.traits.clone(), decision.policies.to_vec());
-        if let Some(known) = self.recorded.get(&key) {
-            return Ok(*known);
-        }
         let decided =
             Decided { allowed: true, policies: decision.policies.to_vec(), revision: decision.revision.to_string() };
         let record = decisions::on_place(&self.account, facts, &endpoint.name, decided, txn.now());
-        let id = decisions::record(txn, &record);
-        self.recorded.insert(key, id);
-        Ok(id)
+        let known = self.recorded.entry(Alike::of(&record));
+        Ok(*known.or_insert_with(|| decisions::record(txn, &record)))
     }
 }

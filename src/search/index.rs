@@ -137,6 +137,11 @@ impl Index {
         self.settle(&mut writer, Snapshot::default())
     }
 
+    /// Whether a document has this key.
+    pub fn has(&self, key: u64) -> bool {
+        self.now().has(key)
+    }
+
     /// How far the index follows the feed.
     pub fn position(&self) -> u64 {
         self.now().position

@@ -14,7 +14,7 @@ use crate::search::segment::{Columns, Segment};
 use crate::search::snapshot::{Bits, Part};
 
 /// The version of all files. One of another version is rebuilt.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const NAME: &str = "manifest";
 
 #[derive(Debug, Serialize, Deserialize)]

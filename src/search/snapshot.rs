@@ -130,6 +130,12 @@ impl Snapshot {
         self.parts.push(part);
     }
 
+    /// Whether a document has this key.
+    pub(super) fn has(&self, key: u64) -> bool {
+        let lives = |part: &Part| part.segment.find_key(key).is_some_and(|ordinal| !part.dead.has(ordinal));
+        self.parts.iter().any(lives)
+    }
+
     /// Takes out the document of a key.
     pub(super) fn remove_key(&mut self, key: u64) {
         self.remove(|segment| segment.find_key(key));

@@ -5,23 +5,23 @@ use std::collections::BTreeMap;
 
 use crate::catalog::labels::Gatherer;
 use crate::catalog::ledger::membership::{Member, MembershipError, check_fits};
+use crate::catalog::record::{DidNames, Dids};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, Txn};
-use crate::fault::{Fault as _, Kind};
+use crate::catalog::{Catalog, Txn, View};
 use crate::model::did::{Did, DidKind};
 use crate::model::facts::Resource;
 use crate::model::id::DidId;
 use crate::policy::decision::Action;
-use crate::rules::labelled;
 use crate::service::Context;
-use crate::service::dids::{find, move_members, named, permit_moves, put_holder, supposed, tell_of_labels};
+use crate::service::dids::{move_members, named, permit_moves, put_holder, supposed, tell_of_labels};
 use crate::service::error::ServiceError;
-use crate::service::labels::below::{self, Looked};
+use crate::service::labels::below::{self, Looked, MEMBERS_CHANGED};
+use crate::service::lines::{Lines, all_refused, by_present_rights, json, of_line, refused};
 use crate::service::sight::Sight;
-use crate::service::view::{Attachment, MovedChunk, NewDid, RefusedLine};
+use crate::service::view::{Attachment, MovedChunk, NewDid};
 
-/// How many lines are one transaction.
-pub const CHUNK: usize = crate::catalog::TRANSACTION_FILES_MAX;
+/// How often members of a chunk are looked at anew because they, or labels, have changed meanwhile.
+const LOOKS_MAX: usize = 5;
 
 /// What is done in bulk.
 #[derive(Debug, Clone)]
@@ -56,58 +56,46 @@ pub async fn begin(ctx: &Context, bulk: Bulk) -> Result<Work, ServiceError> {
 }
 
 impl Work {
-    /// Does what at most [`CHUNK`] lines say, of which the first has the number `line`.
+    /// Does what at most [`CHUNK`](crate::service::lines::CHUNK) lines say, of which the first has the number
+    /// `line`.
     pub async fn chunk(&self, line: u64, lines: &[String]) -> Result<MovedChunk, ServiceError> {
-        // A rehearsal of each chunk by itself: one of them all would grow with their number.
-        let ctx = if self.ctx.is_dry_run() { self.ctx.clone().rehearsing().await? } else { self.ctx.clone() };
-        let numbered = (line..).zip(lines).filter(|(_, text)| !text.is_empty());
-        let mut answer = MovedChunk { line, done: 0, same: 0, refused: Vec::new() };
-        let outcomes = match &self.bulk {
-            Bulk::Create => create(&ctx, read(numbered, &mut answer)).await?,
-            Bulk::Attach(parent) => members(&ctx, parent, read(numbered, &mut answer), false).await?,
-            Bulk::Detach(parent) => members(&ctx, parent, read(numbered, &mut answer), true).await?,
+        let done = match &self.bulk {
+            Bulk::Create => self.done(line, lines, create).await,
+            Bulk::Attach(parent) => self.done(line, lines, |ctx, lines| members(ctx, parent, lines, false)).await,
+            Bulk::Detach(parent) => self.done(line, lines, |ctx, lines| members(ctx, parent, lines, true)).await,
         };
-        for (line, outcome) in outcomes {
-            match outcome {
-                Ok(true) => answer.done += 1,
-                Ok(false) => answer.same += 1,
-                Err(error) => answer.refused.push(refused(line, &error)),
+        self.ctx.catalog().wakes().wake(Topic::Rules);
+        self.ctx.catalog().wakes().wake(Topic::Folds);
+        done
+    }
+
+    async fn done<T, F>(
+        &self,
+        line: u64,
+        lines: &[String],
+        work: impl FnOnce(Context, Vec<(u64, T)>) -> F,
+    ) -> Result<MovedChunk, ServiceError>
+    where
+        T: serde::de::DeserializeOwned,
+        F: Future<Output = Result<Vec<(u64, Outcome)>, ServiceError>>,
+    {
+        let Lines { numbers, items, refused: unread } = Lines::read(line, lines, json);
+        let mut answer = MovedChunk { line, done: 0, same: 0, refused: unread };
+        let items = numbers.iter().copied().zip(items).collect();
+        match by_present_rights(&self.ctx, |ctx| work(ctx, items)).await? {
+            Err(error) => answer.refused.extend(all_refused(&numbers, &error)),
+            Ok(outcomes) => {
+                for (line, outcome) in outcomes {
+                    match outcome {
+                        Ok(true) => answer.done += 1,
+                        Ok(false) => answer.same += 1,
+                        Err(error) => answer.refused.push(refused(line, &error)),
+                    }
+                }
             }
         }
         answer.refused.sort_by_key(|refused| refused.line);
-        self.ctx.catalog().wakes().wake(Topic::Rules);
-        self.ctx.catalog().wakes().wake(Topic::Folds);
         Ok(answer)
-    }
-}
-
-/// The lines that can be read; others are refused.
-fn read<'a, T: serde::de::DeserializeOwned>(
-    lines: impl Iterator<Item = (u64, &'a String)>,
-    answer: &mut MovedChunk,
-) -> Vec<(u64, T)> {
-    let mut read = Vec::new();
-    for (line, text) in lines {
-        match serde_json::from_str(text) {
-            Ok(item) => read.push((line, item)),
-            Err(error) => {
-                let (code, detail) = ("invalid-line".to_owned(), error.to_string());
-                answer.refused.push(RefusedLine { line, code, detail });
-            }
-        }
-    }
-    read
-}
-
-fn refused(line: u64, error: &ServiceError) -> RefusedLine {
-    RefusedLine { line, code: error.code().to_owned(), detail: error.to_string() }
-}
-
-/// What is wrong with one line is that line's outcome; what is wrong with the lake ends the work.
-fn of_line<T>(tried: Result<T, ServiceError>) -> Result<Result<T, ServiceError>, ServiceError> {
-    match tried {
-        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Corrupt | Kind::Internal) => Err(error),
-        tried => Ok(tried),
     }
 }
 
@@ -119,7 +107,7 @@ where
     catalog.transact_bulk(body).await
 }
 
-async fn create(ctx: &Context, new: Vec<(u64, NewDid)>) -> Result<Vec<(u64, Outcome)>, ServiceError> {
+async fn create(ctx: Context, new: Vec<(u64, NewDid)>) -> Result<Vec<(u64, Outcome)>, ServiceError> {
     let first = ctx.catalog().did_ids(new.len() as u64).await?;
     let asking = ctx.clone();
     transact(ctx.catalog(), move |txn| {
@@ -127,8 +115,10 @@ async fn create(ctx: &Context, new: Vec<(u64, NewDid)>) -> Result<Vec<(u64, Outc
         async move {
             let mut outcomes = Vec::with_capacity(new.len());
             let mut sight = ctx.sight(&txn);
+            let mut taken = taken(&txn, &new).await?;
             for ((line, new), id) in new.into_iter().zip(first.0..) {
-                outcomes.push((line, of_line(create_one(&ctx, &txn, &mut sight, DidId(id), &new).await)?));
+                let made = create_one(&ctx, &txn, &mut sight, DidId(id), new, &mut taken).await;
+                outcomes.push((line, of_line(made)?));
             }
             Ok(outcomes)
         }
@@ -136,44 +126,79 @@ async fn create(ctx: &Context, new: Vec<(u64, NewDid)>) -> Result<Vec<(u64, Outc
     .await
 }
 
-async fn create_one(ctx: &Context, txn: &Txn, sight: &mut Sight, id: DidId, new: &NewDid) -> Outcome {
+/// What goes by the names that lines give to something new.
+async fn taken(view: &View, new: &[(u64, NewDid)]) -> Result<BTreeMap<Did, DidKind>, ServiceError> {
+    let keys: Vec<_> = new.iter().map(|(_, new)| (new.did.scope.to_string(), new.did.name.to_string())).collect();
+    let names = view.get_many::<DidNames>(&keys).await?;
+    let ids: Vec<_> = names.into_iter().flatten().map(|name| (name.id,)).collect();
+    let records = view.get_many::<Dids>(&ids).await?;
+    Ok(records.into_iter().flatten().map(|record| (record.did(), record.kind())).collect())
+}
+
+async fn create_one(
+    ctx: &Context,
+    txn: &Txn,
+    sight: &mut Sight,
+    id: DidId,
+    new: NewDid,
+    taken: &mut BTreeMap<Did, DidKind>,
+) -> Outcome {
     if new.kind == DidKind::File {
         return Err(ServiceError::invalid("invalid-kind", "a file is registered with its bytes"));
     }
     let scope = sight.scope(&new.did.scope).await?;
     sight.permit(Action::Write, &Resource::Scope(scope), None)?;
-    match find(txn, &new.did).await? {
-        Some((_, known)) if known.kind() == new.kind => Ok(false),
+    match taken.get(&new.did) {
+        Some(known) if *known == new.kind => Ok(false),
         Some(_) => Err(ServiceError::Exists { what: "DID", name: new.did.to_string() }),
         None => {
             put_holder(txn, id, &new.did, new.kind, ctx.account().clone());
+            taken.insert(new.did, new.kind);
             Ok(true)
         }
     }
 }
 
+/// Attaches or detaches the members that lines name. What lies below them is looked at before the
+/// transaction, and anew where that has changed meanwhile.
 async fn members(
-    ctx: &Context,
+    ctx: Context,
     parent: &Did,
     lines: Vec<(u64, Attachment)>,
+    leave: bool,
+) -> Result<Vec<(u64, Outcome)>, ServiceError> {
+    for _ in 1..LOOKS_MAX {
+        match members_once(&ctx, parent, &lines, leave).await {
+            Err(ServiceError::Conflict { code: MEMBERS_CHANGED, .. }) => {}
+            done => return done,
+        }
+    }
+    members_once(&ctx, parent, &lines, leave).await
+}
+
+async fn members_once(
+    ctx: &Context,
+    parent: &Did,
+    lines: &[(u64, Attachment)],
     leave: bool,
 ) -> Result<Vec<(u64, Outcome)>, ServiceError> {
     let (mut outcomes, mut moving, mut looked) = (Vec::new(), Vec::new(), Looked::default());
     let view = ctx.catalog().view().await?;
     let mut sight = ctx.sight(&view);
     let (above, _) = sight.did_for(Action::Write, parent).await?;
+    let seen = sight.by_names(lines.iter().map(|(_, line)| &line.did)).await?;
     for (line, Attachment { did }) in lines {
         let tried = async {
-            let seen = sight.did(&did).await?;
-            let change = supposed(above.id, std::slice::from_ref(&seen), leave);
-            below::permit(ctx, &view, &[&seen], change).await
+            let seen = seen.get(did).ok_or_else(|| ServiceError::no_did(did))?;
+            let change = supposed(above.id, std::slice::from_ref(seen), leave);
+            below::permit(ctx, &view, &[seen], change).await
         };
         match of_line(tried.await)? {
             Ok(more) => {
                 looked.add(more);
-                moving.push((line, did));
+                moving.push((*line, did.clone()));
             }
-            Err(error) => outcomes.push((line, Err(error))),
+            Err(error) => outcomes.push((*line, Err(error))),
         }
     }
     drop((sight, view));
@@ -200,13 +225,14 @@ async fn move_in(
     let (above, _) = sight.did_for(Action::Write, parent).await?;
     let holder = Member { id: above.id, kind: above.record.kind(), bytes: 0 };
     let (mut outcomes, mut lines, mut moved) = (Vec::with_capacity(moving.len()), Vec::new(), Vec::new());
+    let seen = sight.by_names(moving.iter().map(|(_, did)| did)).await?;
     for (line, did) in moving {
-        match of_line(sight.did(&did).await)? {
-            Ok(seen) => {
+        match seen.get(&did) {
+            Some(seen) => {
                 lines.push(line);
-                moved.push(seen);
+                moved.push(seen.clone());
             }
-            Err(error) => outcomes.push((line, Err(error))),
+            None => outcomes.push((line, Err(ServiceError::no_did(&did)))),
         }
     }
     let mut after = Gatherer::supposing(txn, supposed(holder.id, &moved, leave));
@@ -231,8 +257,6 @@ async fn move_in(
     let fit: Vec<Member> = fit.into_values().collect();
     let moved = move_members(txn, ctx.account(), holder, &fit, leave).await;
     moved.map_err(|error: MembershipError| named(error, parent))?;
-    tell_of_labels(txn, holder.id, &changed).await?;
-    let files: Vec<_> = fit.iter().map(|member| member.id).collect();
-    labelled::attached(txn, &ctx.lake.judge, &files).await?;
+    tell_of_labels(txn, &changed).await?;
     Ok(outcomes)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::View;
 use crate::catalog::ledger::tally::coverage_everywhere;
 use crate::catalog::record::{Heads, Replicas, Tally};
-use crate::catalog::{View, endpoints};
 use crate::model::did::{Did, DidKind};
 use crate::model::id::EndpointId;
 use crate::model::replica::ReplicaState;
@@ -42,16 +42,11 @@ pub async fn show(ctx: &Context, did: &Did) -> Result<DatasetCoverage, ServiceEr
         });
     }
     let whole = shown(&mut sight, seen.clone()).await?.view;
-    let endpoints = at_endpoints(ctx, &view, &mut sight, &seen).await?;
+    let endpoints = at_endpoints(&view, &mut sight, &seen).await?;
     Ok(DatasetCoverage { did: whole.did, files: whole.length, bytes: whole.bytes, endpoints })
 }
 
-async fn at_endpoints(
-    ctx: &Context,
-    view: &View,
-    sight: &mut Sight,
-    seen: &Seen,
-) -> Result<Option<Vec<CoverageView>>, ServiceError> {
+async fn at_endpoints(view: &View, sight: &mut Sight, seen: &Seen) -> Result<Option<Vec<CoverageView>>, ServiceError> {
     let sums = if sight.knows_all(seen) {
         coverage_everywhere(view, seen.id).await?
     } else {
@@ -60,9 +55,7 @@ async fn at_endpoints(
             None => return Ok(None),
         }
     };
-    let known = endpoints::all(view).await?;
-    let known = known.into_iter().filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok());
-    let there = known.filter_map(|endpoint| {
+    let there = sight.endpoints().await?.into_iter().filter_map(|endpoint| {
         let tally = sums.get(&endpoint.id)?;
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
         Some(CoverageView { endpoint: endpoint.name, files: number(tally.files), bytes: number(tally.bytes) })

@@ -13,7 +13,7 @@ use crate::catalog::record::{
 };
 use crate::catalog::table::Value as _;
 use crate::catalog::wake::Topic;
-use crate::catalog::{Rows, Txn, View, metadata};
+use crate::catalog::{Rows, Txn, View, metadata, placing};
 use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::did::{Did, DidKind};
@@ -22,7 +22,6 @@ use crate::model::facts::{DidFacts, EndpointFacts, Resource};
 use crate::model::id::{DecisionId, DidId};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
-use crate::rules::{evaluate, labelled};
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::labels::below::{self, Looked, asks_for};
@@ -281,9 +280,7 @@ async fn change_members(
                 move_members(&txn, ctx.account(), parent, &children, leave)
                     .await
                     .map_err(|error| named(error, &did))?;
-                tell_of_labels(&txn, parent.id, &changed).await?;
-                let files: Vec<_> = children.iter().map(|child| child.id).collect();
-                labelled::attached(&txn, &ctx.lake.judge, &files).await?;
+                tell_of_labels(&txn, &changed).await?;
                 shown(&mut sight, above).await
             }
         })
@@ -351,16 +348,13 @@ pub(super) async fn permit_moves(
     Ok(permitted.collect())
 }
 
-/// Tells of members whose labels have changed: rules on them are placed anew at once.
-pub(super) async fn tell_of_labels(txn: &Txn, parent: DidId, changed: &[&Seen]) -> Result<(), ServiceError> {
-    let (files, holders): (Vec<&Seen>, Vec<_>) = changed.iter().partition(|seen| seen.record.kind() == DidKind::File);
-    let files: Vec<DidId> = files.iter().map(|seen| seen.id).collect();
-    let mut rules = labels::changed_files(txn, parent, &files).await?;
-    for holder in holders {
-        rules.extend(labels::changed(txn, holder.id, holder.record.kind()).await?);
-    }
-    for (rule, on) in rules {
-        evaluate::begin(txn, rule, on).await?;
+/// Tells of datasets and containers whose labels have changed: rules on them are placed anew at once. Files
+/// are told of wherever they join a dataset or leave it.
+pub(super) async fn tell_of_labels(txn: &Txn, changed: &[&Seen]) -> Result<(), ServiceError> {
+    for holder in changed.iter().filter(|seen| seen.record.kind() != DidKind::File) {
+        for (rule, on) in labels::changed(txn, holder.id, holder.record.kind()).await? {
+            placing::begin(txn, rule, on).await?;
+        }
     }
     Ok(())
 }

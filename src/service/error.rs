@@ -122,6 +122,9 @@ pub enum ServiceError {
     /// Members could not be changed.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    /// Files could not be taken in.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
     /// An upload was refused.
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -168,6 +171,7 @@ impl Fault for ServiceError {
             ServiceError::NoReplicaThere { .. } => Kind::Conflict,
             ServiceError::Grant(error) => error.kind(),
             ServiceError::Membership(error) => error.kind(),
+            ServiceError::Intake(error) => error.kind(),
             ServiceError::Upload(error) => error.kind(),
             ServiceError::Storage(error) => error.kind(),
             ServiceError::Search(error) => error.kind(),
@@ -192,6 +196,7 @@ impl Fault for ServiceError {
             ServiceError::NoRedirect { .. } => "no-redirect",
             ServiceError::Grant(error) => error.code(),
             ServiceError::Membership(error) => error.code(),
+            ServiceError::Intake(error) => error.code(),
             ServiceError::Upload(error) => error.code(),
             ServiceError::Storage(error) => error.code(),
             ServiceError::Search(error) => error.code(),
@@ -240,6 +245,7 @@ impl Fault for ServiceError {
             )),
             ServiceError::Grant(error) => error.hint(),
             ServiceError::Membership(error) => error.hint(),
+            ServiceError::Intake(error) => error.hint(),
             ServiceError::Upload(error) => error.hint(),
             ServiceError::Storage(error) => error.hint(),
             ServiceError::Search(error) => error.hint(),
@@ -251,15 +257,6 @@ impl Fault for ServiceError {
 /// A DID as a word of a command.
 fn word(did: &Did) -> String {
     quoted(&did.to_string())
-}
-
-impl From<IntakeError> for ServiceError {
-    fn from(error: IntakeError) -> Self {
-        match error {
-            IntakeError::Denied { action, resource } => ServiceError::Denied { action, resource },
-            IntakeError::Membership(error) => error.into(),
-        }
-    }
 }
 
 macro_rules! invalid {

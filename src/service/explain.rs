@@ -1,16 +1,16 @@
 //! Explains a rule: where its copies are, what keeps it from being satisfied, and what would help,
 //! as commands to paste.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::endpoints;
 use crate::catalog::record::{
-    ChosenBecause, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, Transfers, Unplaced,
+    ChosenBecause, IntentAct, Intents, Locks, Parents, PlacementRecord, Placements, Ready, RuleRecord, Transfers,
+    Unplaced,
 };
 use crate::model::did::Did;
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::expression::Expression;
-use crate::model::id::{DidId, EndpointId, RuleId};
+use crate::model::id::{DidId, EndpointId, RuleId, TransferId};
 use crate::model::lock::LockState;
 use crate::model::rule::{Grouping, RuleState};
 use crate::model::shell::quoted;
@@ -20,7 +20,7 @@ use crate::model::transfer::TransferState;
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
-use crate::service::progress::{Counter, stuck_files};
+use crate::service::progress::{Counter, SeenLock, stuck_files};
 use crate::service::rules::{LOCKS_MAX, to_view};
 use crate::service::sight::{Seen, Sight};
 use crate::service::view::{ExpressionPart, LockExplanation, Problem, RuleExplanation, RuleView};
@@ -39,14 +39,14 @@ pub async fn explain(ctx: &Context, id: RuleId) -> Result<RuleExplanation, Servi
     let mut sight = ctx.sight(&view);
     let (record, seen) = sight.rule(id).await?;
     sight.permit(Action::Discover, &seen.resource(), None)?;
-    let endpoints = endpoints::all(&view).await?;
+    let endpoints = sight.endpoints().await?;
     let matched: Vec<ExpressionPart> = record
         .expression
         .explain(&endpoints)
         .into_iter()
         .map(|(part, endpoints)| ExpressionPart { part, endpoints })
         .collect();
-    let mut causes = Causes::default();
+    let mut causes = Causes::at(&endpoints);
     unplaced(&mut sight, id, &record, &mut causes).await?;
     let asked = Asked { ctx, endpoints: &endpoints, health: ctx.lake.stores.health() };
     let mut counter = Counter::default();
@@ -89,9 +89,12 @@ fn summary(rule: &RuleView, problems: &[Problem]) -> String {
     }
 }
 
-/// Reasons met so far, with how many files or units each keeps back. Only what is seen is told of.
-#[derive(Default)]
-struct Causes(BTreeMap<String, Cause>);
+/// Reasons met so far, with how many files or units each keeps back. Only what is seen is told of, and
+/// nothing that would name an endpoint that is hidden.
+struct Causes {
+    met: BTreeMap<String, Cause>,
+    seen: BTreeSet<EndpointName>,
+}
 
 struct Cause {
     reason: StuckReason,
@@ -102,18 +105,25 @@ struct Cause {
 }
 
 impl Causes {
+    fn at(endpoints: &[Endpoint]) -> Self {
+        Self { met: BTreeMap::new(), seen: endpoints.iter().map(|one| one.name.clone()).collect() }
+    }
+
     fn add(&mut self, reason: &StuckReason, what: &Seen, next: Option<Timestamp>) {
         self.put(reason, reason.to_string(), what, next);
     }
 
     fn put(&mut self, reason: &StuckReason, words: String, what: &Seen, next: Option<Timestamp>) {
+        if reason.names().is_some_and(|endpoint| !self.seen.contains(endpoint)) {
+            return;
+        }
         // Each file has its own checksums: one cause per source, not per file.
         let key = match reason {
             StuckReason::ChecksumMismatch { source, .. } => format!("{} {source}", reason.code()),
             _ => words.clone(),
         };
         let fresh = || Cause { reason: reason.clone(), words, count: 0, example: what.facts.did.clone(), next: None };
-        let cause = self.0.entry(key).or_insert_with(fresh);
+        let cause = self.met.entry(key).or_insert_with(fresh);
         cause.count += 1;
         cause.next = [cause.next, next].into_iter().flatten().min();
     }
@@ -132,7 +142,7 @@ impl Causes {
             _ => reason.to_string(),
         };
         if self
-            .0
+            .met
             .values()
             .all(|cause| cause.reason.code() != reason.code() || cause.reason.endpoint() != reason.endpoint())
         {
@@ -150,7 +160,7 @@ impl Causes {
             example: Some(cause.example),
             next_attempt_at: cause.next,
         };
-        let mut problems: Vec<Problem> = self.0.into_values().map(problem).collect();
+        let mut problems: Vec<Problem> = self.met.into_values().map(problem).collect();
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.count));
         problems
     }
@@ -158,19 +168,21 @@ impl Causes {
 
 async fn unplaced(sight: &mut Sight, id: RuleId, rule: &RuleRecord, causes: &mut Causes) -> Result<(), ServiceError> {
     let view = sight.view().clone();
-    for ((_, group), ()) in view.scan::<Unplaced>(&(id,), FILES_MAX).await? {
-        let placement = view.get::<Placements>(&(id, group)).await?;
+    let groups: Vec<_> = view.scan::<Unplaced>(&(id,), FILES_MAX).await?.into_iter().map(|(key, ())| key).collect();
+    let placements = view.get_many::<Placements>(&groups).await?;
+    let seen = sight.by_ids(groups.iter().map(|(_, group)| *group)).await?;
+    for ((_, group), placement) in groups.iter().zip(placements) {
         let Some(reason) = placement.and_then(|placement| placement.unplaced) else { continue };
-        let Some(seen) = sight.by_id(group).await? else { continue };
+        let Some(seen) = seen.get(group) else { continue };
         match &reason {
             // How much a group needs tells of its hidden files, and how much is held of the account.
-            StuckReason::QuotaExceeded { account, on, .. } if !knows_quota(sight, rule, &seen) => {
+            StuckReason::QuotaExceeded { account, on, .. } if !knows_quota(sight, rule, seen) => {
                 let words = format!("{account} may not hold so much at `{on}`");
                 let (account, on) = (account.clone(), on.clone());
                 let numberless = StuckReason::QuotaExceeded { account, on, needed: 0, used: 0, limit: 0 };
-                causes.put(&numberless, words, &seen, None);
+                causes.put(&numberless, words, seen, None);
             }
-            _ => causes.add(&reason, &seen, None),
+            _ => causes.add(&reason, seen, None),
         }
     }
     Ok(())
@@ -189,38 +201,42 @@ async fn locks(
     causes: &mut Causes,
 ) -> Result<Vec<LockExplanation>, ServiceError> {
     let (view, mut shown) = (sight.view().clone(), Vec::new());
-    for ((_, unit, endpoint), lock) in view.scan::<Locks>(&(id,), LOCKS_MAX).await? {
-        // What is hidden is not there.
-        let Some(lock) = counter.lock(sight, (unit, endpoint), &lock).await? else { continue };
+    let rows = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
+    // What is hidden is not there.
+    let locks = counter.locks(sight, rows).await?.into_iter().filter_map(|lock| {
+        let endpoint = asked.endpoints.iter().find(|known| known.id == lock.endpoint)?;
+        Some((lock, endpoint))
+    });
+    let locks: Vec<(SeenLock, &Endpoint)> = locks.collect();
+    let groups =
+        locks.iter().map(|(lock, _)| (id, if rule.grouping == Grouping::All { rule.did } else { lock.unit.id }));
+    let placements = view.get_many::<Placements>(&groups.collect::<Vec<_>>()).await?;
+    for ((lock, endpoint), placement) in locks.into_iter().zip(placements) {
         let (urgency, state) = match &lock.state {
             LockState::Stuck { .. } => (0, "stuck"),
             LockState::Replicating => (1, "replicating"),
             LockState::Ok => (2, "ok"),
         };
         if urgency < 2 {
-            trouble(sight, unit, endpoint, causes).await?;
-            failing(sight, unit, endpoint, causes).await?;
+            trouble(sight, lock.unit.id, endpoint.id, causes).await?;
+            failing(sight, lock.unit.id, endpoint.id, causes).await?;
             // Transfers to an endpoint that is left alone have not been tried, and know of nothing.
-            if let Some(ailment) = asked.health.ailment(endpoint) {
+            if let Some(ailment) = asked.health.ailment(endpoint.id) {
                 causes.make_known(&ailment.reason, &lock.unit);
             }
         }
-        let group = if rule.grouping == Grouping::All { rule.did } else { unit };
-        let placement = view.get::<Placements>(&(id, group)).await?;
-        if let Some(endpoint) = asked.endpoints.iter().find(|known| known.id == endpoint) {
-            let files = lock.files.unwrap_or_default();
-            shown.push((
-                urgency,
-                LockExplanation {
-                    did: lock.unit.facts.did,
-                    endpoint: endpoint.name.clone(),
-                    state: state.to_owned(),
-                    files_done: files.done,
-                    files_wanted: files.wanted,
-                    chosen: because(placement.as_ref(), endpoint.id).to_owned(),
-                },
-            ));
-        }
+        let files = lock.files.unwrap_or_default();
+        shown.push((
+            urgency,
+            LockExplanation {
+                did: lock.unit.facts.did,
+                endpoint: endpoint.name.clone(),
+                state: state.to_owned(),
+                files_done: files.done,
+                files_wanted: files.wanted,
+                chosen: because(placement.as_ref(), endpoint.id).to_owned(),
+            },
+        ));
     }
     shown.sort_by_key(|(urgency, _)| *urgency);
     Ok(shown.into_iter().take(LOCKS_SHOWN).map(|(_, lock)| lock).collect())
@@ -232,16 +248,22 @@ async fn trouble(
     endpoint: EndpointId,
     causes: &mut Causes,
 ) -> Result<(), ServiceError> {
-    for (file, reason) in stuck_files(sight, unit, endpoint).await? {
-        let view = sight.view();
-        let intent = view.get::<crate::catalog::record::Intents>(&(file.id, endpoint)).await?;
-        let next = match intent.map(|intent| intent.act) {
-            Some(crate::catalog::record::IntentAct::Transfer(id)) => {
-                view.get::<Transfers>(&(id,)).await?.and_then(|transfer| next_attempt(&transfer.state))
-            }
-            _ => None,
-        };
-        causes.add(&reason, &file, next);
+    let files = stuck_files(sight, unit, endpoint).await?;
+    let view = sight.view();
+    let keys: Vec<_> = files.iter().map(|(file, _)| (file.id, endpoint)).collect();
+    let intents = view.get_many::<Intents>(&keys).await?;
+    let ids: Vec<Option<TransferId>> = intents
+        .into_iter()
+        .map(|intent| match intent?.act {
+            IntentAct::Transfer(id) => Some(id),
+            IntentAct::Upload { .. } => None,
+        })
+        .collect();
+    let under_way: Vec<_> = ids.iter().flatten().map(|id| (*id,)).collect();
+    let mut transfers = view.get_many::<Transfers>(&under_way).await?.into_iter();
+    for ((file, reason), id) in files.into_iter().zip(ids) {
+        let transfer = id.and_then(|_| transfers.next().flatten());
+        causes.add(&reason, &file, transfer.and_then(|transfer| next_attempt(&transfer.state)));
     }
     Ok(())
 }
@@ -255,19 +277,24 @@ async fn failing(
     causes: &mut Causes,
 ) -> Result<(), ServiceError> {
     let view = sight.view().clone();
-    for ((_, _, id), ()) in view.scan::<Ready>(&(endpoint,), WAITING_MAX).await? {
-        let Some(transfer) = view.get::<Transfers>(&(id,)).await? else {
-            continue;
-        };
-        let TransferState::Waiting { last: Some(reason), .. } = &transfer.state else {
-            continue;
-        };
-        let of_unit = transfer.file == unit || view.get::<Parents>(&(transfer.file, unit)).await?.is_some();
-        if of_unit
-            && !transfer.told
-            && let Some(file) = sight.by_id(transfer.file).await?
-        {
-            causes.add(reason, &file, next_attempt(&transfer.state));
+    let ready = view.scan::<Ready>(&(endpoint,), WAITING_MAX).await?;
+    let ids: Vec<_> = ready.into_iter().map(|((_, _, id), ())| (id,)).collect();
+    let transfers = view.get_many::<Transfers>(&ids).await?.into_iter().flatten();
+    let failed = transfers.filter_map(|transfer| match &transfer.state {
+        TransferState::Waiting { last: Some(reason), .. } if !transfer.told => {
+            Some((transfer.file, reason.clone(), next_attempt(&transfer.state)))
+        }
+        _ => None,
+    });
+    let failed: Vec<_> = failed.collect();
+    let of_unit: Vec<_> = failed.iter().map(|(file, ..)| (*file, unit)).collect();
+    let of_unit = view.get_many::<Parents>(&of_unit).await?;
+    let failed = failed.into_iter().zip(of_unit).filter(|((file, ..), held)| *file == unit || held.is_some());
+    let failed: Vec<_> = failed.map(|(failed, _)| failed).collect();
+    let seen = sight.by_ids(failed.iter().map(|(file, ..)| *file)).await?;
+    for (file, reason, next) in failed {
+        if let Some(file) = seen.get(&file) {
+            causes.add(&reason, file, next);
         }
     }
     Ok(())

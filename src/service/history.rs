@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::history;
 use crate::catalog::record::{Happening, HistoryRecord, Several};
-use crate::catalog::{endpoints, history};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::model::id::EndpointId;
@@ -27,11 +27,9 @@ pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<Histo
     let (seen, _) = sight.did_for(Action::Discover, did).await?;
     // A place that could be read would count what is not told.
     let after = ctx.place(seen.id, &paging)?;
-    let known = endpoints::all(&view).await?;
-    let known = known.into_iter().filter(|one| ctx.permit_endpoint(Action::Discover, one).is_ok());
-    let endpoints = known.map(|one| (one.id, one.name)).collect();
-    let writes = sight.decide(Action::Write, &seen.resource(), None).allows();
-    let mut telling = Telling { sight, writes, endpoints };
+    let endpoints = sight.endpoints().await?.into_iter().map(|one| (one.id, one.name)).collect();
+    let knows_all = sight.knows_all(&seen);
+    let mut telling = Telling { sight, knows_all, endpoints };
     let mut items = Vec::new();
     if after.is_none() {
         items.push(created(&seen));
@@ -68,7 +66,7 @@ fn entry(at: crate::model::time::Timestamp, what: &str) -> HistoryView {
 /// Who is told.
 struct Telling {
     sight: Sight,
-    writes: bool,
+    knows_all: bool,
     endpoints: BTreeMap<EndpointId, EndpointName>,
 }
 
@@ -92,10 +90,10 @@ impl Telling {
 
     async fn several(&mut self, told: HistoryView, several: Several) -> Result<Option<HistoryView>, ServiceError> {
         let did = self.sight.by_id(several.first).await?.map(|seen| seen.record.did());
-        if !self.writes && did.is_none() {
+        if !self.knows_all && did.is_none() {
             return Ok(None);
         }
-        Ok(Some(HistoryView { did, count: self.writes.then_some(several.count), ..told }))
+        Ok(Some(HistoryView { did, count: self.knows_all.then_some(several.count), ..told }))
     }
 }
 

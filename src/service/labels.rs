@@ -2,6 +2,7 @@
 
 use crate::catalog::history::note;
 use crate::catalog::labels::{self, Supposed};
+use crate::catalog::placing;
 use crate::catalog::record::Happening;
 use crate::catalog::wake::Topic;
 use crate::model::did::Did;
@@ -9,7 +10,7 @@ use crate::model::facts::Resource;
 use crate::model::label::{InvalidLabel, LabelChange, LabelSet};
 use crate::model::scope::Scope;
 use crate::policy::decision::Action;
-use crate::rules::{evaluate, labelled};
+use crate::rules::labelled;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::terms::Made;
@@ -59,7 +60,7 @@ pub async fn label_did(ctx: &Context, did: Did, change: LabelsChange) -> Result<
                 looked.still_holds(&txn, &did).await?;
                 note(&txn, seen.id, Some(ctx.account()), Happening::Labelled(change.labels)).await?;
                 for (rule, on) in labels::put_of_did(&txn, seen.id, seen.record.kind(), &new).await? {
-                    evaluate::begin(&txn, rule, on).await?;
+                    placing::begin(&txn, rule, on).await?;
                 }
                 labelled::look(&txn, &ctx.lake.judge, seen.id).await?;
                 let after = ctx.sight(&txn).gatherer().did(seen.id, &seen.record).await?;

@@ -3,21 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::record::{DidNames, DidRecord, Dids, MetadataRecord, MetadataTable};
+use crate::catalog::record::{MetadataRecord, MetadataTable};
 use crate::catalog::{Txn, metadata as stored};
-use crate::fault::Fault as _;
 use crate::model::did::Did;
 use crate::model::id::DidId;
 use crate::model::metadata::{InvalidMetadata, Metadata};
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
+use crate::service::lines::{Lines, all_refused, by_present_rights, json, refused};
 use crate::service::sight::{Seen, Sight};
 use crate::service::terms::{Made, Tag, Tagged};
-use crate::service::view::{MetadataChunk, MetadataLine, MetadataObject, MetadataView, RefusedLine};
+use crate::service::view::{MetadataChunk, MetadataLine, MetadataObject, MetadataView};
 
-/// How many lines of a change in bulk are one chunk.
-pub const CHUNK: usize = crate::catalog::TRANSACTION_FILES_MAX;
 /// How many lines of a chunk are looked at together: what they have already can be large.
 const TOGETHER: usize = 50;
 /// How many bytes of metadata one transaction writes, so that it stays below what an engine takes.
@@ -92,10 +90,9 @@ fn shown(did: &Did, record: Option<&MetadataRecord>) -> Result<Tagged<MetadataVi
     Ok(Tagged { tag: tag(record), view })
 }
 
-/// Reads metadata that comes with a file; a refusal has its code and what to do.
-pub(super) fn read_given(given: Option<&MetadataObject>) -> Result<Option<Metadata>, (&'static str, String)> {
-    let read = given.map(|given| Metadata::read(&given.0)).transpose();
-    read.map_err(|error| ("invalid-metadata", format!("{error}; {}", error.hint)))
+/// Reads metadata that comes with a file.
+pub(super) fn read_given(given: Option<&MetadataObject>) -> Result<Option<Metadata>, ServiceError> {
+    Ok(given.map(|given| Metadata::read(&given.0)).transpose()?)
 }
 
 /// How much metadata takes in a transaction.
@@ -110,47 +107,26 @@ enum Outcome {
     Refused(ServiceError),
 }
 
-/// Changes the metadata of many DIDs: a chunk of at most [`CHUNK`] lines, of which the first has the
-/// number `line`. Lines that cannot be read, or are not permitted, are refused one by one. A line sees
-/// what those before it did.
+/// Changes the metadata of many DIDs: a chunk of at most [`CHUNK`](crate::service::lines::CHUNK) lines, of
+/// which the first has the number `line`. Lines that cannot be read, or are not permitted, are refused one
+/// by one. A line sees what those before it did.
 pub async fn change_many(
     ctx: &Context,
     line: u64,
     lines: &[String],
     mode: Mode,
 ) -> Result<MetadataChunk, ServiceError> {
-    let mut answer = MetadataChunk { line, changed: 0, unchanged: 0, refused: Vec::new() };
-    let (mut read, mut numbers) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
-    let refused = |line, code: &str, detail: String| RefusedLine { line, code: code.to_owned(), detail };
-    for (number, text) in (line..).zip(lines).filter(|(_, text)| !text.is_empty()) {
-        match serde_json::from_str::<MetadataLine>(text) {
-            Ok(one) => {
-                read.push(one);
-                numbers.push(number);
-            }
-            Err(error) => answer.refused.push(refused(number, "invalid-line", error.to_string())),
-        }
-    }
-    // Each chunk of a rehearsal by itself: one of them all would grow with their number.
-    let rehearsal = if ctx.is_dry_run() { Some(ctx.clone().rehearsing().await?) } else { None };
-    let ctx = rehearsal.as_ref().unwrap_or(ctx);
-    let mut done = 0;
-    while done < read.len() {
-        let (asking, rest) = (ctx.clone(), read[done..].to_vec());
-        let outcomes = ctx
-            .catalog()
-            .transact_bulk(move |txn| {
-                let (ctx, rest) = (asking.clone(), rest.clone());
-                async move { change_in(&ctx, &txn, &rest, mode).await }
-            })
-            .await?;
-        let first = done;
-        done += outcomes.len();
-        for (number, outcome) in numbers[first..].iter().zip(outcomes) {
-            match outcome {
-                Outcome::Changed => answer.changed += 1,
-                Outcome::Unchanged => answer.unchanged += 1,
-                Outcome::Refused(error) => answer.refused.push(refused(*number, error.code(), told(&error))),
+    let Lines { numbers, items, refused: unread } = Lines::read(line, lines, json);
+    let mut answer = MetadataChunk { line, changed: 0, unchanged: 0, refused: unread };
+    match by_present_rights(ctx, |ctx| change_all(ctx, items, mode)).await? {
+        Err(error) => answer.refused.extend(all_refused(&numbers, &error)),
+        Ok(outcomes) => {
+            for (number, outcome) in numbers.into_iter().zip(outcomes) {
+                match outcome {
+                    Outcome::Changed => answer.changed += 1,
+                    Outcome::Unchanged => answer.unchanged += 1,
+                    Outcome::Refused(error) => answer.refused.push(refused(number, &error)),
+                }
             }
         }
     }
@@ -158,9 +134,17 @@ pub async fn change_many(
     Ok(answer)
 }
 
-/// An error with its hint, for a line that has no place for one.
-pub(super) fn told(error: &ServiceError) -> String {
-    error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"))
+async fn change_all(ctx: Context, lines: Vec<MetadataLine>, mode: Mode) -> Result<Vec<Outcome>, ServiceError> {
+    let mut outcomes = Vec::with_capacity(lines.len());
+    while outcomes.len() < lines.len() {
+        let (asking, rest) = (ctx.clone(), lines[outcomes.len()..].to_vec());
+        let done = ctx.catalog().transact_bulk(move |txn| {
+            let (ctx, rest) = (asking.clone(), rest.clone());
+            async move { change_in(&ctx, &txn, &rest, mode).await }
+        });
+        outcomes.extend(done.await?);
+    }
+    Ok(outcomes)
 }
 
 /// Carries out lines until all are done, or until the transaction is full. Answers for those that it
@@ -169,7 +153,7 @@ async fn change_in(ctx: &Context, txn: &Txn, lines: &[MetadataLine], mode: Mode)
     let mut sight = ctx.sight(txn);
     let (mut outcomes, mut told, mut written) = (Vec::with_capacity(lines.len()), Vec::new(), 0);
     for lines in lines.chunks(TOGETHER) {
-        let seen = find(&mut sight, lines).await?;
+        let seen = sight.by_names(lines.iter().map(|line| &line.did)).await?;
         let keys: Vec<_> = seen.values().map(|seen| (seen.id,)).collect();
         let records = txn.get_many::<MetadataTable>(&keys).await?;
         let mut now: BTreeMap<DidId, Option<MetadataRecord>> = keys.into_iter().map(|(id,)| id).zip(records).collect();
@@ -212,21 +196,4 @@ fn change_one(
     let bytes = record.as_ref().map_or(0, |record| record.json.len());
     now.insert(seen.id, record);
     Ok(is_changed.then_some((seen.id, bytes)))
-}
-
-/// Those of the lines' DIDs that are there for whoever asks.
-async fn find(sight: &mut Sight, lines: &[MetadataLine]) -> Result<BTreeMap<Did, Seen>, ServiceError> {
-    let view = sight.view().clone();
-    let names: Vec<_> = lines.iter().map(|line| (line.did.scope.to_string(), line.did.name.to_string())).collect();
-    let ids = view.get_many::<DidNames>(&names).await?;
-    let mut ids: Vec<_> = ids.into_iter().flatten().map(|name| (name.id,)).collect();
-    ids.sort();
-    ids.dedup();
-    let records = view.get_run::<Dids>(&ids).await?;
-    // A file that was only announced is not there yet.
-    let is_there = |record: &DidRecord| record.file().is_none_or(|facts| !facts.announced);
-    let there = ids.into_iter().zip(records).filter_map(|((id,), record)| Some((id, record?)));
-    let there: Vec<_> = there.filter(|(_, record)| is_there(record)).collect();
-    let seen = sight.of_these(there).await?;
-    Ok(seen.into_iter().map(|(_, seen)| (seen.record.did(), seen)).collect())
 }

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::catalog::View;
 use crate::catalog::ledger::tally;
-use crate::catalog::record::{DidContent, Dids, Heads, LockRecord, Replicas, StuckFiles};
+use crate::catalog::record::{Dids, Heads, Locks, ReplicaRecord, Replicas, StuckFiles};
+use crate::catalog::{Rows, View};
 use crate::model::did::DidKind;
 use crate::model::id::{DidId, EndpointId};
 use crate::model::lock::LockState;
@@ -24,67 +24,88 @@ const COUNTED_MAX: usize = 20_000;
 /// How many files that keep a lock back are looked through for those that are seen.
 const STUCK_MAX: usize = 1_000;
 
-/// Files of a unit that are there, of how many.
+/// Files of a unit that are there, of how many, and the bytes of those that are not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) done: u64,
     pub(super) wanted: u64,
+    pub(super) missing_bytes: u64,
 }
 
 /// A lock on something that is seen.
 pub(super) struct SeenLock {
     pub(super) unit: Seen,
+    pub(super) endpoint: EndpointId,
     pub(super) state: LockState,
     /// `None` if that is more than whoever asks may know.
     pub(super) files: Option<Count>,
 }
 
+/// Members of a dataset that are seen, with their bytes.
+type Members = Arc<BTreeMap<DidId, u64>>;
+
 /// Counts for one request: what was counted once is remembered.
 #[derive(Default)]
 pub(super) struct Counter {
     counted: usize,
-    members: BTreeMap<DidId, Option<Arc<BTreeSet<DidId>>>>,
+    members: BTreeMap<DidId, Option<Members>>,
 }
 
 impl Counter {
-    /// A lock as whoever asks may know it; `None` if it is on something hidden.
-    pub(super) async fn lock(
+    /// Locks as whoever asks may know them, without those on something hidden.
+    pub(super) async fn locks(&mut self, sight: &mut Sight, rows: Rows<Locks>) -> Result<Vec<SeenLock>, ServiceError> {
+        let seen = sight.by_ids(rows.iter().map(|((_, unit, _), _)| *unit)).await?;
+        let known: BTreeSet<DidId> = seen
+            .values()
+            .filter(|unit| unit.record.kind() == DidKind::File || sight.knows_all(unit))
+            .map(|unit| unit.id)
+            .collect();
+        let whole = rows.iter().map(|((_, unit, endpoint), _)| (*unit, *endpoint));
+        let whole: Vec<_> = whole.filter(|(unit, _)| known.contains(unit)).collect();
+        let counts = count(sight.view(), &seen, &whole).await?;
+        let mut locks = Vec::with_capacity(rows.len());
+        for ((_, unit, endpoint), lock) in rows {
+            let Some(unit) = seen.get(&unit).cloned() else { continue };
+            let (state, files) = match counts.get(&(unit.id, endpoint)) {
+                Some(count) => (lock.state, Some(*count)),
+                None => self.of_seen(sight, (unit.id, endpoint), lock.state).await?,
+            };
+            locks.push(SeenLock { unit, endpoint, state, files });
+        }
+        Ok(locks)
+    }
+
+    /// How far a lock is on a dataset of which not all may be known.
+    async fn of_seen(
         &mut self,
         sight: &mut Sight,
         (unit, endpoint): (DidId, EndpointId),
-        lock: &LockRecord,
-    ) -> Result<Option<SeenLock>, ServiceError> {
-        let Some(unit) = sight.by_id(unit).await? else { return Ok(None) };
-        if unit.record.kind() == DidKind::File || sight.knows_all(&unit) {
-            let files = Some(count(sight.view(), unit.id, endpoint).await?);
-            return Ok(Some(SeenLock { unit, state: lock.state.clone(), files }));
-        }
-        let Some(members) = self.members(sight, unit.id).await? else {
+        stored: LockState,
+    ) -> Result<(LockState, Option<Count>), ServiceError> {
+        let Some(members) = self.members(sight, unit).await? else {
             // Whether all of it is there is told; why not, only of files that are seen.
-            let state = match &lock.state {
+            let state = match stored {
                 LockState::Ok => LockState::Ok,
-                LockState::Replicating | LockState::Stuck { .. } => of_trouble(sight, unit.id, endpoint).await?,
+                LockState::Replicating | LockState::Stuck { .. } => of_trouble(sight, unit, endpoint).await?,
             };
-            return Ok(Some(SeenLock { unit, state, files: None }));
+            return Ok((state, None));
         };
-        let keys: Vec<_> = members.iter().map(|file| (*file, endpoint)).collect();
+        let keys: Vec<_> = members.keys().map(|file| (*file, endpoint)).collect();
         let replicas = sight.view().get_many::<Replicas>(&keys).await?;
-        let there = replicas.iter().flatten().filter(|replica| replica.state == ReplicaState::Available);
-        let files = Count { done: there.count() as u64, wanted: members.len() as u64 };
-        let state = match &lock.state {
-            LockState::Stuck { .. } if files.done == files.wanted => of_denied(sight, unit.id, endpoint).await?,
+        let mut files = Count::default();
+        for (bytes, replica) in members.values().zip(replicas) {
+            files.add(*bytes, replica.as_ref());
+        }
+        let state = match stored {
+            LockState::Stuck { .. } if files.done == files.wanted => of_denied(sight, unit, endpoint).await?,
             _ if files.done == files.wanted => LockState::Ok,
-            _ => of_trouble(sight, unit.id, endpoint).await?,
+            _ => of_trouble(sight, unit, endpoint).await?,
         };
-        Ok(Some(SeenLock { unit, state, files: Some(files) }))
+        Ok((state, Some(files)))
     }
 
     /// The members of a dataset that are seen, if they can be counted.
-    async fn members(
-        &mut self,
-        sight: &mut Sight,
-        dataset: DidId,
-    ) -> Result<Option<Arc<BTreeSet<DidId>>>, ServiceError> {
+    async fn members(&mut self, sight: &mut Sight, dataset: DidId) -> Result<Option<Members>, ServiceError> {
         if let Some(known) = self.members.get(&dataset) {
             return Ok(known.clone());
         }
@@ -95,7 +116,8 @@ impl Counter {
         } else {
             self.counted += count;
             let members = sight.all_members(dataset, MEMBERS_MAX).await?;
-            members.map(|members| Arc::new(members.into_iter().map(|seen| seen.id).collect()))
+            let bytes = |seen: &Seen| seen.record.file().map_or(0, |facts| facts.bytes);
+            members.map(|members| Arc::new(members.iter().map(|seen| (seen.id, bytes(seen))).collect()))
         };
         self.members.insert(dataset, found.clone());
         Ok(found)
@@ -134,14 +156,49 @@ pub(super) async fn stuck_files(
     Ok(seen.into_iter().map(|(at, seen)| (seen, reasons[at].clone())).collect())
 }
 
-/// How many files of a unit are at an endpoint, of how many.
-async fn count(view: &View, unit: DidId, endpoint: EndpointId) -> Result<Count, ServiceError> {
-    if let Some(head) = view.get::<Heads>(&(unit,)).await? {
-        let there = tally::coverage(view, unit, endpoint).await?;
-        return Ok(Count { done: u64::try_from(there.files).unwrap_or(0), wanted: head.members });
+impl Count {
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            done: self.done.saturating_add(other.done),
+            wanted: self.wanted.saturating_add(other.wanted),
+            missing_bytes: self.missing_bytes.saturating_add(other.missing_bytes),
+        }
     }
-    let is_file = view.get::<Dids>(&(unit,)).await?.is_some_and(|did| matches!(did.content, DidContent::File(_)));
-    let replica = view.get::<Replicas>(&(unit, endpoint)).await?;
-    let there = replica.is_some_and(|replica| replica.state == ReplicaState::Available);
-    Ok(Count { done: u64::from(there), wanted: u64::from(is_file) })
+
+    /// Counts one file by its replica, if it has one.
+    fn add(&mut self, bytes: u64, replica: Option<&ReplicaRecord>) {
+        self.wanted += 1;
+        if replica.is_some_and(|replica| replica.state == ReplicaState::Available) {
+            self.done += 1;
+        } else {
+            self.missing_bytes = self.missing_bytes.saturating_add(bytes);
+        }
+    }
+}
+
+/// How many files of units are at endpoints, all of them.
+async fn count(
+    view: &View,
+    seen: &BTreeMap<DidId, Seen>,
+    of: &[(DidId, EndpointId)],
+) -> Result<BTreeMap<(DidId, EndpointId), Count>, ServiceError> {
+    let bytes = |unit: &DidId| seen.get(unit).and_then(|unit| unit.record.file()).map(|facts| facts.bytes);
+    let (files, datasets): (Vec<_>, Vec<_>) = of.iter().copied().partition(|(unit, _)| bytes(unit).is_some());
+    let mut counts = BTreeMap::new();
+    let replicas = view.get_many::<Replicas>(&files).await?;
+    for (of, replica) in files.into_iter().zip(replicas) {
+        let mut count = Count::default();
+        count.add(bytes(&of.0).unwrap_or(0), replica.as_ref());
+        counts.insert(of, count);
+    }
+    let heads: Vec<_> = datasets.iter().map(|(unit, _)| (*unit,)).collect();
+    let heads = view.get_many::<Heads>(&heads).await?;
+    let there = tally::coverages(view, &datasets).await?;
+    for ((of, head), there) in datasets.into_iter().zip(heads).zip(there) {
+        let (head, number) = (head.unwrap_or_default(), |number: i64| u64::try_from(number).unwrap_or(0));
+        let missing_bytes = head.bytes.saturating_sub(number(there.bytes));
+        counts.insert(of, Count { done: number(there.files), wanted: head.members, missing_bytes });
+    }
+    Ok(counts)
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::catalog::Txn;
 use crate::catalog::history::note;
 use crate::catalog::ledger::replicas::mark_bad;
 use crate::catalog::record::{DidRecord, Happening, Parents, Replicas, Several};
 use crate::catalog::wake::Topic;
-use crate::catalog::{Txn, endpoints};
-use crate::fault::{Fault as _, Kind};
 use crate::model::did::{Did, DidKind, DidName};
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::id::{DidId, EndpointId};
@@ -17,16 +16,15 @@ use crate::replicas::Target;
 use crate::replicas::register::{Registered, Stated, register_batch};
 use crate::service::dids::ensure_dataset;
 use crate::service::error::ServiceError;
+use crate::service::lines::{Lines, all_refused, by_present_rights, json, of_line};
 use crate::service::metadata::{WRITTEN_BYTES_MAX, bytes_of, read_given};
 use crate::service::paging::Paging;
 use crate::service::sight::Seen;
 use crate::service::terms::{Made, Tag, Tagged};
 use crate::service::view::{NewReplica, Page, RefusedLine, RegisteredChunk, ReplicaView};
-use crate::service::{Context, accounts, endpoints as endpoint_acts};
+use crate::service::{Context, endpoints as endpoint_acts};
 use crate::storage::layout::StoragePath;
 
-/// How many lines of a registration are one transaction.
-pub const CHUNK: usize = crate::catalog::TRANSACTION_FILES_MAX;
 /// The most replicas of one file that are listed.
 const REPLICAS_MAX: usize = 1_000;
 
@@ -50,7 +48,7 @@ pub async fn list(ctx: &Context, did: &Did, paging: Paging) -> Result<Page<Repli
             return Err(ServiceError::invalid("invalid-kind", detail));
         }
     };
-    let endpoints = endpoints::all(&view).await?;
+    let endpoints = sight.endpoints().await?;
     let prefixes: Vec<_> = files.iter().map(|(_, seen)| (seen.id,)).collect();
     let mut items = Vec::new();
     for ((_, file), replicas) in files.iter().zip(view.scan_many::<Replicas>(&prefixes, REPLICAS_MAX).await?) {
@@ -100,67 +98,57 @@ pub async fn begin_registration(
 }
 
 impl Registration {
-    /// Registers a chunk of at most [`CHUNK`] lines, of which the first has the number `line`.
-    /// Lines that cannot be read are refused one by one.
+    /// Registers a chunk of at most [`CHUNK`](crate::service::lines::CHUNK) lines, of which the first has the
+    /// number `line`. Lines that cannot be read are refused one by one.
     pub async fn chunk(&self, line: u64, lines: &[String]) -> Result<RegisteredChunk, ServiceError> {
-        let mut answer = RegisteredChunk { line, registered: 0, known: 0, refused: Vec::new() };
-        let (mut files, mut numbers) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
-        for (number, text) in (line..).zip(lines).filter(|(_, text)| !text.is_empty()) {
-            match read_line(text) {
-                Ok(file) => {
-                    files.push(file);
-                    numbers.push(number);
-                }
-                Err((code, detail)) => {
-                    answer.refused.push(RefusedLine { line: number, code: code.to_owned(), detail });
-                }
-            }
-        }
-        let outcomes = match self.register(files).await {
-            // What they might when the stream began they may no more: the lines are answered, not broken off.
-            Err(error) if matches!(error.kind(), Kind::Denied | Kind::Unauthenticated) => {
-                let (code, detail) = (error.code(), error.to_string());
-                vec![Registered::Refused { code, detail }; numbers.len()]
-            }
-            outcomes => outcomes?,
-        };
-        for (number, outcome) in numbers.into_iter().zip(outcomes) {
-            match outcome {
-                Registered::New => answer.registered += 1,
-                Registered::Known => answer.known += 1,
-                Registered::Refused { code, detail } => {
-                    answer.refused.push(RefusedLine { line: number, code: code.to_owned(), detail });
-                }
-            }
+        let Lines { numbers, items, refused: unread } = Lines::read(line, lines, read_line);
+        let mut answer = RegisteredChunk { line, registered: 0, known: 0, refused: unread };
+        let files = numbers.iter().copied().zip(items).collect();
+        if let Err(error) = by_present_rights(&self.ctx, |ctx| self.register(ctx, files, &mut answer)).await? {
+            answer.refused.extend(all_refused(&numbers, &error));
         }
         answer.refused.sort_by_key(|refused| refused.line);
         self.ctx.catalog().wakes().wake(Topic::Folds);
         self.ctx.catalog().wakes().wake(Topic::Rules);
         Ok(answer)
     }
+
+    async fn register(
+        &self,
+        ctx: Context,
+        files: Vec<(u64, Stated)>,
+        answer: &mut RegisteredChunk,
+    ) -> Result<(), ServiceError> {
+        let target = Target { standing: Arc::new(ctx.standing()), ..self.target.clone() };
+        for batch in batches(files) {
+            let (numbers, files): (Vec<u64>, Vec<Stated>) = batch.into_iter().unzip();
+            let registered = register_batch(ctx.catalog(), target.clone(), files).await;
+            match of_line(registered.map_err(ServiceError::from))? {
+                Err(error) => answer.refused.extend(all_refused(&numbers, &error)),
+                Ok(outcomes) => numbers.into_iter().zip(outcomes).for_each(|(line, one)| answer.add(line, one)),
+            }
+        }
+        Ok(())
+    }
 }
 
-impl Registration {
-    /// Registers files by what the account and its key may do by now: a stream may take hours.
-    async fn register(&self, files: Vec<Stated>) -> Result<Vec<Registered>, ServiceError> {
-        let ctx = accounts::renewed(&self.ctx).await?;
-        let target = Target { standing: Arc::new(ctx.standing()), ..self.target.clone() };
-        // A rehearsal of each chunk by itself: one of them all would grow with their number.
-        let rehearsal = if ctx.is_dry_run() { Some(ctx.catalog().rehearsing().await?) } else { None };
-        let catalog = rehearsal.as_ref().unwrap_or(ctx.catalog());
-        let mut outcomes = Vec::with_capacity(files.len());
-        for batch in batches(files) {
-            outcomes.extend(register_batch(catalog, target.clone(), batch).await?);
+impl RegisteredChunk {
+    fn add(&mut self, line: u64, outcome: Registered) {
+        match outcome {
+            Registered::New => self.registered += 1,
+            Registered::Known => self.known += 1,
+            Registered::Refused { code, detail } => {
+                self.refused.push(RefusedLine { line, code: code.to_owned(), detail, hint: None });
+            }
         }
-        Ok(outcomes)
     }
 }
 
 /// Files that go into one transaction together: much is said of few, or little of many.
-fn batches(files: Vec<Stated>) -> Vec<Vec<Stated>> {
+fn batches(files: Vec<(u64, Stated)>) -> Vec<Vec<(u64, Stated)>> {
     let (mut batches, mut bytes) = (vec![Vec::with_capacity(files.len())], 0);
     for file in files {
-        let more = bytes_of(file.meta.as_ref());
+        let more = bytes_of(file.1.meta.as_ref());
         if bytes + more > WRITTEN_BYTES_MAX {
             batches.push(Vec::new());
             bytes = 0;
@@ -171,13 +159,13 @@ fn batches(files: Vec<Stated>) -> Vec<Vec<Stated>> {
     batches
 }
 
-fn read_line(text: &str) -> Result<Stated, (&'static str, String)> {
-    let invalid = |detail: String| ("invalid-line", detail);
-    let new: NewReplica = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    let name = DidName::parse(&new.name).map_err(|error| invalid(error.to_string()))?;
-    let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| invalid(error.to_string()))?;
+fn read_line(text: &str) -> Result<Stated, ServiceError> {
+    let invalid = |error: &dyn std::fmt::Display| ServiceError::invalid("invalid-line", error);
+    let new: NewReplica = json(text)?;
+    let name = DidName::parse(&new.name).map_err(|error| invalid(&error))?;
+    let path = new.path.as_deref().map(StoragePath::parse).transpose().map_err(|error| invalid(&error))?;
     if new.bytes > FILE_BYTES_MAX {
-        return Err(invalid(format!("a file has at most {FILE_BYTES_MAX} bytes")));
+        return Err(invalid(&format!("a file has at most {FILE_BYTES_MAX} bytes")));
     }
     let meta = read_given(new.meta.as_ref())?;
     Ok(Stated { name, bytes: new.bytes, checksum: new.checksum, path, meta })

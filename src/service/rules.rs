@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::catalog::View;
 use crate::catalog::history::note;
 use crate::catalog::ledger::locks;
 use crate::catalog::ledger::transfers::revive_one;
@@ -11,6 +10,7 @@ use crate::catalog::record::{
     Unplaced,
 };
 use crate::catalog::wake::Topic;
+use crate::catalog::{View, placing};
 use crate::model::change::Change;
 use crate::model::did::Did;
 use crate::model::expression::Expression;
@@ -19,7 +19,7 @@ use crate::model::lock::LockState;
 use crate::model::rule::{COPIES_MAX, RuleCounts, RuleState, state};
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
-use crate::rules::{evaluate, expire};
+use crate::rules::expire;
 use crate::service::Context;
 use crate::service::error::ServiceError;
 use crate::service::paging::{Paging, Rounds};
@@ -58,7 +58,7 @@ pub async fn create(ctx: &Context, new: NewRule) -> Result<Tagged<RuleView>, Ser
                 };
                 txn.put::<Rules>(&(id,), &record);
                 txn.put::<RuleCountsTable>(&(id,), &CountsRecord::default());
-                evaluate::begin(&txn, id, did).await?;
+                placing::begin(&txn, id, did).await?;
                 txn.emit(&Change::RuleChanged { rule: id });
                 note(&txn, did, Some(ctx.account()), Happening::RuleMade(id)).await?;
                 tagged(&mut ctx.sight(&txn), id).await
@@ -251,7 +251,7 @@ pub async fn change(ctx: &Context, id: RuleId, change: RuleChange) -> Result<Tag
                 sight.permit_wider(&ctx, id, &old, &new)?;
                 txn.replace::<Rules>(&(id,), &old, &new);
                 if new.copies != old.copies || new.expression != old.expression {
-                    evaluate::begin(&txn, id, old.did).await?;
+                    placing::begin(&txn, id, old.did).await?;
                 }
                 txn.emit(&Change::RuleChanged { rule: id });
                 note(&txn, old.did, Some(ctx.account()), Happening::RuleChanged(id)).await?;
@@ -310,7 +310,7 @@ pub async fn retry(ctx: &Context, id: RuleId) -> Result<Tagged<RuleView>, Servic
             let ctx = asking.clone();
             async move {
                 let rule = active(ctx.sight(&txn).rule_to_change(id).await?, id)?;
-                evaluate::begin(&txn, id, rule.did).await?;
+                placing::begin(&txn, id, rule.did).await?;
                 tagged(&mut ctx.sight(&txn), id).await
             }
         })
@@ -354,22 +354,19 @@ pub(super) async fn to_view(
     let (mut files, mut seen) = (Count::default(), RuleCounts { open_work: stored.open_work, ..RuleCounts::default() });
     let rows = view.scan::<Locks>(&(id,), LOCKS_MAX).await?;
     let whole = rows.len() < LOCKS_MAX;
-    for ((_, unit, endpoint), lock) in rows {
-        let Some(lock) = counter.lock(sight, (unit, endpoint), &lock).await? else { continue };
+    for lock in counter.locks(sight, rows).await? {
         match lock.state {
             LockState::Ok => seen.locks_ok += 1,
             LockState::Replicating => seen.locks_replicating += 1,
             LockState::Stuck { .. } => seen.locks_stuck += 1,
         }
-        let count = lock.files.unwrap_or_default();
-        files = Count { done: files.done + count.done, wanted: files.wanted + count.wanted };
+        files = files.plus(lock.files.unwrap_or_default());
     }
     let counts = if sight.knows_all(on) {
         stored
     } else {
-        for ((_, group), ()) in view.scan::<Unplaced>(&(id,), LOCKS_MAX).await? {
-            seen.units_unplaced += u64::from(sight.by_id(group).await?.is_some());
-        }
+        let unplaced = view.scan::<Unplaced>(&(id,), LOCKS_MAX).await?;
+        seen.units_unplaced = sight.by_ids(unplaced.into_iter().map(|((_, group), ())| group)).await?.len() as u64;
         seen
     };
     // Of so many locks the first alone do not say how the rule is.

@@ -1,12 +1,11 @@
 //! Search: items and collections as STAC has them, for anybody. The index finds, by what the reader may
-//! discover; every row is decided once more by the catalog as it is before it leaves, and its
-//! collection with it. Files, replicas and sums are joined to what is found, never indexed.
+//! discover. Where it is behind, or policies name single DIDs, every row is decided once more by the
+//! catalog as it is before it leaves, and its collection with it. Files, replicas and sums are joined to
+//! what is found, never indexed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::{Map, Value};
 
 use crate::catalog::View;
 use crate::catalog::record::{DidRecord, Dids};
@@ -19,6 +18,7 @@ use crate::search::access::Traits;
 use crate::search::error::SearchError;
 use crate::search::follow::shape::{NO_CONTAINER, Shaper};
 use crate::search::follow::{Opened, Standing};
+use crate::search::item::ItemText;
 use crate::search::query::{Access, Cursor, Hit, PAGE_BYTES, Query};
 use crate::service::error::ServiceError;
 use crate::service::paging::{self, Paging};
@@ -57,8 +57,8 @@ pub struct Item {
     pub did: Did,
     /// Its collection's id.
     pub collection: String,
-    /// What is said of it, as the index keeps it: the item without links and assets.
-    pub json: Map<String, Value>,
+    /// What is said of it: the item without links and assets.
+    pub text: ItemText,
     /// How many files it has, as far as the reader may know.
     pub length: Option<u64>,
     /// Their bytes, likewise.
@@ -86,6 +86,15 @@ pub struct Eyes {
     exact: bool,
 }
 
+impl Eyes {
+    /// Whether what is found is what the reader may discover, so that no row has to be decided once
+    /// more: each was, by all that decides about it, when the eyes were opened. Files are read from the
+    /// catalog in any case.
+    fn speaks_for_datasets(&self) -> bool {
+        self.exact && !self.opened.access.has_files()
+    }
+}
+
 /// Rows of a page.
 struct Gathered {
     rows: Vec<Row>,
@@ -98,7 +107,27 @@ struct Gathered {
 struct Row {
     hit: Hit,
     place: Cursor,
-    seen: Seen,
+    did: Did,
+    /// As the catalog has it; a dataset that the index alone has spoken for was not looked up.
+    seen: Option<Seen>,
+}
+
+impl Row {
+    fn of(hit: Hit, place: Cursor, seen: Seen) -> Self {
+        Self { hit, place, did: seen.facts.did.clone(), seen: Some(seen) }
+    }
+
+    /// A dataset that nothing has to be looked up for; its id is its name.
+    fn trusted(hit: Hit, place: Cursor) -> Result<Self, ServiceError> {
+        match stac_id::parse(&hit.id) {
+            Some(Named::Did(did)) => Ok(Self { hit, place, did, seen: None }),
+            _ => Err(SearchError::Damaged { what: format!("`{}` is no item's id", hit.id) }.into()),
+        }
+    }
+
+    fn id(&self) -> DidId {
+        DidId(self.hit.key)
+    }
 }
 
 /// Finds items. With `sign`, their files' URLs are signed where the reader may read.
@@ -156,8 +185,12 @@ async fn rows(reader: &Reader, eyes: &Eyes, mut query: Query, limit: usize) -> R
         let (opened, access, asked) = (Arc::clone(&eyes.opened), eyes.access.clone(), query.clone());
         let page = in_turn(reader.lake(), move || opened.index.search(&asked, &access)).await?;
         let (found, next) = (page.hits.len(), page.next);
-        let hits: Vec<_> = page.hits.into_iter().zip(page.places).collect();
-        let seen = decide(reader, hits).await?;
+        let hits = page.hits.into_iter().zip(page.places);
+        let seen: Vec<Row> = if eyes.speaks_for_datasets() {
+            hits.map(|(hit, place)| Row::trusted(hit, place)).collect::<Result<_, _>>()?
+        } else {
+            decide(reader, hits.collect()).await?
+        };
         dropped |= seen.len() < found;
         rows.extend(seen);
         let fit = fit(&rows).min(limit);
@@ -199,8 +232,8 @@ async fn decide(reader: &Reader, hits: Vec<(Hit, Cursor)>) -> Result<Vec<Row>, S
         keys.into_iter().zip(records).filter_map(|((id,), record)| Some((id, there(record?)?))).collect();
     let seen = sight.of_these(there).await?;
     let mut seen: BTreeMap<DidId, Seen> = seen.into_iter().map(|(_, seen)| (seen.id, seen)).collect();
-    let row = |(hit, place): (Hit, Cursor)| seen.remove(&DidId(hit.key)).map(|seen| Row { hit, place, seen });
-    Ok(hits.into_iter().filter_map(row).collect())
+    let row = |(hit, place): (Hit, Cursor)| Some((seen.remove(&DidId(hit.key))?, hit, place));
+    Ok(hits.into_iter().filter_map(row).map(|(seen, hit, place)| Row::of(hit, place, seen)).collect())
 }
 
 /// A file that was only announced is not there yet.
@@ -220,7 +253,7 @@ pub async fn item(reader: &Reader, collection: &str, id: &str, sign: bool) -> Re
         access: u32::MAX,
         json,
     };
-    let row = Row { hit, place: Cursor::default(), seen };
+    let row = Row::of(hit, Cursor::default(), seen);
     let (items, _) = assets::join(reader, vec![row], sign).await?;
     items.into_iter().next().ok_or_else(|| absent(collection, id))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::labels::Gatherer;
 use crate::catalog::record::{ContentRecord, Contents, DecisionRecord, DidNames, DidRecord, Dids, RuleRecord, Rules};
-use crate::catalog::{View, subjects};
+use crate::catalog::{View, endpoints, subjects};
 use crate::model::account::AccountName;
 use crate::model::did::Did;
 use crate::model::endpoint::Endpoint;
@@ -156,6 +156,12 @@ impl Sight {
         }
     }
 
+    /// The endpoints that are there for whoever asks.
+    pub(crate) async fn endpoints(&self) -> Result<Vec<Endpoint>, ServiceError> {
+        let seen = |one: &Endpoint| self.sees(&Resource::Endpoint(Arc::new(EndpointFacts::from(one))));
+        Ok(endpoints::all(self.view()).await?.into_iter().filter(seen).collect())
+    }
+
     /// A scope that is there for whoever asks.
     pub(crate) async fn scope(&mut self, scope: &Scope) -> Result<Arc<ScopeFacts>, ServiceError> {
         let facts = self.gatherer.scope(scope).await?;
@@ -176,16 +182,26 @@ impl Sight {
 
     /// The DIDs of some names, all of which have to be there for whoever asks.
     pub(crate) async fn named(&mut self, dids: &[Did]) -> Result<Vec<Seen>, ServiceError> {
-        let keys: Vec<_> = dids.iter().map(|did| (did.scope.to_string(), did.name.to_string())).collect();
+        let seen = self.by_names(dids.iter()).await?;
+        dids.iter().map(|did| seen.get(did).cloned().ok_or_else(|| ServiceError::no_did(did))).collect()
+    }
+
+    /// Those of some DIDs that are there for whoever asks, by their names. A file that was only announced
+    /// is not there yet.
+    pub(crate) async fn by_names(
+        &mut self,
+        dids: impl Iterator<Item = &Did>,
+    ) -> Result<BTreeMap<Did, Seen>, ServiceError> {
+        let keys: Vec<_> = dids.map(|did| (did.scope.to_string(), did.name.to_string())).collect();
         let names = self.view().get_many::<DidNames>(&keys).await?;
         // What nobody is called has no number.
-        let ids: Vec<_> = names.into_iter().flatten().map(|name| (name.id,)).collect();
-        let records = self.view().get_many::<Dids>(&ids).await?;
+        let ids: BTreeSet<_> = names.into_iter().flatten().map(|name| (name.id,)).collect();
+        let ids: Vec<_> = ids.into_iter().collect();
+        let records = self.view().get_run::<Dids>(&ids).await?;
         let there = ids.into_iter().zip(records).filter_map(|((id,), record)| Some((id, record?)));
         let there = there.filter(|(_, record)| record.file().is_none_or(|facts| !facts.announced)).collect();
-        let seen = self.of_these(there).await?.into_iter().map(|(_, seen)| (seen.facts.did.clone(), seen));
-        let seen: BTreeMap<Did, Seen> = seen.collect();
-        dids.iter().map(|did| seen.get(did).cloned().ok_or_else(|| ServiceError::no_did(did))).collect()
+        let seen = self.of_these(there).await?;
+        Ok(seen.into_iter().map(|(_, seen)| (seen.facts.did.clone(), seen)).collect())
     }
 
     /// A DID on which an act is permitted.

@@ -181,6 +181,14 @@ impl Context {
         Ok(self)
     }
 
+    /// The same request; if it is a rehearsal, one of its own on top of what was rehearsed so far.
+    pub(super) async fn apart(mut self) -> Result<Self, ServiceError> {
+        if let Some(rehearsal) = &self.terms.rehearsal {
+            self.terms.rehearsal = Some(rehearsal.rehearsing().await?);
+        }
+        Ok(self)
+    }
+
     /// Whether this is a rehearsal.
     pub fn is_dry_run(&self) -> bool {
         self.terms.rehearsal.is_some()

@@ -1,12 +1,15 @@
 //! Transfers: what is on its way.
 
+use std::collections::BTreeMap;
+
 use crate::catalog::View;
-use crate::catalog::endpoints;
 use crate::catalog::ledger::transfers::units_of;
 use crate::catalog::record::{LocksByUnit, TransferRecord, Transfers};
 use crate::model::did::Did;
-use crate::model::id::{RuleId, TransferId};
-use crate::model::transfer::TransferState;
+use crate::model::endpoint::EndpointName;
+use crate::model::id::{EndpointId, RuleId, TransferId};
+use crate::model::stuck::StuckReason;
+use crate::model::transfer::{ATTEMPTS_MAX, TransferState};
 use crate::policy::decision::Action;
 use crate::service::Context;
 use crate::service::error::ServiceError;
@@ -40,6 +43,7 @@ pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<
     {
         return Ok(Page { items: Vec::new(), next: None });
     }
+    let endpoints = sight.endpoints().await?.into_iter().map(|one| (one.id, one.name)).collect();
     let mut after = paging.after()?.unwrap_or(TransferId(0));
     let (mut items, mut rounds) = (Vec::new(), Rounds::of(limit));
     while let Some(count) = rounds.next() {
@@ -56,7 +60,7 @@ pub async fn list(ctx: &Context, filter: Filter, paging: Paging) -> Result<Page<
         let seen = sight.by_ids(passing.iter().map(|(_, record)| record.file)).await?;
         for (id, record) in passing {
             let Some(seen) = seen.get(&record.file) else { continue };
-            items.extend(to_view(&view, id, record, seen.facts.did.clone()).await?);
+            items.extend(to_view(&endpoints, id, record, seen.facts.did.clone()));
             if items.len() == limit {
                 return Ok(page(items, true, |item| item.id.to_string()));
             }
@@ -90,31 +94,30 @@ fn state_name(state: &TransferState) -> &'static str {
     }
 }
 
-async fn to_view(
-    view: &View,
+/// A transfer as it is shown; none to an endpoint that is hidden.
+fn to_view(
+    endpoints: &BTreeMap<EndpointId, EndpointName>,
     id: TransferId,
     record: TransferRecord,
     did: Did,
-) -> Result<Option<TransferView>, ServiceError> {
-    let Some(destination) = endpoints::by_id(view, record.destination).await? else {
-        return Ok(None);
-    };
+) -> Option<TransferView> {
+    let destination = endpoints.get(&record.destination)?.clone();
     let (attempts, reason, next_attempt_at) = match &record.state {
         TransferState::Waiting { attempts, not_before, last } => (*attempts, last.clone(), Some(*not_before)),
         TransferState::Running { attempts, .. } => (*attempts, None, None),
-        TransferState::Failed { reason, retry_at, .. } => {
-            (crate::model::transfer::ATTEMPTS_MAX, Some(reason.clone()), Some(*retry_at))
-        }
+        TransferState::Failed { reason, retry_at, .. } => (ATTEMPTS_MAX, Some(reason.clone()), Some(*retry_at)),
     };
-    Ok(Some(TransferView {
+    // A source may be hidden, too.
+    let told = |reason: &StuckReason| reason.names().is_none_or(|name| endpoints.values().any(|one| one == name));
+    Some(TransferView {
         id,
         did,
-        destination: destination.name,
+        destination,
         state: state_name(&record.state).to_owned(),
         attempts,
-        reason: reason.map(|reason| reason.to_string()),
+        reason: reason.filter(told).map(|reason| reason.to_string()),
         next_attempt_at,
         bytes: record.bytes,
         created_at: record.created_at,
-    }))
+    })
 }

@@ -65,7 +65,10 @@ fn read_file(file: &NewUpload) -> Result<Announced, UploadView> {
     if file.bytes > FILE_BYTES_MAX {
         return Err(refused("invalid-length", format!("a file has at most {FILE_BYTES_MAX} bytes")));
     }
-    let meta = read_given(file.meta.as_ref()).map_err(|(code, detail)| refused(code, detail))?;
+    let meta = read_given(file.meta.as_ref()).map_err(|error| {
+        let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+        refused(error.code(), format!("{error}{hint}"))
+    })?;
     Ok(Announced { name, bytes: file.bytes, checksum: file.checksum.clone(), meta })
 }
 

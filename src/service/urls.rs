@@ -1,19 +1,20 @@
 //! Signed URLs: mint them, and open them for the gateway.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::catalog::record::{DidNames, Dids, Heads, Parents};
-use crate::catalog::{View, endpoints};
+use crate::catalog::{Txn, View, endpoints};
+use crate::fault::{Fault as _, Kind};
 use crate::model::api_key::KeyReach;
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::{Endpoint, EndpointName};
 use crate::model::facts::{EndpointFacts, Resource};
-use crate::model::id::{DidId, EndpointId, GrantId};
+use crate::model::id::{DecisionId, DidId, EndpointId, GrantId};
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
 use crate::policy::grant::{Grant, GrantError, Method, Methods, Mode, Target};
@@ -36,29 +37,69 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Mints a signed URL that reads a file, or the files of a dataset.
 pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
-    let span = Duration::from_secs(new.expires_seconds);
+    let span = span(new.expires_seconds)?;
+    let (wish, asking) = (new.clone(), ctx.clone());
+    let granted = ctx.catalog().transact(move |txn| {
+        let (wish, ctx) = (wish.clone(), asking.clone());
+        async move { grant(&ctx, &txn, &mut ctx.sight(&txn), &wish).await }
+    });
+    signed(ctx, new, span, granted.await?)
+}
+
+/// Mints signed URLs of many DIDs in one transaction, good for so many seconds. There is none of a DID
+/// that is not there for whoever asks, or of which they may not have one.
+pub(super) async fn mint_many(
+    ctx: &Context,
+    dids: Vec<Did>,
+    expires_seconds: u64,
+) -> Result<BTreeMap<Did, UrlView>, ServiceError> {
+    let span = span(expires_seconds)?;
+    let wish = move |did| NewUrl { did, expires_seconds, from: None, redirect: false };
+    let asking = ctx.clone();
+    let granted = ctx.catalog().transact(move |txn| {
+        let (ctx, dids) = (asking.clone(), dids.clone());
+        async move {
+            let mut sight = ctx.sight(&txn);
+            let mut granted = Vec::with_capacity(dids.len());
+            for did in dids {
+                match grant(&ctx, &txn, &mut sight, &wish(did.clone())).await {
+                    Ok(one) => granted.push((did, one)),
+                    Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Denied | Kind::Invalid) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok::<_, ServiceError>(granted)
+        }
+    });
+    let signed = granted.await?.into_iter().map(|(did, one)| Ok((did.clone(), signed(ctx, wish(did), span, one)?)));
+    signed.collect()
+}
+
+/// What is granted: to read what, from where, and by which decision.
+type Granted = (Target, Option<EndpointId>, DecisionId);
+
+fn span(seconds: u64) -> Result<Duration, ServiceError> {
+    let span = Duration::from_secs(seconds);
     if span.is_zero() || span > EXPIRY_MAX {
         return Err(ServiceError::invalid("invalid-expiry", "a URL is good for between one second and 7 days"));
     }
-    let (wish, asking) = (new.clone(), ctx.clone());
-    let (target, from, decision) = ctx
-        .catalog()
-        .transact(move |txn| {
-            let (wish, ctx) = (wish.clone(), asking.clone());
-            async move {
-                let mut sight = ctx.sight(&txn);
-                let seen = sight.did(&wish.did).await?;
-                let at = match &wish.from {
-                    Some(name) => Some(Arc::new(EndpointFacts::from(&find(&txn, name).await?))),
-                    None => None,
-                };
-                let permit = sight.permit(Action::Read, &seen.resource(), at.as_ref())?;
-                let target = target(&ctx.lake, &txn, &ctx.principal.key, seen).await?;
-                let from = source(&txn, &wish, &target).await?;
-                Ok::<_, ServiceError>((target, from, permit.record(&txn)))
-            }
-        })
-        .await?;
+    Ok(span)
+}
+
+async fn grant(ctx: &Context, txn: &Txn, sight: &mut Sight, wish: &NewUrl) -> Result<Granted, ServiceError> {
+    let seen = sight.did(&wish.did).await?;
+    let at = match &wish.from {
+        Some(name) => Some(Arc::new(EndpointFacts::from(&find(txn, name).await?))),
+        None => None,
+    };
+    let permit = sight.permit(Action::Read, &seen.resource(), at.as_ref())?;
+    let target = target(&ctx.lake, txn, &ctx.principal.key, seen).await?;
+    let from = source(txn, wish, &target).await?;
+    Ok((target, from, permit.record(txn)))
+}
+
+fn signed(ctx: &Context, new: NewUrl, span: Duration, granted: Granted) -> Result<UrlView, ServiceError> {
+    let (target, from, decision) = granted;
     let did = new.did;
     let now = ctx.catalog().clock().now();
     let grant = Grant {

@@ -216,8 +216,11 @@ pub struct RefusedLine {
     pub line: u64,
     /// A stable name of the reason.
     pub code: String,
-    /// What to do about it.
+    /// What is wrong.
     pub detail: String,
+    /// What to do about it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// A rule to make.
@@ -314,10 +317,12 @@ pub struct RulePlan {
 pub struct PlannedEndpoint {
     /// Its name.
     pub endpoint: EndpointName,
-    /// Copies of files that are missing there.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Copies of files that are missing there. Absent where the caller may not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Their bytes; absent in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Why a rule is as it is, and what would help.

@@ -77,7 +77,11 @@ async fn attempt(job: &Job, tools: &Tools, trail: &Trail) -> Ending {
     let before = if !job.wanted || job.sources.is_empty() {
         without_copying(job, destination.as_ref()).await.map(Some)
     } else {
-        from_before(job, destination.as_ref()).await
+        match from_before(job, destination.as_ref()).await {
+            // Bytes that may not be there do not go there, under whatever name.
+            Ok(None) => permitted(job, tools).await.map(|_| None),
+            found => found,
+        }
     };
     match before {
         Ok(Some(ending)) => return ending,
@@ -182,8 +186,6 @@ async fn from_source(
     trail: &Trail,
 ) -> Result<(Verification, DecisionId), Failure> {
     let origin = tools.stores.get(&source.endpoint).map_err(|error| at_source(source, &error))?;
-    // Bytes that may not be there do not go there, under whatever name.
-    permitted(job, tools).await?;
     let copied = destination.stage_copy(&job.path, job.intent, job.bytes, origin.as_ref(), &source.path).await;
     let (computed, verification) = match copied {
         Ok(Some(_)) => {

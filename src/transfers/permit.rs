@@ -7,21 +7,16 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::catalog::decisions::{self, Decided};
+use crate::catalog::decisions::{self, Alike, Decided};
 use crate::catalog::labels::Gatherer;
-use crate::catalog::ledger::transfers::units_of;
-use crate::catalog::record::{DecisionRecord, Dids, LocksByUnit, Rules};
+use crate::catalog::ledger::locks;
+use crate::catalog::record::{DecisionRecord, Dids};
 use crate::catalog::{Catalog, CatalogError, endpoints, subjects};
-use crate::model::account::AccountName;
-use crate::model::endpoint::EndpointName;
 use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::DecisionId;
 use crate::policy::decision::{Action, NO_PERMIT, Question};
 use crate::policy::judge::Judge;
 use crate::transfers::job::Job;
-
-/// The most rules that hold one unit at one endpoint.
-const RULES_MAX: usize = 1_000;
 
 /// How many records of equal decisions are remembered.
 const RECORDED_MAX: usize = 1_024;
@@ -42,9 +37,6 @@ pub struct Guard {
     /// Records of equal decisions, so that many equal files share one.
     recorded: Mutex<HashMap<Alike, DecisionId>>,
 }
-
-/// What makes decisions equal: account, endpoint, revision, labels, and the policies that determined it.
-type Alike = (AccountName, Option<EndpointName>, String, String, Vec<String>);
 
 /// What policy says of bytes that are about to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,18 +81,11 @@ impl Guard {
         let (Some(record), Some(endpoint)) = (record, endpoint) else {
             return Ok(Permission::Denied { policies: vec![NO_PERMIT.to_owned()] });
         };
-        let mut accounts: Vec<AccountName> = Vec::new();
-        for unit in units_of(&view, job.file).await? {
-            for ((_, _, rule), ()) in view.scan::<LocksByUnit>(&(unit, endpoint.id), RULES_MAX).await? {
-                let rule = view.get::<Rules>(&(rule,)).await?;
-                accounts.extend(rule.map(|rule| rule.account).filter(|account| !accounts.contains(account)));
-            }
-        }
         let facts = Gatherer::new(&view).did(job.file, &record).await?;
         let at = Arc::new(EndpointFacts::from(&endpoint));
         let (resource, now) = (Resource::Did(facts.clone()), self.catalog.clock().now());
         let mut denied = vec![NO_PERMIT.to_owned()];
-        for account in accounts {
+        for account in locks::accounts(&view, job.file, endpoint.id).await? {
             let subject = Arc::new(subjects::behind(&view, &account).await?);
             let question =
                 Question { subject: &subject, action: Action::Place, resource: &resource, at: Some(&at), now };
@@ -121,8 +106,7 @@ impl Guard {
     }
 
     async fn keep(&self, record: DecisionRecord) -> Result<DecisionId, CatalogError> {
-        let DecisionRecord { principal, endpoint, revision, labels, policies, .. } = record.clone();
-        let alike = (principal, endpoint, revision, labels, policies);
+        let alike = Alike::of(&record);
         let known = self.recorded.lock().expect("nothing panics while holding it").get(&alike).copied();
         if let Some(known) = known {
             return Ok(known);

@@ -149,7 +149,7 @@ pub(super) async fn find(Visitor(ctx): Visitor, Asked(wish): Asked<Wish>) -> Res
     let status = if refused.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let frame = Frame::of(&ctx, "search", "Search").commands([wish.command()]);
     let is_first = wish.after.is_none();
-    let results = found.items.into_iter().map(result).collect();
+    let results = found.items.into_iter().map(result).collect::<Result<Vec<_>, _>>()?;
     let drawn = SearchPage { frame, wish, refused, results, matched: found.matched, is_first, next: found.next };
     let mut response = page(&drawn);
     *response.status_mut() = status;
@@ -170,8 +170,9 @@ fn sentences(error: &ServiceError) -> String {
     }
 }
 
-fn result(item: Item) -> Row {
-    let Item { did, collection, json, length, bytes, .. } = item;
+fn result(item: Item) -> Result<Row, ServiceError> {
+    let Item { did, collection, text, length, bytes, .. } = item;
+    let json = text.read()?;
     let said = |key: &str| json.get("properties").and_then(|all| all.get(key)).and_then(Value::as_str);
     let day = |key: &str| said(key).map(|at| at.strip_suffix("T00:00:00Z").unwrap_or(at));
     let time = match (day("start_datetime"), day("end_datetime")) {
@@ -182,7 +183,7 @@ fn result(item: Item) -> Row {
     let sides: Vec<String> = sides.into_iter().flatten().map(ToString::to_string).collect();
     let sides: Vec<&str> = sides.iter().map(|side| side.strip_suffix(".0").unwrap_or(side)).collect();
     let title = said("title").map(str::to_owned);
-    Row { title, time, place: sides.join(", "), did, collection, bytes, length }
+    Ok(Row { title, time, place: sides.join(", "), did, collection, bytes, length })
 }
 
 #[cfg(test)]
@@ -202,7 +203,9 @@ mod tests {
         };
         let command = "dapple search 'sea ice' --bbox '-10,36,4,44' --datetime '2024-02/..' \
                        --filter 'synthetic=true' --filter 'n<=3'";
-        assert_eq!(wish.command().replace('\'', ""), command.replace('\'', ""));
+        assert_eq!(wish.command(), command);
+        let quotes = Wish { text: text("it's `x`"), ..Wish::default() };
+        assert_eq!(quotes.command(), r"dapple search 'it'\''s `x`'");
         let query = wish.query().expect("good");
         assert_eq!(query.datetime, Interval { from: Some(1_706_745_600_000), to: None });
         assert_eq!(query.filters[1], Filter { field: text("n"), test: Test::AtMost(Known::Number(3.0)) });

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use crate::catalog::ledger::holdings;
 use crate::catalog::record::Facts;
 use crate::catalog::wake::Topic;
-use crate::catalog::{Catalog, endpoints};
+use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::model::id::RuleId;
 use crate::model::time::Timestamp;
 use crate::rules::{Progress, evaluate, expire, fill, fold, follow, labelled, reconsider};
@@ -75,18 +75,49 @@ impl Worker for Evaluate {
             let view = catalog.view().await?;
             let revisions = Some((endpoints::revision(&view).await?, holdings::revision(&view).await?));
             drop(view);
-            let mut made = Progress::Nothing;
-            if revisions != self.seen {
-                made = evaluate::revive_unplaced(catalog).await?;
+            let judge = &self.lake.judge;
+            let mut done = Done::default();
+            if revisions != self.seen && done.note("revive", evaluate::revive_unplaced(catalog).await) {
                 self.seen = revisions;
             }
-            made = made.or(follow::step(catalog, &self.lake.judge).await?);
-            made = made.or(labelled::step(catalog, &self.lake.judge, &mut self.labelled).await?);
-            made = made.or(expire::step(catalog).await?);
-            made = made.or(evaluate::step(catalog, &self.lake.judge, &mut self.turn).await?);
-            Ok(made.or(reconsider::step(catalog).await?))
+            done.note("follow", follow::step(catalog, judge).await);
+            done.note("labelled", labelled::step(catalog, judge, &mut self.labelled).await);
+            done.note("expire", expire::step(catalog).await);
+            done.note("place", evaluate::step(catalog, judge, &mut self.turn).await);
+            done.note("reconsider", reconsider::step(catalog).await);
+            done.outcome()
         }
         .boxed()
+    }
+}
+
+/// What came of several steps of one worker, none of which waits for another to go well.
+#[derive(Default)]
+struct Done {
+    made: bool,
+    failed: Option<CatalogError>,
+}
+
+impl Done {
+    /// Takes note of a step, and tells whether it went well.
+    fn note(&mut self, step: &'static str, outcome: Result<Progress, CatalogError>) -> bool {
+        match outcome {
+            Ok(progress) => self.made |= progress == Progress::Made,
+            Err(error) => {
+                // The first is told by whoever runs the worker.
+                let told = self.failed.get_or_insert_with(|| error.clone()).to_string();
+                if told != error.to_string() {
+                    tracing::warn!(step, "the step {step} failed and will be taken again: {error}");
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The first failure, which the board shows; or whether there was something to do.
+    fn outcome(self) -> Result<Progress, WorkFault> {
+        self.failed.map_or(Ok(progress(usize::from(self.made))), |error| Err(error.into()))
     }
 }
 

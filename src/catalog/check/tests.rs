@@ -6,11 +6,11 @@ use futures::FutureExt as _;
 
 use super::*;
 use crate::catalog::engine::memory::Memory;
-use crate::catalog::ledger::holdings;
 use crate::catalog::ledger::locks::{count_unplaced, hold, release};
 use crate::catalog::ledger::membership::{Member, attach, detach};
 use crate::catalog::ledger::replicas::{Found, put_did, register};
 use crate::catalog::ledger::transfers::{plan, tell_stuck};
+use crate::catalog::ledger::{denied, holdings};
 use crate::catalog::record::{
     ChosenBecause, ChosenRecord, ContentRecord, Contents, CountsRecord, Coverage, CoverageDeltas, DecisionRecord,
     Decisions, DidContent, DidNames, DidRecord, Dids, EndpointNames, Failed, FileFacts, HeadRecord, Heads, Holders,
@@ -272,6 +272,12 @@ fn corrupted_work() -> Vec<Corruption> {
         ("stuck-files-are-told", |t| {
             t.put::<StuckFiles>(&(CONTAINER, TWO, FILE), &StuckReason::NoSource);
         }),
+        ("stuck-files-are-told", |t| {
+            // It lies there, and no rule holds it by itself.
+            let endpoint = EndpointName::parse("one").expect("valid");
+            let reason = StuckReason::DeniedByPolicy { endpoint, policies: Vec::new() };
+            t.put::<StuckFiles>(&(FILE, ONE, FILE), &reason);
+        }),
         ("places-are-decided", |t| {
             t.put::<Decisions>(&(DECISION.0,), &decision(false));
         }),
@@ -386,6 +392,27 @@ fn a_run_stops_finding_at_its_limit_and_says_how_far_it_is() {
     assert!(names.len() > 2 && distinct.len() == names.len(), "one for each invariant: {names:?}");
     seen.dedup();
     assert_eq!(seen.len(), ALL.len());
+}
+
+#[test]
+fn what_is_told_of_a_file_that_may_not_lie_there_goes_with_the_last_lock() {
+    let catalog = catalog();
+    let row = (DATASET, ONE, FILE);
+    now(catalog.transact(move |txn| async move {
+        let reason = StuckReason::DeniedByPolicy {
+            endpoint: EndpointName::parse("one").expect("valid"),
+            policies: vec!["residency".to_owned()],
+        };
+        txn.put::<Rules>(&(RuleId(3),), &rule(1));
+        hold(&txn, RuleId(3), DATASET, ONE, DECISION).await?;
+        denied::tell(&txn, FILE, ONE, &reason).await?;
+        release(&txn, RuleId(3), DATASET, ONE).await?;
+        assert!(txn.get::<StuckFiles>(&row).await?.is_some(), "another rule wants it still");
+        release(&txn, SATISFIED, DATASET, ONE).await?;
+        assert_eq!(txn.get::<StuckFiles>(&row).await?, None);
+        Ok::<_, CatalogError>(())
+    }))
+    .expect("memory does not fail");
 }
 
 #[test]

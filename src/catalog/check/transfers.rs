@@ -2,7 +2,7 @@
 
 use crate::catalog::check::{Report, all};
 use crate::catalog::record::{
-    Decisions, IntentAct, Intents, Locks, Parents, Replicas, StuckFiles, TransferRecord, Transfers,
+    Decisions, IntentAct, Intents, Locks, LocksByUnit, Parents, Replicas, StuckFiles, TransferRecord, Transfers,
 };
 use crate::catalog::{CatalogError, View};
 use crate::model::id::DecisionId;
@@ -72,7 +72,7 @@ fn has_end(transfer: &TransferRecord) -> bool {
 }
 
 /// A unit is told of trouble only with a file it holds, by a transfer that will take it back, or because
-/// the file lies where it may not.
+/// the file lies where it may not and a rule wants it.
 pub(super) async fn stuck_files(view: &View, report: &mut Report<'_>) -> Result<(), CatalogError> {
     let mut pages = all::<StuckFiles>();
     loop {
@@ -86,15 +86,19 @@ pub(super) async fn stuck_files(view: &View, report: &mut Report<'_>) -> Result<
                 Some(IntentAct::Transfer(id)) => view.get::<Transfers>(&(id,)).await?.is_some_and(|one| one.told),
                 _ => false,
             };
-            let denied = matches!(reason, StuckReason::DeniedByPolicy { .. }) && {
+            let lies_there = matches!(reason, StuckReason::DeniedByPolicy { .. }) && {
                 let replica = view.get::<Replicas>(&(file, endpoint)).await?;
                 replica.is_some_and(|replica| replica.state == ReplicaState::Available)
             };
-            report.expect(
-                is_held && (told || denied),
-                || format!("did {unit} at endpoint {endpoint}"),
-                || format!("is told {reason:?} of did {file}: held is {is_held}, a transfer that told is {told}"),
-            );
+            let wanted = view.any::<LocksByUnit>(&(unit, endpoint)).await?;
+            let words = || {
+                format!(
+                    "is told {reason:?} of did {file}: held is {is_held}, a transfer that told is {told}, \
+                     one that may not lie there is {lies_there}, wanted is {wanted}"
+                )
+            };
+            let holds = is_held && (told || (lies_there && wanted));
+            report.expect(holds, || format!("did {unit} at endpoint {endpoint}"), words);
         }
     }
 }

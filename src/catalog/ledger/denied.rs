@@ -8,6 +8,9 @@ use crate::catalog::{CatalogError, Txn};
 use crate::model::id::{DidId, EndpointId};
 use crate::model::stuck::StuckReason;
 
+/// How many files that a unit was told of are taken back with its last lock.
+const TOLD_MAX: usize = 1_000;
+
 /// Tells every unit that wants a file at an endpoint that it may not be there, and takes back what was
 /// told to those that want it there no more.
 pub async fn tell(txn: &Txn, file: DidId, endpoint: EndpointId, reason: &StuckReason) -> Result<(), CatalogError> {
@@ -30,6 +33,15 @@ pub async fn forget(txn: &Txn, file: DidId, endpoint: EndpointId) -> Result<(), 
         let key = (unit, endpoint, file);
         let told = txn.get::<StuckFiles>(&key).await?;
         take_back(txn, key, told).await?;
+    }
+    Ok(())
+}
+
+/// Takes back what a unit was told of files at an endpoint, where no rule wants it any more. What is beyond
+/// a page goes with the next walk over files with labels.
+pub(super) async fn forget_unit(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<(), CatalogError> {
+    for (key, reason) in txn.scan::<StuckFiles>(&(unit, endpoint), TOLD_MAX).await? {
+        take_back(txn, key, Some(reason)).await?;
     }
     Ok(())
 }

@@ -3,13 +3,15 @@
 //! A unit is a dataset (it has a head row) or a file. Whether a lock is satisfied follows from
 //! coverage alone: [`recount`] is the one function that says so.
 
-use crate::catalog::ledger::holdings;
 use crate::catalog::ledger::tally::fold_coverage;
+use crate::catalog::ledger::transfers::units_of;
+use crate::catalog::ledger::{denied, holdings};
 use crate::catalog::record::{
     Backlog, CountsRecord, Filling, Heads, LockRecord, Locks, LocksByUnit, Parents, Replicas, RuleCountsTable,
-    RuleWork, StuckFiles,
+    RuleWork, Rules, StuckFiles,
 };
 use crate::catalog::{CatalogError, Txn, View};
+use crate::model::account::AccountName;
 use crate::model::change::Change;
 use crate::model::id::{DecisionId, DidId, EndpointId, RuleId};
 use crate::model::lock::LockState;
@@ -85,8 +87,21 @@ pub async fn release(txn: &Txn, rule: RuleId, unit: DidId, endpoint: EndpointId)
     // Read behind the deletion above: what is left are other rules' holds.
     if !txn.any::<LocksByUnit>(&(unit, endpoint)).await? {
         txn.clear::<Filling>(&(unit, endpoint));
+        denied::forget_unit(txn, unit, endpoint).await?;
     }
     Ok(())
+}
+
+/// The accounts whose rules want a file at an endpoint.
+pub async fn accounts(view: &View, file: DidId, endpoint: EndpointId) -> Result<Vec<AccountName>, CatalogError> {
+    let mut accounts: Vec<AccountName> = Vec::new();
+    for unit in units_of(view, file).await? {
+        for ((_, _, rule), ()) in view.scan::<LocksByUnit>(&(unit, endpoint), RULES_MAX).await? {
+            let rule = view.get::<Rules>(&(rule,)).await?;
+            accounts.extend(rule.map(|rule| rule.account).filter(|account| !accounts.contains(account)));
+        }
+    }
+    Ok(accounts)
 }
 
 /// Folds a unit's coverage at an endpoint and sets the state of every lock there. Returns whether

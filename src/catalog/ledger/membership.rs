@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::history::is_closed;
+use crate::catalog::labels::moved_files;
 use crate::catalog::ledger::ancestors::{tell_rules, upward};
 use crate::catalog::ledger::holdings::grow;
 use crate::catalog::ledger::tally::{add_coverage, ask_fold};
@@ -119,6 +120,7 @@ pub async fn attach(txn: &Txn, parent: Member, members: &[Member]) -> Result<Opt
     let first = add_places(txn, parent.id, &new).await?;
     if parent.kind == DidKind::Dataset {
         cover(txn, parent.id, &new, false).await?;
+        moved_files(txn, parent.id, &ids(&new)).await?;
     }
     tell_rules(txn, parent.id, attached(first)).await?;
     txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });
@@ -141,6 +143,10 @@ pub async fn check_fits(txn: &Txn, parent: Member, member: Member, leave: bool) 
         return Err(MembershipError::Closed { parent: parent.kind });
     }
     Ok(false)
+}
+
+fn ids(members: &[Member]) -> Vec<DidId> {
+    members.iter().map(|member| member.id).collect()
 }
 
 fn several(members: &[Member]) -> Option<Several> {
@@ -217,6 +223,7 @@ pub async fn detach(txn: &Txn, parent: Member, members: &[Member]) -> Result<Opt
     if parent.kind == DidKind::Dataset {
         cover(txn, parent.id, &members, true).await?;
         forget_trouble(txn, parent.id, &members).await?;
+        moved_files(txn, parent.id, &ids(&members)).await?;
     }
     tell_rules(txn, parent.id, BacklogRecord { from_seq: first, detached: true }).await?;
     txn.emit(&Change::ContentsChanged { parent: parent.id, from_seq: first });

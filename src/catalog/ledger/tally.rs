@@ -64,6 +64,14 @@ pub async fn coverage(view: &View, dataset: DidId, endpoint: EndpointId) -> Resu
     Ok(base + deltas.into_iter().map(|(_, delta)| delta).sum())
 }
 
+/// The same of many datasets and endpoints, in their order.
+pub async fn coverages(view: &View, of: &[(DidId, EndpointId)]) -> Result<Vec<Tally>, CatalogError> {
+    let bases = view.get_many::<Coverage>(of).await?;
+    let deltas = view.scan_many::<CoverageDeltas>(of, READ_MAX).await?;
+    let sums = bases.into_iter().zip(deltas);
+    Ok(sums.map(|(base, deltas)| base.unwrap_or_default() + deltas.into_iter().map(|(_, delta)| delta).sum()).collect())
+}
+
 /// What of a dataset is available, by endpoint. Endpoints without anything are left out.
 pub async fn coverage_everywhere(view: &View, dataset: DidId) -> Result<BTreeMap<EndpointId, Tally>, CatalogError> {
     let mut sums = BTreeMap::<EndpointId, Tally>::new();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::catalog::labels::Gatherer;
 use crate::catalog::record::{DidRecord, Dids, MetadataRecord, MetadataTable, Parents};
@@ -21,6 +21,7 @@ use crate::model::stac_id;
 use crate::search::access::{Outlook, Traits};
 use crate::search::document::Document;
 use crate::search::geojson;
+use crate::search::item::Said;
 
 /// The metadata key by which a container says what its items are.
 pub const ITEMS_KEY: &str = "stac:items";
@@ -198,18 +199,18 @@ fn draft(
     properties.insert("updated".to_owned(), updated.to_string().into());
     properties.insert("did".to_owned(), facts.did.to_string().into());
     properties.insert("did:kind".to_owned(), facts.traits.kind.to_string().into());
-    let mut item = Map::new();
-    item.insert("type".to_owned(), "Feature".into());
-    item.insert("stac_version".to_owned(), STAC_VERSION.into());
     let item_id = stac_id::of_did(&facts.did);
-    item.insert("id".to_owned(), item_id.clone().into());
-    item.insert("collection".to_owned(), home.id.clone().into());
     let shape = geometry.as_ref().and_then(|geometry| geojson::geometry(geometry).ok());
-    if let Some(bounds) = extent.bounds {
-        item.insert("bbox".to_owned(), json!([bounds.west, bounds.south, bounds.east, bounds.north]));
-    }
-    item.insert("geometry".to_owned(), geometry.unwrap_or(Value::Null));
-    item.insert("properties".to_owned(), Value::Object(properties.clone()));
+    let said = Said {
+        kind: "Feature",
+        stac_version: STAC_VERSION,
+        id: &item_id,
+        collection: &home.id,
+        bbox: extent.bounds.map(|bounds| [bounds.west, bounds.south, bounds.east, bounds.north]),
+        geometry: &geometry.unwrap_or(Value::Null),
+        properties: &properties,
+    };
+    let json = said.to_text();
     let document = Document {
         key: id.0,
         collection: home.number,
@@ -221,7 +222,7 @@ fn draft(
         geometry: shape,
         fields: properties,
         text,
-        json: serde_json::to_vec(&item).expect("JSON has text keys only"),
+        json,
     };
     let outlook = Outlook { item: Traits::from(&facts.traits), collection: home.traits.clone() };
     Ok(Draft { document, outlook })

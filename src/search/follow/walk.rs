@@ -350,8 +350,13 @@ impl<'a> Walk<'a> {
         for (id, draft) in shaped {
             match draft {
                 Some(draft) => drafts.push(draft),
-                None => deletes.push(id.0),
+                // Most files are no items, and never were.
+                None if self.opened.index.has(id.0) => deletes.push(id.0),
+                None => {}
             }
+        }
+        if drafts.is_empty() && deletes.is_empty() {
+            return Ok(());
         }
         let (opened, position) = (Arc::clone(&self.opened), self.position);
         Ok(self.catalog.clock().compute(move || opened.apply(drafts, deletes, position)).await?)

@@ -20,6 +20,8 @@ use crate::service::sight::{Seen, Sight};
 
 /// The most members that are looked through for one in which whoever labels their holder has no say.
 const MEMBERS_MAX: usize = 500_000;
+/// The code of the refusal of what was looked at and has changed since.
+pub(in crate::service) const MEMBERS_CHANGED: &str = "members-changed";
 /// How many members are looked at together.
 const PAGE: usize = 1_000;
 
@@ -152,7 +154,7 @@ impl Looked {
             return Ok(());
         }
         Err(ServiceError::Conflict {
-            code: "members-changed",
+            code: MEMBERS_CHANGED,
             detail: format!("members of `{of}`, or labels, changed at the same time"),
             hint: Some("try again".to_owned()),
         })

@@ -2,28 +2,22 @@
 //! was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use futures::future::join_all;
-
-use crate::catalog::endpoints;
 use crate::catalog::record::{ContentRecord, Contents, Dids, HeadRecord, Heads, Replicas};
 use crate::model::checksum::Checksum;
 use crate::model::did::{Did, DidKind};
 use crate::model::endpoint::EndpointName;
-use crate::model::facts::{EndpointFacts, Resource};
 use crate::model::id::{DidId, EndpointId};
 use crate::model::replica::ReplicaState;
 use crate::model::time::Timestamp;
 use crate::policy::decision::Action;
-use crate::search::error::SearchError;
+use crate::search::item::ItemText;
 use crate::search::query::Cursor;
 use crate::service::Reader;
 use crate::service::error::ServiceError;
 use crate::service::search::{Item, Row, there};
 use crate::service::sight::{Seen, Sight};
 use crate::service::urls::{self, encode_name};
-use crate::service::view::NewUrl;
 
 /// An item with more files has a list of them instead.
 const FILES_MAX: u64 = 200;
@@ -38,8 +32,6 @@ const ROWS_MAX: usize = 2_000;
 const REPLICAS_MAX: usize = 1_000;
 /// How long a signed URL is good for.
 const SIGNED_SECONDS: u64 = 3_600;
-/// How many URLs are signed at once.
-const SIGNED_TOGETHER: usize = 16;
 
 /// The files of an item.
 #[derive(Debug)]
@@ -85,26 +77,27 @@ pub(super) async fn join(
 ) -> Result<(Vec<Item>, Option<Cursor>), ServiceError> {
     let view = reader.lake().catalog.view().await?;
     let mut sight = Sight::of_reader(reader, &view);
-    let keys: Vec<_> = rows.iter().map(|row| (row.seen.id,)).collect();
+    let keys: Vec<_> = rows.iter().map(|row| (row.id(),)).collect();
     let heads = view.get_many::<Heads>(&keys).await?;
     let cut = cut(&mut rows, &heads);
-    let short = |head: &Option<HeadRecord>| head.is_some_and(|head| head.members <= LOOKED_AT_MAX);
-    let datasets: Vec<DidId> =
-        rows.iter().zip(&heads).filter(|(_, head)| short(head)).map(|(row, _)| row.seen.id).collect();
-    let mut files = members(&mut sight, &datasets).await?;
+    let length = |head: &Option<HeadRecord>| head.map_or(0, |head| head.members);
+    let datasets = rows.iter().zip(&heads).filter(|(_, head)| (1..=LOOKED_AT_MAX).contains(&length(head)));
+    let mut files = members(&mut sight, &datasets.map(|(row, _)| row.id()).collect::<Vec<_>>()).await?;
     let mut items = Vec::with_capacity(rows.len());
     for (row, head) in rows.into_iter().zip(heads) {
-        let mine = match row.seen.record.kind() {
-            DidKind::File => Some(vec![row.seen.clone()]),
-            DidKind::Dataset | DidKind::Container => files.remove(&row.seen.id),
+        let mine = match &row.seen {
+            Some(seen) if seen.record.kind() == DidKind::File => Some(vec![seen.clone()]),
+            _ if length(&head) == 0 => Some(Vec::new()),
+            _ => files.remove(&row.id()),
         };
-        items.push(item(&sight, row, head, mine, sign)?);
+        items.push(item(&mut sight, row, head, mine, sign).await?);
     }
     place(&sight, &mut items).await?;
-    for some in items.chunks_mut(SIGNED_TOGETHER) {
-        let signing: Vec<_> = some.iter_mut().map(|item| sign_item(reader, item)).collect();
-        join_all(signing).await;
-    }
+    let listed = items.iter_mut().filter_map(|item| match &mut item.files {
+        Files::Listed(files) => Some((&item.did, files.as_mut_slice())),
+        Files::Many => None,
+    });
+    sign_files(reader, listed.collect()).await?;
     Ok((items, cut))
 }
 
@@ -151,28 +144,33 @@ async fn members(sight: &mut Sight, datasets: &[DidId]) -> Result<BTreeMap<DidId
     Ok(files)
 }
 
-fn item(
-    sight: &Sight,
+async fn item(
+    sight: &mut Sight,
     row: Row,
     head: Option<HeadRecord>,
     files: Option<Vec<Seen>>,
     sign: bool,
 ) -> Result<Item, ServiceError> {
-    let json = serde_json::from_slice(&row.hit.json)
-        .map_err(|error| ServiceError::from(SearchError::Damaged { what: format!("an item is no JSON: {error}") }))?;
-    let knows_all = || sight.decide(Action::Write, &row.seen.resource(), None).allows();
+    let text = ItemText::of(row.hit.json)?;
     let (length, bytes) = match (&files, head) {
         (Some(files), _) => {
             let bytes = files.iter().filter_map(|seen| seen.record.file()).map(|facts| facts.bytes).sum();
             (Some(files.len() as u64), Some(bytes))
         }
-        (None, Some(head)) if knows_all() => (Some(head.members), Some(head.bytes)),
-        (None, _) => (None, None),
+        (None, Some(head)) => {
+            let seen = match row.seen {
+                None => sight.by_id(DidId(row.hit.key)).await?,
+                seen => seen,
+            };
+            let known = seen.is_some_and(|seen| sight.knows_all(&seen)).then_some(head);
+            known.map_or((None, None), |head| (Some(head.members), Some(head.bytes)))
+        }
+        (None, None) => (None, None),
     };
     let few = files.filter(|files| files.len() as u64 <= FILES_MAX);
     let listed = few.map(|files| files.iter().filter_map(|seen| asset(sight, seen, sign)).collect());
     let files = listed.map_or(Files::Many, Files::Listed);
-    Ok(Item { id: row.hit.id, did: row.seen.facts.did, collection: row.hit.collection_id, json, length, bytes, files })
+    Ok(Item { id: row.hit.id, did: row.did, collection: row.hit.collection_id, text, length, bytes, files })
 }
 
 /// A file without its replicas. One whose URL is to be signed has an empty one, which is filled in.
@@ -194,7 +192,7 @@ pub(super) async fn of_files(
 ) -> Result<Vec<FileAsset>, ServiceError> {
     let mut assets: Vec<FileAsset> = files.iter().filter_map(|seen| asset(sight, seen, sign)).collect();
     place_files(sight, assets.iter_mut().collect()).await?;
-    sign_files(reader, &of.facts.did, &mut assets).await;
+    sign_files(reader, vec![(&of.facts.did, &mut assets)]).await?;
     Ok(assets)
 }
 
@@ -209,9 +207,8 @@ async fn place(sight: &Sight, items: &mut [Item]) -> Result<(), ServiceError> {
 /// Says where replicas of files can be read, of the endpoints that are there for the reader.
 async fn place_files(sight: &Sight, mut files: Vec<&mut FileAsset>) -> Result<(), ServiceError> {
     let view = sight.view();
-    let known = endpoints::all(view).await?;
-    let known = known.into_iter().filter(|one| sight.sees(&Resource::Endpoint(Arc::new(EndpointFacts::from(one)))));
-    let names: BTreeMap<EndpointId, EndpointName> = known.map(|one| (one.id, one.name)).collect();
+    let names: BTreeMap<EndpointId, EndpointName> =
+        sight.endpoints().await?.into_iter().map(|one| (one.id, one.name)).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -225,27 +222,28 @@ async fn place_files(sight: &Sight, mut files: Vec<&mut FileAsset>) -> Result<()
     Ok(())
 }
 
-async fn sign_item(reader: &Reader, item: &mut Item) {
-    if let Files::Listed(files) = &mut item.files {
-        sign_files(reader, &item.did, files).await;
-    }
-}
-
-/// Signs files of an item with one grant. Where there is none to be had, they keep their plain URLs.
-async fn sign_files(reader: &Reader, did: &Did, files: &mut [FileAsset]) {
-    let wish = NewUrl { did: did.clone(), expires_seconds: SIGNED_SECONDS, from: None, redirect: false };
+/// Signs files of items, those of each with one grant. Where there is none to be had, they keep their
+/// plain URLs.
+async fn sign_files(reader: &Reader, mut items: Vec<(&Did, &mut [FileAsset])>) -> Result<(), ServiceError> {
+    items.retain(|(_, files)| files.iter().any(|file| file.signed.is_some()));
     let minted = match reader {
-        Reader::Known(ctx) if files.iter().any(|file| file.signed.is_some()) => urls::mint(ctx, wish).await.ok(),
-        Reader::Known(_) | Reader::Anonymous(_) => None,
+        Reader::Known(ctx) if !items.is_empty() => {
+            urls::mint_many(ctx, items.iter().map(|(did, _)| (*did).clone()).collect(), SIGNED_SECONDS).await?
+        }
+        Reader::Known(_) | Reader::Anonymous(_) => BTreeMap::new(),
     };
-    for file in files {
-        let (true, Some(minted)) = (file.signed.take().is_some(), &minted) else { continue };
-        let base = minted.url.strip_suffix(&format!("{}/", did.scope));
-        let url = match base {
-            _ if file.did == *did => minted.url.clone(),
-            Some(base) => format!("{base}{}/{}", file.did.scope, encode_name(file.did.name.as_str())),
-            None => continue,
-        };
-        file.signed = Some(Signed { url, expires_at: minted.expires_at });
+    for (did, files) in items {
+        let minted = minted.get(did);
+        for file in files {
+            let (true, Some(minted)) = (file.signed.take().is_some(), minted) else { continue };
+            let base = minted.url.strip_suffix(&format!("{}/", did.scope));
+            let url = match base {
+                _ if file.did == *did => minted.url.clone(),
+                Some(base) => format!("{base}{}/{}", file.did.scope, encode_name(file.did.name.as_str())),
+                None => continue,
+            };
+            file.signed = Some(Signed { url, expires_at: minted.expires_at });
+        }
     }
+    Ok(())
 }

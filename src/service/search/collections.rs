@@ -15,7 +15,6 @@ use crate::search::error::SearchError;
 use crate::search::follow::shape::{ITEMS_KEY, NO_CONTAINER};
 use crate::search::query::{Extent, Query};
 use crate::service::Reader;
-use crate::service::dids;
 use crate::service::error::ServiceError;
 use crate::service::search::turns::in_turn;
 use crate::service::search::{Eyes, eyes, rows};
@@ -100,27 +99,31 @@ pub async fn collection(reader: &Reader, eyes: &Eyes, id: &str) -> Result<Collec
 async fn show(reader: &Reader, ids: &[&str]) -> Result<Vec<CollectionView>, ServiceError> {
     let view = reader.lake().catalog.view().await?;
     let mut sight = Sight::of_reader(reader, &view);
-    let mut shown = Vec::new();
-    for id in ids {
-        match stac_id::parse(id) {
-            None => {}
+    let named: Vec<_> = ids.iter().filter_map(|id| Some((*id, stac_id::parse(id)?))).collect();
+    let dids = named.iter().filter_map(|(_, named)| match named {
+        Named::Did(did) => Some(did),
+        Named::Scope(_) => None,
+    });
+    let mut seen = sight.by_names(dids).await?;
+    seen.retain(|_, seen| seen.record.kind() == DidKind::Container);
+    let keys: Vec<_> = seen.values().map(|seen| (seen.id,)).collect();
+    let said = view.get_many::<MetadataTable>(&keys).await?;
+    let said: BTreeMap<DidId, _> = keys.into_iter().map(|(id,)| id).zip(said).collect();
+    let mut shown = Vec::with_capacity(named.len());
+    for (id, named) in named {
+        let (did, scope, metadata) = match named {
             // There is no more to it than what is in it.
-            Some(Named::Scope(scope)) => {
-                let (id, metadata) = ((*id).to_owned(), Map::new());
-                shown.push(CollectionView { id, did: None, scope, metadata, extent: None });
-            }
-            Some(Named::Did(did)) => {
-                let Some((number, record)) = dids::find(&view, &did).await? else { continue };
-                if record.kind() != DidKind::Container || sight.of_these(vec![(number, record)]).await?.is_empty() {
-                    continue;
-                }
-                let said = view.get::<MetadataTable>(&(number,)).await?;
-                let mut metadata = metadata::read(said.as_ref())?.into_object();
+            Named::Scope(scope) => (None, scope, Map::new()),
+            Named::Did(did) => {
+                let Some(seen) = seen.get(&did) else { continue };
+                let said = said.get(&seen.id).and_then(Option::as_ref);
+                let mut metadata = metadata::read(said)?.into_object();
                 metadata.remove(ITEMS_KEY);
-                let (id, scope) = ((*id).to_owned(), did.scope.clone());
-                shown.push(CollectionView { id, did: Some(did), scope, metadata, extent: None });
+                let scope = did.scope.clone();
+                (Some(did), scope, metadata)
             }
-        }
+        };
+        shown.push(CollectionView { id: id.to_owned(), did, scope, metadata, extent: None });
     }
     Ok(shown)
 }

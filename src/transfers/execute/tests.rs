@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -158,6 +159,30 @@ fn bytes_that_may_not_be_there_are_not_even_sent() {
     world.tools.guard = Arc::new(Willing);
     let reason = StuckReason::EndpointFull { endpoint: world.job.destination.name.clone() };
     assert_eq!(world.run(), Ending::Failed { reason, passing: false });
+}
+
+/// Says yes, and counts how often.
+#[derive(Default)]
+struct Counts(AtomicUsize);
+
+impl LastWord for Counts {
+    fn permit<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Permission, CatalogError>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Willing.permit(job)
+    }
+}
+
+#[test]
+fn an_attempt_asks_once_whatever_sources_it_has_and_again_before_the_final_name() {
+    for (there, asked) in [(&[][..], 1), (&[1_usize][..], 2), (&[0, 1][..], 2)] {
+        let (mut world, guard) = (World::new(), Arc::new(Counts::default()));
+        for source in there {
+            world.sources[*source].insert("s/f", CONTENT);
+        }
+        world.tools.guard = guard.clone();
+        assert_eq!(matches!(world.run(), Ending::Landed { .. }), !there.is_empty());
+        assert_eq!(guard.0.load(Ordering::Relaxed), asked, "the file is at {there:?}");
+    }
 }
 
 #[test]

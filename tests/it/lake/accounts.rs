@@ -25,7 +25,7 @@ pub(super) fn new_account(name: &str, kind: AccountKind) -> NewAccount {
     NewAccount { name: account(name), kind, admin: false, email: None, description: None }
 }
 
-fn new_key(scopes: &[KeyScope]) -> NewKey {
+pub(super) fn new_key(scopes: &[KeyScope]) -> NewKey {
     NewKey {
         name: "test".to_owned(),
         scopes: scopes.to_vec(),

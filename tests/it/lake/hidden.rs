@@ -37,6 +37,14 @@ impl<'a> Stranger<'a> {
         let tag = answer.headers().get("etag").map(|tag| tag.to_str().expect("text").to_owned());
         (tag, answer.json().await.expect("JSON"))
     }
+
+    /// What a rule would do.
+    async fn plan(&self, rule: &Value) -> Value {
+        let asked = reqwest::Client::new().post(format!("{}/api/v1/rules?dry_run=true", self.lake.url()));
+        let asked = asked.bearer_auth(&self.key).header("content-type", "application/json").body(rule.to_string());
+        let answer: Value = asked.send().await.expect("an answer").json().await.expect("JSON");
+        answer["plan"].clone()
+    }
 }
 
 async fn label(lake: &TestLake, what: &str, word: &str) {
@@ -97,6 +105,32 @@ async fn a_rule_tells_of_what_is_seen_alone() {
         assert!(!told.to_string().contains("personal") && !told.to_string().contains("s:d/2"), "{told}");
     }
     assert_eq!(lake.client.rule(on_dataset).await.expect("shown").files_wanted, 3);
+}
+
+#[tokio::test]
+async fn a_plan_counts_what_is_seen_and_nothing_where_that_cannot_be_counted() {
+    let lake = TestLake::with_endpoints(&["x", "y"]).await;
+    lake.put_numbered("s:d", "x", 0..3).await;
+    lake.put_numbered("s:d", "y", 0..1).await;
+    label(&lake, "s:d/2", "classification=personal").await;
+    let many: Vec<_> = (0..1_001).map(|file| super::leave::line(&format!("many/{file}"), b"same")).collect();
+    assert_eq!(lake.register("s:many", "x", &many).await.0, 1_001);
+    let (bob, root) = (Stranger::of(&lake).await, Stranger { lake: &lake, key: lake.key().to_owned() });
+    let bytes = |file: usize| super::numbered("s:d", file).len() as u64;
+    let plans = [
+        ("s:d", "root", Some((2, bytes(1) + bytes(2)))),
+        ("s:d", "bob", Some((1, bytes(1)))),
+        ("s:many", "root", Some((1_001, 4_004))),
+        ("s:many", "bob", None),
+    ];
+    for (on, who, wanted) in plans {
+        let wish = serde_json::json!({"did": on, "copies": 1, "expression": "y"});
+        let plan = if who == "root" { root.plan(&wish).await } else { bob.plan(&wish).await };
+        let planned = &plan["endpoints"][0];
+        assert_eq!((&plan["complete"], &planned["endpoint"]), (&Value::from(true), &Value::from("y")), "{plan}");
+        let told = planned["files"].as_u64().zip(planned["bytes"].as_u64());
+        assert_eq!(told, wanted, "{on} for {who}: {plan}");
+    }
 }
 
 #[tokio::test]
@@ -190,4 +224,46 @@ async fn sums_and_words_of_others_are_for_admins() {
     assert!(note.contains("has failed") && !note.contains("said"), "{note}");
     let (_, told) = bob.get(&format!("rules/{own}/explanation")).await;
     assert!(told["problems"].as_array().expect("a list").iter().all(|one| one.get("said").is_none()), "{told}");
+}
+
+#[tokio::test]
+async fn endpoints_that_are_hidden_are_nowhere_named() {
+    let policies = tempfile::tempdir().expect("a directory");
+    for file in ["permits.cedar", "invariants.cedar"] {
+        let from = format!("{}/policies/builtin/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(from, policies.path().join(file)).expect("copied");
+    }
+    let quiet = "// Some places are for admins to know.\n@id(\"quiet\")\n\
+        forbid (principal, action == Dapple::Action::\"Discover\", resource is Dapple::Endpoint)\n\
+        when { resource.hasTag(\"quiet\") } unless { principal is Dapple::Account && principal.admin };\n";
+    std::fs::write(policies.path().join("quiet.cedar"), quiet).expect("written");
+    let settings = format!("[policy]\ndir = {:?}\n", policies.path().display().to_string());
+    let lake = TestLake::with_settings(&settings, &["x"]).await;
+    lake.add_endpoint("dark", &[("quiet", "yes")]).await;
+    lake.put_numbered("s:d", "x", 0..2).await;
+    lake.put_numbered("s:d", "dark", 0..2).await;
+    lake.put_numbered("s:new", "x", 0..2).await;
+    let held = lake.rule("s:d", 2, "*").await;
+    lake.until(held, RuleState::Ok).await;
+    // What ails it is not told of either.
+    std::fs::remove_dir_all(lake.root("dark")).expect("removed");
+    let ailing = lake.rule("s:new", 2, "*").await;
+    while lake.client.explain_rule(ailing).await.expect("explained").problems.is_empty() {
+        pause().await;
+    }
+    let bob = Stranger::of(&lake).await;
+    let root = Stranger { lake: &lake, key: lake.key().to_owned() };
+    let lists = ["endpoints", "replicas/s/d", "coverage/s/d", "history/s/d", "transfers"].map(str::to_owned);
+    let explained = [held, ailing].map(|rule| format!("rules/{rule}/explanation"));
+    for path in lists.into_iter().chain(explained) {
+        let (_, told) = bob.get(&path).await;
+        assert!(told.get("code").is_none() && !told.to_string().contains("dark"), "{path}: {told}");
+        let named = root.get(&path).await.1.to_string().contains("dark");
+        assert_eq!(named, path != "history/s/d", "{path}");
+    }
+    for (who, wanted) in [(&root, vec!["dark", "x"]), (&bob, vec!["x"])] {
+        let plan = who.plan(&serde_json::json!({"did": "s:d", "copies": 2, "expression": "*"})).await;
+        let places: Vec<_> = plan["endpoints"].as_array().expect("a list").iter().map(|one| &one["endpoint"]).collect();
+        assert_eq!(places, wanted, "{plan}");
+    }
 }

@@ -11,6 +11,7 @@ use dapple::service::view::{
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
+use super::accounts::new_key;
 use super::{TestLake, blake3_of, did, name};
 use crate::peers::proxy::{Proxy, Way};
 
@@ -169,6 +170,9 @@ async fn a_history_tells_what_was_done_by_whom_and_nothing_of_what_is_hidden() {
         "root labelled project=eo",
     ];
     assert_eq!(seen, expected);
+    // Which acts a key lets through has no say in what its account may know.
+    let reads = lake.client.add_key(&AccountName::root(), &new_key(&[KeyScope::Read])).await.expect("a key").key;
+    assert_eq!(told(&lake.with_key(&reads), "s:d").await, all);
     assert_eq!(code(bob.history(&did("s:d/0")).expect("a name").page(10, None).await), "not-found");
 }
 

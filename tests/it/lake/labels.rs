@@ -10,11 +10,11 @@ use dapple::model::id::RuleId;
 use dapple::model::rule::{Grouping, RuleState};
 use dapple::model::scope::Scope;
 use dapple::service::view::{
-    AccountChange, EndpointChange, LabelsChange, Members, NewDid, NewMember, NewRule, NewScope, ScopeChange,
+    AccountChange, EndpointChange, LabelsChange, Members, NewDid, NewMember, NewReplica, NewRule, NewScope, ScopeChange,
 };
 
 use super::accounts::{account, new_account};
-use super::{TestLake, did, name, tree};
+use super::{TestLake, blake3_of, did, name, numbered, tree};
 
 const ALL: [KeyScope; 3] = [KeyScope::Read, KeyScope::Write, KeyScope::Rules];
 
@@ -252,5 +252,57 @@ async fn a_file_that_is_labelled_after_it_landed_keeps_its_rule_from_being_satis
     lake.until(rule, RuleState::Ok).await;
     set(&lake, "y", "country", "FR").await;
     is_stuck_on_it().await;
+    lake.is_well().await;
+}
+
+#[tokio::test]
+async fn files_that_join_a_dataset_bring_their_labels_whichever_way_they_come() {
+    let lake = TestLake::with_endpoints(&[]).await;
+    for (endpoint, country) in [("x", "DE"), ("y", "FR")] {
+        lake.add_endpoint(endpoint, &[("country", country)]).await;
+    }
+    lake.put_numbered("s:d", "x", 0..2).await;
+    let first = lake.rule("s:d", 1, "y").await;
+    lake.until(first, RuleState::Ok).await;
+    label(&lake.client, "s:d/0", &["residency=DE"]).await;
+    lake.until(first, RuleState::Stuck).await;
+    let contents = [numbered("s:d", 0), numbered("s:d", 1)];
+    let line = |number: usize| NewReplica {
+        name: format!("d/{number}"),
+        bytes: contents[number].len() as u64,
+        checksum: blake3_of(&contents[number]),
+        path: None,
+        meta: None,
+    };
+    // The file lies in France already, where a rule on the dataset that it joins wants it.
+    for (to, is_put) in [("s:registered", false), ("s:uploaded", true)] {
+        lake.make(to, DidKind::Dataset).await;
+        let rule = lake.rule(to, 1, "y").await;
+        lake.until(rule, RuleState::Ok).await;
+        if is_put {
+            lake.put(to, "x", &[("d/0", &contents[0])]).await;
+        } else {
+            assert_eq!(lake.register(to, "x", &[line(0)]).await, (0, 1, vec![]));
+        }
+        lake.until(rule, RuleState::Stuck).await;
+        let told = lake.client.explain_rule(rule).await.expect("explained");
+        assert_eq!(
+            (told.problems[0].code.as_str(), &told.problems[0].example),
+            ("denied-by-policy", &Some(did("s:d/0")))
+        );
+    }
+    // The labels of the dataset come with it, for rules on the file and on each file of another dataset.
+    let of_file = lake.rule("s:d/1", 1, "y").await;
+    let by_file = lake.grouped_rule("s:d", 1, "y", Grouping::None).await;
+    lake.until(of_file, RuleState::Ok).await;
+    lake.until_rule(by_file, |view| view.locks_ok == 1).await;
+    lake.make("s:german", DidKind::Dataset).await;
+    label(&lake.client, "s:german", &["residency=DE"]).await;
+    assert_eq!(lake.register("s:german", "x", &[line(1)]).await, (0, 1, vec![]));
+    is_denied(&lake, of_file, "it is in a German dataset").await;
+    is_denied(&lake, by_file, "both of its files are German").await;
+    lake.detach("s:german", &["s:d/1"]).await;
+    lake.until(of_file, RuleState::Ok).await;
+    lake.until_rule(by_file, |view| view.locks_ok == 1).await;
     lake.is_well().await;
 }

@@ -4,17 +4,20 @@
 use dapple::model::account::AccountKind;
 use dapple::model::api_key::KeyScope;
 use dapple::model::checksum::{Algorithm, Checksum};
+use dapple::model::did::DidKind;
 use dapple::model::scope::Scope;
 use dapple::service::view::{
     AccountChange, LabelsChange, NewKey, NewReplica, NewScope, NewUpload, NewUploads, RefusedLine, RegisteredChunk,
     ScopeChange, SecretText, UploadView,
 };
 use futures::channel::mpsc;
+use reqwest::{Body, Method, Response};
+use serde_json::{Value, json};
 
 use super::accounts::{account, new_account};
 use super::{TestLake, blake3_of, did, name};
 
-fn line(name: &str, content: &[u8]) -> NewReplica {
+pub(super) fn line(name: &str, content: &[u8]) -> NewReplica {
     NewReplica {
         name: name.to_owned(),
         bytes: content.len() as u64,
@@ -208,8 +211,45 @@ async fn a_path_is_stated_by_who_may_write_where_it_leads_and_by_nobody_else() {
     lake.is_well().await;
 }
 
+#[tokio::test]
+async fn lines_are_not_broken_off_by_labels_that_change_meanwhile() {
+    const COUNT: u64 = 1_000;
+    let lake = TestLake::with_endpoints(&["x"]).await;
+    let (bob, _) = add(&lake, "bob").await;
+    owns(&lake, "own", "bob").await;
+    lake.make("own:top", DidKind::Container).await;
+    label(&lake, "own:top", &["classification=restricted"]).await;
+    lake.make("s:other", DidKind::Dataset).await;
+    let made: String =
+        (0..COUNT).map(|n| json!({"did": format!("own:c/{n}"), "kind": "container"}).to_string() + "\n").collect();
+    let made = stream(&lake, (Method::POST, "bulk/dids"), &bob, made.into()).await;
+    assert_eq!(made.json::<Value>().await.expect("a chunk")["done"], COUNT);
+    let attach = async || {
+        let lines: String = (0..COUNT).map(|n| json!({"did": format!("own:c/{n}")}).to_string() + "\n").collect();
+        let answer = stream(&lake, (Method::POST, "bulk/contents?parent=own:top"), &bob, lines.into()).await;
+        answer.json::<Value>().await.expect("a whole answer")
+    };
+    let relabelled = async {
+        loop {
+            label(&lake, "s:other", &["project=one"]).await;
+            label(&lake, "s:other", &["project=two"]).await;
+        }
+    };
+    let chunk = tokio::select! {
+        () = relabelled => unreachable!("it goes on for ever"),
+        chunk = attach() => chunk,
+    };
+    let refused: Vec<RefusedLine> =
+        serde_json::from_value(chunk.get("refused").cloned().unwrap_or(json!([]))).expect("a list");
+    assert_eq!(good(&chunk) + refused.len() as u64, COUNT, "{chunk}");
+    let told = |refused: &RefusedLine| refused.code == "members-changed" && refused.hint.is_some();
+    assert!(refused.iter().all(told), "{refused:?}");
+    assert_eq!(good(&attach().await), COUNT, "and all of them when nothing changes");
+    lake.is_well().await;
+}
+
 /// The next line of a streamed answer.
-async fn next_chunk(answer: &mut reqwest::Response) -> RegisteredChunk {
+async fn next_chunk(answer: &mut reqwest::Response) -> Value {
     let mut read = Vec::new();
     while !read.ends_with(b"\n") {
         read.extend_from_slice(&answer.chunk().await.expect("readable").expect("not at its end"));
@@ -217,9 +257,39 @@ async fn next_chunk(answer: &mut reqwest::Response) -> RegisteredChunk {
     serde_json::from_slice(&read).expect("a chunk")
 }
 
+/// How many lines of a chunk were good.
+fn good(chunk: &Value) -> u64 {
+    let counts = ["registered", "known", "done", "same", "changed", "unchanged"];
+    counts.iter().filter_map(|count| chunk.get(count)?.as_u64()).sum()
+}
+
+/// What a line looks like, by its number.
+type LineOf = fn(u32) -> Value;
+
+/// Every door for lines, with its lines.
+fn doors() -> Vec<(Method, &'static str, LineOf)> {
+    let member = |file: u32| json!({"did": format!("s:f/{file}")});
+    vec![
+        (Method::POST, "replicas?to=s:d&endpoint=x", |file| json!(line(&format!("new/{file}"), b"same"))),
+        (Method::POST, "bulk/dids", |file| json!({"did": format!("s:made/{file}"), "kind": "dataset"})),
+        (Method::POST, "bulk/contents?parent=s:set", member),
+        (Method::DELETE, "bulk/contents?parent=s:set", member),
+        (Method::PATCH, "metadata", |file| json!({"did": format!("s:f/{file}"), "meta": {"n": 1}})),
+    ]
+}
+
+async fn stream(lake: &TestLake, (method, path): (Method, &str), key: &SecretText, body: Body) -> Response {
+    let asked = reqwest::Client::new().request(method, format!("{}/api/v1/{path}", lake.url()));
+    asked.bearer_auth(key.reveal()).body(body).send().await.expect("an answer")
+}
+
 #[tokio::test]
 async fn a_stream_goes_on_only_as_long_as_its_account_may() {
     let lake = TestLake::with_endpoints(&["x"]).await;
+    let files: Vec<_> = (0..1_003).map(|file| line(&format!("f/{file}"), b"same")).collect();
+    assert_eq!(lake.register("s:files", "x", &files).await.0, 1_003);
+    lake.make("s:d", DidKind::Dataset).await;
+    lake.make("s:set", DidKind::Dataset).await;
     let (_, _) = add(&lake, "bob").await;
     let give = async |owner: &str| {
         let change = ScopeChange { owner: account(owner) };
@@ -229,30 +299,32 @@ async fn a_stream_goes_on_only_as_long_as_its_account_may() {
         let change = AccountChange { suspended: Some(suspended), ..AccountChange::default() };
         lake.client.change_account(&account("bob"), &change).await.expect("root may");
     };
-    for (number, (happens, code)) in
-        [("given", "denied"), ("revoked", "unauthenticated"), ("suspended", "unauthenticated")].into_iter().enumerate()
-    {
-        give("bob").await;
-        let (key, id) = key_of(&lake, "bob").await;
-        let lines = |from: u32, to: u32| {
-            let lines: Vec<_> = (from..to).map(|file| line(&format!("{number}/{file}"), b"same")).collect();
-            Ok::<_, std::io::Error>(text(&lines))
-        };
-        let (send, body) = mpsc::unbounded();
-        send.unbounded_send(lines(0, 1_000)).expect("it is open");
-        let mut answer = post(&lake, &key, "s:d", "x", reqwest::Body::wrap_stream(body)).await;
-        assert_eq!(next_chunk(&mut answer).await.registered, 1_000);
-        match happens {
-            "given" => give("root").await,
-            "revoked" => lake.client.revoke_key(&account("bob"), &id).await.expect("root may"),
-            _ => suspend(true).await,
+    for (happens, code) in [("given", "denied"), ("revoked", "unauthenticated"), ("suspended", "unauthenticated")] {
+        for (method, path, line) in doors() {
+            suspend(false).await;
+            give("bob").await;
+            let (key, id) = key_of(&lake, "bob").await;
+            let lines = |from: u32, to: u32| {
+                Ok::<_, std::io::Error>((from..to).map(|file| line(file).to_string() + "\n").collect::<String>())
+            };
+            let (send, body) = mpsc::unbounded();
+            send.unbounded_send(lines(0, 1_000)).expect("it is open");
+            let mut answer = stream(&lake, (method.clone(), path), &key, Body::wrap_stream(body)).await;
+            assert_eq!(good(&next_chunk(&mut answer).await), 1_000, "{method} {path}");
+            match happens {
+                "given" => give("root").await,
+                "revoked" => lake.client.revoke_key(&account("bob"), &id).await.expect("root may"),
+                _ => suspend(true).await,
+            }
+            send.unbounded_send(lines(1_000, 1_003)).expect("it is open");
+            drop(send);
+            let chunk = next_chunk(&mut answer).await;
+            assert_eq!(good(&chunk), 0, "{happens}: {method} {path}");
+            let refused: Vec<RefusedLine> = serde_json::from_value(chunk["refused"].clone()).expect("a list");
+            let told: Vec<_> = refused.iter().map(|refused| (refused.line, refused.code.as_str())).collect();
+            assert_eq!(told, [(1_001, code), (1_002, code), (1_003, code)], "{happens}: {method} {path}");
+            assert!(refused.iter().all(|refused| refused.hint.is_some()), "{happens}: {refused:?}");
         }
-        send.unbounded_send(lines(1_000, 1_003)).expect("it is open");
-        drop(send);
-        let chunk = next_chunk(&mut answer).await;
-        let refused: Vec<_> = chunk.refused.iter().map(|refused| (refused.line, refused.code.as_str())).collect();
-        assert_eq!(chunk.registered, 0, "{happens}");
-        assert_eq!(refused, [(1_001, code), (1_002, code), (1_003, code)], "{happens}");
     }
     // An upload is decided anew before it is published.
     suspend(false).await;

@@ -126,6 +126,11 @@ async fn a_request_with_a_key_is_carried_out_once_also_across_a_restart() {
     let invalid = json!({"did": "s:d", "copies": 1, "expression": "(("});
     let (one, two) = (refuse("key-2", invalid.clone()).await, refuse("key-2", invalid).await);
     assert_eq!((&one["status"], &one["request_id"]), (&json!(400), &two["request_id"]));
+    // One that is too long to be kept is told whole, each time.
+    let long = json!({"x".repeat(70_000): 1});
+    let (one, two) = (refuse("key-5", long.clone()).await, refuse("key-5", long).await);
+    assert_eq!((&one["code"], &two["code"]), (&json!("invalid-body"), &json!("invalid-body")));
+    assert_ne!(one["request_id"], two["request_id"]);
     // What is not there yet may come.
     let missing = json!({"did": "s:nothing", "copies": 1, "expression": "*"});
     let (one, two) = (refuse("key-4", missing.clone()).await, refuse("key-4", missing).await);
