@@ -98,6 +98,7 @@ CREATE TABLE did_labels (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE placing_causes (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE placing_pass (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE reservations (key bytea PRIMARY KEY, value bytea NOT NULL);
+CREATE TABLE labelled_due (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE answers (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE answers_by_time (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE metadata (key bytea PRIMARY KEY, value bytea NOT NULL);

@@ -215,7 +215,7 @@ async fn connections_may_break_at_any_time_and_each_closure_takes_effect_once() 
                 let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = \
                            current_database() AND pid <> pg_backend_pid() AND random() < 0.3";
                 let ended: i64 = other.query_one(end, &[]).await.unwrap().get(0);
-                broken.fetch_add(ended as u64, Ordering::Relaxed);
+                broken.fetch_add(ended.cast_unsigned(), Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
         })

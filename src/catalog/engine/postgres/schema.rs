@@ -103,3 +103,19 @@ async fn warn_of(client: &Client, clock: &dyn Clock) -> Result<(), Error> {
 const CLOCKS_APART_MAX: u64 = 2_000;
 /// How many rows and pages a transaction should be able to remember before it remembers whole tables.
 const PREDICATE_LOCKS: u64 = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::STEPS;
+    use crate::catalog::record::TABLES;
+
+    #[test]
+    fn the_steps_make_every_table_of_the_catalog() {
+        let made = STEPS.iter().flat_map(|step| step.sql.lines()).filter_map(|line| line.strip_prefix("CREATE TABLE "));
+        let made = made.filter_map(|rest| rest.split_whitespace().next()).filter(|name| !name.starts_with("engine_"));
+        let (made, all): (BTreeSet<&str>, BTreeSet<&str>) = (made.collect(), TABLES.iter().map(|t| t.name).collect());
+        assert_eq!(made, all, "a new table is made by a new step in catalog-schema/postgres, listed in STEPS");
+    }
+}
