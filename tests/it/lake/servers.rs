@@ -50,6 +50,15 @@ impl OneOfMany {
         Client::new(&url, Some(key.to_owned()), SystemClock::shared()).expect("a URL")
     }
 
+    /// What it counted of its transactions.
+    async fn told_of_transactions(&self, key: &str) -> String {
+        let url = format!("http://{}/metrics", self.address);
+        let answer = reqwest::Client::new().get(url).bearer_auth(key).send().await.expect("an answer");
+        let text = answer.text().await.expect("a body");
+        let lines = text.lines().filter(|line| line.starts_with("dapple_catalog_transactions_"));
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
     async fn ready(&self) {
         let client = self.client("").with_pauses(Vec::new());
         let started = Instant::now();
@@ -177,5 +186,6 @@ async fn three_servers_share_a_lake_and_any_may_be_killed_or_stand_still() {
     for server in [&a, &b] {
         lake.client = server.client(&key);
         lake.is_well().await;
+        println!("at {}: {}", server.address, server.told_of_transactions(&key).await);
     }
 }
