@@ -25,10 +25,11 @@ CREATE TABLE engine_head (
 );
 INSERT INTO engine_head (id, seq) VALUES (1, 0);
 
--- The last attempt of each writing connection's seat that took effect.
+-- The last attempt of each writing connection's seat that took effect, and up to which none may any more.
 CREATE TABLE engine_attempts (
   seat bytea PRIMARY KEY,
   attempt bigint NOT NULL,
+  barred bigint NOT NULL,
   at timestamptz NOT NULL
 );
 

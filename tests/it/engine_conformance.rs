@@ -5,6 +5,7 @@
 mod cases;
 mod embedded_only;
 mod model;
+mod postgres_lost;
 mod postgres_only;
 
 use std::future::Future;

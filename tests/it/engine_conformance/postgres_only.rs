@@ -18,7 +18,7 @@ use super::{LEFT, RIGHT, fresh_database, get, number, on_server, put, rows, to_v
 use crate::peers::postgres::{Postgres as Server, name_of, postgres as server};
 
 /// Waits for something that comes about by itself.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < Duration::from_secs(40), "{what}");
@@ -26,13 +26,13 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn feed(engine: &dyn Engine) -> Vec<(u64, Bytes)> {
+pub(super) async fn feed(engine: &dyn Engine) -> Vec<(u64, Bytes)> {
     let page = engine.changes(0, 100_000).await.unwrap();
     page.into_iter().map(|entry| (entry.seq, entry.change)).collect()
 }
 
 /// Adds one to a count, and emits what it is then.
-async fn count(tx: Tx) -> Result<Verdict, EngineError> {
+pub(super) async fn count(tx: Tx) -> Result<Verdict, EngineError> {
     let count = number(tx.get(LEFT, b"count").await?) + 1;
     tx.put(LEFT, Bytes::from("count"), to_value(count));
     tx.emit(to_value(count));

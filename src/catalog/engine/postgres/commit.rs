@@ -4,9 +4,9 @@
 //! Everything that is written goes to the server at once: one statement for each table, with the end
 //! of the transaction behind them. Among them is a row that says which attempt of this seat it is. If
 //! the connection is lost on the way, nobody knows whether the server has got it; so the row is read
-//! again, under a lock that waits for a transaction that is still about to end, and is raised, so that
-//! one that has not begun yet fails. Then it is known: either it took effect, or it never will, and
-//! the closure runs again. A closure takes effect once.
+//! again, behind a bar that waits for a transaction that is still about to end, and fails one that has
+//! not got there yet. Then it is known: either it took effect, or it never will, and the closure runs
+//! again. A closure takes effect once.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::Postgres;
 use super::link::Link;
 use super::pool::Seated;
 use super::session::Session;
-use super::sql::{ATTEMPT, ATTEMPT_LAST, ATTEMPT_NONE, Ask, BEGIN, INBOX};
+use super::sql::{ATTEMPT, ATTEMPT_BAR, ATTEMPT_LAST, ATTEMPT_NONE, Ask, BEGIN, INBOX};
 use super::trouble::Trouble;
 use crate::clock::within;
 
@@ -156,10 +156,9 @@ impl Postgres {
         tracing::debug!("a commit went without an answer, and is asked for: {what}");
         let clock = &self.dial.clock;
         let began = clock.monotonic();
-        let later = seated.next_attempt();
         while clock.monotonic().saturating_sub(began) < DOUBT_TIME {
             if let Ok(link) = seated.link().await {
-                match last_attempt(&link, seat, later).await {
+                match last_attempt(&link, seat, attempt).await {
                     Ok(last) if last == attempt => return Outcome::Done(None),
                     Ok(_) => return Outcome::Trouble(Trouble::Lost(what)),
                     Err(error) => {
@@ -179,13 +178,14 @@ impl Postgres {
     }
 }
 
-/// The last attempt of a seat that took effect. None before `later` can take effect after this.
-async fn last_attempt(link: &Link, seat: &[u8], later: i64) -> Result<i64, Error> {
+/// The last attempt of a seat that took effect. None up to `attempt` can take effect behind this, which
+/// may be asked as often as the answer gets lost.
+async fn last_attempt(link: &Link, seat: &[u8], attempt: i64) -> Result<i64, Error> {
     let client = link.client();
     client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     client.execute(ATTEMPT_NONE, &[&seat]).await?;
+    client.execute(ATTEMPT_BAR, &[&seat, &attempt]).await?;
     let last = client.query_one(ATTEMPT_LAST, &[&seat]).await?.try_get(0)?;
-    client.execute(ATTEMPT, &[&seat, &later]).await?;
     client.batch_execute("COMMIT").await?;
     Ok(last)
 }

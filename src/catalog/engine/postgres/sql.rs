@@ -75,17 +75,19 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 /// Begins a snapshot. A server takes it with the first statement behind the beginning.
 pub(super) const HOLD: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
 
-/// Notes that an attempt of a seat takes effect, in the transaction that it is. One that comes behind
-/// a later attempt of the same seat divides by zero, and so comes to nothing.
-pub(super) const ATTEMPT: &str = "INSERT INTO engine_attempts (seat, attempt, at) VALUES ($1, $2, now()) \
+/// Notes that an attempt of a seat takes effect, in the transaction that it is. One that has been barred
+/// meanwhile divides by zero, and so comes to nothing.
+pub(super) const ATTEMPT: &str = "INSERT INTO engine_attempts (seat, attempt, barred, at) VALUES ($1, $2, 0, now()) \
      ON CONFLICT (seat) DO UPDATE SET at = now(), attempt = CASE \
-     WHEN engine_attempts.attempt < excluded.attempt THEN excluded.attempt \
+     WHEN engine_attempts.barred < excluded.attempt THEN excluded.attempt \
      ELSE 1 / (excluded.attempt - excluded.attempt) END";
 /// Makes sure that a seat has a row.
-pub(super) const ATTEMPT_NONE: &str =
-    "INSERT INTO engine_attempts (seat, attempt, at) VALUES ($1, 0, now()) ON CONFLICT (seat) DO NOTHING";
-/// The last attempt of a seat that took effect; waits for one that is about to.
-pub(super) const ATTEMPT_LAST: &str = "SELECT attempt FROM engine_attempts WHERE seat = $1 FOR UPDATE";
+pub(super) const ATTEMPT_NONE: &str = "INSERT INTO engine_attempts (seat, attempt, barred, at) \
+     VALUES ($1, 0, 0, now()) ON CONFLICT (seat) DO NOTHING";
+/// Bars the attempts of a seat up to one; waits for one that is about to take effect.
+pub(super) const ATTEMPT_BAR: &str = "UPDATE engine_attempts SET barred = $2, at = now() WHERE seat = $1";
+/// The last attempt of a seat that took effect.
+pub(super) const ATTEMPT_LAST: &str = "SELECT attempt FROM engine_attempts WHERE seat = $1";
 /// Forgets seats of processes that are long gone.
 pub(super) const ATTEMPTS_FORGET: &str = "DELETE FROM engine_attempts WHERE at < now() - interval '30 days'";
 
