@@ -1,6 +1,7 @@
 //! Settings become parts: a directory and an address become a running lake.
 
 pub mod build;
+mod catalog;
 mod crowd;
 pub mod error;
 mod listen;

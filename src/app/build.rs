@@ -1,7 +1,7 @@
 //! Builds a lake from its directory. What lies where:
 //!
 //! ```text
-//! DIR/catalog/          the embedded catalog
+//! DIR/catalog/          the embedded catalog, unless it is on a server
 //! DIR/index/            the search index, which is made from the catalog
 //! DIR/admin.key         the admin's API key
 //! DIR/url-signing.key   the seed of the key that signs URLs
@@ -13,8 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::error::AppError;
-use crate::app::secrets;
-use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
+use crate::app::{catalog, secrets};
 use crate::catalog::ledger::holdings;
 use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::clock::SystemClock;
@@ -49,13 +48,12 @@ pub async fn open(
 ) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
-    let of_engine = EmbeddedSettings { cache_bytes: settings.catalog.cache_bytes.0, ..EmbeddedSettings::default() };
-    let engine = Embedded::open(&directory.join("catalog"), &of_engine, Arc::clone(&clock))?;
+    let catalog = catalog::open(directory, &settings.catalog, &clock).await?;
     // Keys come behind the catalog: its lock keeps a second server from making others.
+    catalog::keys_are_ours(&catalog, directory).await?;
     let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
     let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
     let keyring = Keyring::new(secrets::instance_key(directory, clock.as_ref())?);
-    let catalog = Catalog::new(engine, clock);
     holdings::count_once(&catalog).await?;
     let begun = accounts::first_start(&catalog, &admin_key).await?;
     if begun == Begun::KeyRevoked {
@@ -65,7 +63,8 @@ pub async fn open(
             file = file.display()
         );
     }
-    let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(size(settings.transfers.lanes.0)));
+    let (lanes, lease) = (size(settings.transfers.lanes.0), settings.transfers.lease.0);
+    let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(lanes).with_lease(lease));
     tell_locked(&catalog, &stores, directory).await?;
     let search = Arc::new(Search::kept(directory.join("index")));
     let opening = Arc::clone(&search);

@@ -27,6 +27,10 @@ pub(crate) struct ServeFlags {
     /// Where to listen, once or more (`serve.listen`) [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
+    /// The PostgreSQL server of the catalog, such as postgres://dapple@db.example.org/dapple
+    /// (`catalog.url`) [default: the catalog is embedded, in the directory of the lake]
+    #[arg(long, value_name = "URL")]
+    catalog: Option<String>,
     /// How the lake is reached from outside; signed URLs begin with it (`serve.public_url`)
     /// [default: where it listens]
     #[arg(long, value_name = "URL")]
@@ -79,6 +83,9 @@ fn sources(flags: ServeFlags) -> Result<Sources, Failure> {
     let mut typed = Vec::new();
     if let Some(dir) = flags.dir {
         typed.push(("serve.dir", "--dir", dir.display().to_string()));
+    }
+    if let Some(catalog) = flags.catalog {
+        typed.push(("catalog.url", "--catalog", catalog));
     }
     if let Some(policies) = flags.policies {
         typed.push(("policy.dir", "--policies", policies.display().to_string()));
