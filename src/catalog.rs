@@ -89,6 +89,7 @@ impl Fault for CatalogError {
             Kind::Corrupt => "catalog-damaged",
             Kind::Internal => "catalog-internal",
             Kind::Invalid => "dataset-too-long",
+            _ if matches!(self, CatalogError::Engine(EngineError::InDoubt { .. })) => "catalog-in-doubt",
             _ => "catalog-unavailable",
         }
     }

@@ -206,6 +206,7 @@ impl Given {
                 Some(value) => (value, origin),
                 None => {
                     let written = match raw {
+                        _ if T::IS_SECRET => "what is written there".to_owned(),
                         Raw::One(text) => format!("`{text}`"),
                         Raw::Many(texts) => format!("the list [{}]", texts.join(", ")),
                     };

@@ -26,13 +26,12 @@ impl DatabaseUrl {
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
-        let (bare, asked) = rest.split_once('?').unwrap_or((rest, ""));
+        // A password may have a question mark, or an @ that should have been encoded.
+        let (who, place) = rest.rsplit_once('@').map_or((None, rest), |(who, place)| (Some(who), place));
+        let (bare, asked) = place.split_once('?').unwrap_or((place, ""));
         write!(formatter, "{scheme}://")?;
-        match bare.rsplit_once('@') {
-            Some((who, place)) => match who.split_once(':') {
-                Some((user, _)) => write!(formatter, "{user}:***@{place}")?,
-                None => formatter.write_str(bare)?,
-            },
+        match who.map(|who| who.split_once(':').map_or((who, ""), |(user, _)| (user, ":***"))) {
+            Some((user, hidden)) => write!(formatter, "{user}{hidden}@{bare}")?,
             None => formatter.write_str(bare)?,
         }
         for (index, pair) in asked.split('&').filter(|pair| !pair.is_empty()).enumerate() {
@@ -50,6 +49,8 @@ impl fmt::Debug for DatabaseUrl {
 }
 
 impl Setting for Option<DatabaseUrl> {
+    const IS_SECRET: bool = true;
+
     fn wanted() -> String {
         "a URL such as postgres://dapple@db.example.org/dapple".to_owned()
     }
@@ -95,6 +96,7 @@ mod tests {
             ("postgres://ada:hunter2@db:5433/lake", "postgres://ada:***@db:5433/lake"),
             ("postgresql://ada:hunt@er2@db/lake?sslmode=disable", "postgresql://ada:***@db/lake?sslmode=disable"),
             ("postgres://ada@db/lake?a=b&password=hunter2", "postgres://ada@db/lake?a=b&password=***"),
+            ("postgres://ada:hun?ter2@db/lake?sslmode=disable", "postgres://ada:***@db/lake?sslmode=disable"),
             ("postgres://db/lake", "postgres://db/lake"),
         ] {
             let read = DatabaseUrl::parse(url).expect("a URL");

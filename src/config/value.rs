@@ -29,6 +29,8 @@ pub enum Raw {
 pub trait Setting: Sized {
     /// Whether a list may be written.
     const IS_LIST: bool = false;
+    /// Whether what was written may hold a secret, and is not repeated where it cannot be read.
+    const IS_SECRET: bool = false;
     /// What to write, such as `a number of bytes such as 4MiB`.
     fn wanted() -> String;
     /// Reads a text; what is wrong with it is told by the caller, who knows what is wanted.

@@ -89,6 +89,8 @@ impl<F: Fault + 'static> From<F> for Problem {
     fn from(fault: F) -> Self {
         let status = match fault.code() {
             "changed-meanwhile" => StatusCode::PRECONDITION_FAILED,
+            // 503 would say that nothing was done.
+            "catalog-in-doubt" => StatusCode::GATEWAY_TIMEOUT,
             _ => status_of(fault.kind()),
         };
         if status == StatusCode::INTERNAL_SERVER_ERROR {

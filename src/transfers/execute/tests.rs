@@ -173,8 +173,8 @@ impl LastWord for Counts {
 }
 
 #[test]
-fn an_attempt_asks_once_whatever_sources_it_has_and_again_before_the_final_name() {
-    for (there, asked) in [(&[][..], 1), (&[1_usize][..], 2), (&[0, 1][..], 2)] {
+fn an_attempt_asks_before_each_source_and_again_before_the_final_name() {
+    for (there, asked) in [(&[][..], 2), (&[1_usize][..], 3), (&[0, 1][..], 2)] {
         let (mut world, guard) = (World::new(), Arc::new(Counts::default()));
         for source in there {
             world.sources[*source].insert("s/f", CONTENT);

@@ -52,7 +52,10 @@ fn to_name(host: &Host) -> String {
 impl Address {
     /// Reads a URL such as `postgres://dapple@db.example.org/dapple`.
     pub fn parse(url: &str) -> Result<Self, EngineError> {
-        let (bare, asked) = url.split_once('?').unwrap_or((url, ""));
+        // A password may have a question mark.
+        let place = url.find('@').unwrap_or(0);
+        let asked_at = url[place..].find('?').map(|at| place + at);
+        let (bare, asked) = asked_at.map_or((url, ""), |at| (&url[..at], &url[at + 1..]));
         let (mut mode, mut roots, mut others) = (None, None, Vec::new());
         for pair in asked.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -30,6 +30,12 @@ use crate::clock::within;
 
 /// How long a closure may run.
 const RUN_TIME: Duration = Duration::from_secs(30);
+/// How long a commit waits for its answer: longer than the server gives a statement.
+const ANSWER_TIME: Duration = Duration::from_secs(70);
+/// How long one question after a commit may take: longer than it may wait for a lock.
+const ASK_TIME: Duration = Duration::from_secs(15);
+/// A number that nothing in the inbox has.
+const UNKNOWN: i64 = 0;
 /// How long it is asked what became of a commit.
 const DOUBT_TIME: Duration = Duration::from_secs(30);
 /// How long lies between two such questions.
@@ -124,7 +130,7 @@ impl Postgres {
 
     async fn commit(&self, seated: &mut Seated, has_begun: bool, link: &Arc<Link>, buffer: Buffer) -> Outcome {
         let attempt = seated.next_attempt();
-        let seat = self.seat_name(seated.number());
+        let (seat, emits) = (self.seat_name(seated.number()), !buffer.changes.is_empty());
         let steps = match steps(link, has_begun, (seat.clone(), attempt), buffer).await {
             Ok(steps) => steps,
             Err(error) => return Outcome::Trouble(Trouble::of(&error)),
@@ -132,13 +138,18 @@ impl Postgres {
         seated.set_open(true);
         // Should this be dropped on the way, what is open is rolled back.
         let running = steps.iter().map(|step| Box::pin(step.take(link)) as BoxFuture<'_, Result<Option<i64>, Error>>);
+        let Some(answers) = within(&*self.dial.clock, ANSWER_TIME, at_once(running.collect())).await else {
+            seated.hang_up();
+            let what = format!("no answer within {ANSWER_TIME:?}");
+            return self.settle(seated, (&seat, attempt), emits, what).await;
+        };
         let mut inbox = None;
-        for answer in at_once(running.collect()).await {
+        for answer in answers {
             match answer.map_err(|error| Trouble::of(&error)) {
                 Ok(id) => inbox = inbox.or(id),
                 Err(Trouble::Lost(what)) => {
                     seated.hang_up();
-                    return self.settle(seated, &seat, attempt, what).await;
+                    return self.settle(seated, (&seat, attempt), emits, what).await;
                 }
                 // The end of the transaction came behind the failure, and rolled it back.
                 Err(trouble) => {
@@ -152,19 +163,26 @@ impl Postgres {
     }
 
     /// Finds out whether an attempt took effect whose answer was lost.
-    async fn settle(&self, seated: &mut Seated, seat: &[u8], attempt: i64, what: String) -> Outcome {
+    async fn settle(&self, seated: &mut Seated, (seat, attempt): (&[u8], i64), emits: bool, what: String) -> Outcome {
         tracing::debug!("a commit went without an answer, and is asked for: {what}");
         let clock = &self.dial.clock;
         let began = clock.monotonic();
         while clock.monotonic().saturating_sub(began) < DOUBT_TIME {
             if let Ok(link) = seated.link().await {
-                match last_attempt(&link, seat, attempt).await {
-                    Ok(last) if last == attempt => return Outcome::Done(None),
-                    Ok(_) => return Outcome::Trouble(Trouble::Lost(what)),
-                    Err(error) => {
+                // Should this be dropped on the way, what is open is rolled back.
+                seated.set_open(true);
+                match within(&**clock, ASK_TIME, last_attempt(&link, seat, attempt)).await {
+                    Some(Ok(last)) => {
+                        seated.set_open(false);
+                        // Its number in the inbox is lost; all that is in there is waited for.
+                        let done = || Outcome::Done(emits.then_some(UNKNOWN));
+                        return if last == attempt { done() } else { Outcome::Trouble(Trouble::Lost(what)) };
+                    }
+                    Some(Err(error)) => {
                         seated.hang_up();
                         tracing::debug!("it could not be asked for: {error}");
                     }
+                    None => seated.hang_up(),
                 }
             }
             clock.sleep(DOUBT_REST).await;

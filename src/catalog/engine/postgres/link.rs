@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::runtime::Handle;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Error, NoTls, Statement};
 
 use super::super::{EngineError, Table};
@@ -18,6 +19,8 @@ use crate::clock::{SharedClock, within};
 
 /// How long a connection may take to be there.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a connection may be without a sign of the other end.
+const SILENCE_TIME: Duration = Duration::from_secs(20);
 /// How long one statement may take.
 const STATEMENT_TIME: &str = "60s";
 /// How long a statement waits for a row that another transaction holds.
@@ -50,7 +53,12 @@ impl Dial {
 
     async fn connect(&self, idle: Duration) -> Result<Arc<Link>, EngineError> {
         let mut config = self.address.config.clone();
-        config.connect_timeout(CONNECT_TIME).keepalives_idle(Duration::from_secs(30));
+        config.connect_timeout(CONNECT_TIME);
+        // A server that has gone without a word is given up, and not waited for by the system's own measure.
+        config.tcp_user_timeout(SILENCE_TIME).keepalives_idle(SILENCE_TIME);
+        config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        // Of several hosts the one that writes: a standby may lack what has been acknowledged.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_application_name().is_none() {
             config.application_name("dapple");
         }

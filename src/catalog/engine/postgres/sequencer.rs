@@ -118,10 +118,14 @@ impl Sequencer {
 
     /// Works until the engine's runtime ends.
     async fn serve(self: Arc<Self>, link: Arc<Link>) {
-        let (mut link, mut looks) = (Some(link), 0_u64);
+        let clock = &*self.dial.clock;
+        let (mut link, mut looks, mut looked_at) = (Some(link), 0_u64, clock.monotonic());
         loop {
-            let pause = self.dial.clock.sleep(LOOK_EVERY);
-            let is_asked = matches!(select(std::pin::pin!(self.asked.notified()), pause).await, Either::Left(_));
+            // However often it is asked, it hears what others do.
+            let left = LOOK_EVERY.saturating_sub(clock.monotonic().saturating_sub(looked_at));
+            let asked = self.asked.notified();
+            let is_asked =
+                !left.is_zero() && matches!(select(std::pin::pin!(asked), clock.sleep(left)).await, Either::Left(_));
             let Some(open) = self.connected(&mut link).await else {
                 self.dial.clock.sleep(REST).await;
                 // Whoever waits still waits.
@@ -129,14 +133,18 @@ impl Sequencer {
                 continue;
             };
             let outcome = if is_asked { self.work(&open).await } else { self.look(&open).await };
-            looks += u64::from(!is_asked);
+            if !is_asked {
+                (looks, looked_at) = (looks + 1, clock.monotonic());
+            }
             if looks % SWEEP_EVERY == 1 && !is_asked {
                 // What is not forgotten now is forgotten an hour later.
                 drop(open.client().batch_execute(ATTEMPTS_FORGET).await);
             }
             if let Err(error) = outcome {
                 tracing::debug!("the change feed could not be moved on: {error}");
-                if open.client().is_closed() || error.as_db_error().is_none() {
+                // A failed message leaves its transaction open.
+                let is_lost = open.client().is_closed() || error.as_db_error().is_none();
+                if is_lost || open.client().batch_execute("ROLLBACK").await.is_err() {
                     link = None;
                 }
                 self.dial.clock.sleep(REST).await;
@@ -158,13 +166,21 @@ impl Sequencer {
             let mut desk = self.desk();
             (!desk.waiting.is_empty(), std::mem::take(&mut desk.ringing))
         };
-        if is_waited {
-            self.number(link).await?;
+        let numbered = if is_waited { self.number(link).await } else { Ok(()) };
+        if ringing.is_empty() {
+            return numbered;
         }
-        if !ringing.is_empty() {
-            let bells: Vec<&'static str> = ringing.into_iter().collect();
-            let told = link.client().simple_query(&ring(&bells)).await?;
-            self.note_bells(&told, 1);
+        let bells: Vec<&'static str> = ringing.iter().copied().collect();
+        let rung = match numbered {
+            Ok(()) => link.client().simple_query(&ring(&bells)).await,
+            Err(error) => Err(error),
+        };
+        match rung {
+            Ok(told) => self.note_bells(&told, 1),
+            Err(error) => {
+                self.desk().ringing.extend(ringing);
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -176,8 +192,6 @@ impl Sequencer {
             Ok(answer) => answer,
             Err(error) => {
                 self.desk().waiting.extend(waiting);
-                // A failed message leaves its transaction open.
-                link.client().batch_execute("ROLLBACK").await?;
                 return Err(error);
             }
         };

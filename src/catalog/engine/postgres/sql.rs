@@ -76,10 +76,11 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 pub(super) const HOLD: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
 
 /// Notes that an attempt of a seat takes effect, in the transaction that it is. One that has been barred
-/// meanwhile divides by zero, and so comes to nothing.
+/// meanwhile, or comes behind a later one, divides by zero, and so comes to nothing.
 pub(super) const ATTEMPT: &str = "INSERT INTO engine_attempts (seat, attempt, barred, at) VALUES ($1, $2, 0, now()) \
      ON CONFLICT (seat) DO UPDATE SET at = now(), attempt = CASE \
-     WHEN engine_attempts.barred < excluded.attempt THEN excluded.attempt \
+     WHEN engine_attempts.barred < excluded.attempt AND engine_attempts.attempt < excluded.attempt \
+     THEN excluded.attempt \
      ELSE 1 / (excluded.attempt - excluded.attempt) END";
 /// Makes sure that a seat has a row.
 pub(super) const ATTEMPT_NONE: &str = "INSERT INTO engine_attempts (seat, attempt, barred, at) \
