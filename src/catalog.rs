@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::catalog::engine::{
@@ -19,6 +19,7 @@ use crate::model::id::ProcessId;
 use crate::model::time::Timestamp;
 use crate::telemetry::meters::Meters;
 
+pub mod backup;
 pub mod check;
 pub mod decisions;
 pub mod endpoints;
@@ -29,6 +30,7 @@ pub mod history;
 pub mod ids;
 pub mod key;
 pub mod labels;
+pub mod lake;
 pub mod lease;
 pub mod ledger;
 pub mod metadata;
@@ -64,6 +66,9 @@ pub enum CatalogError {
         /// Its name.
         name: String,
     },
+    /// A restore of the catalog did not come to its end.
+    #[error("the catalog was restored by half: the restore was broken off")]
+    HalfRestored,
 }
 
 impl Fault for CatalogError {
@@ -75,6 +80,7 @@ impl Fault for CatalogError {
             CatalogError::Engine(EngineError::Corrupt { .. }) | CatalogError::Decode { .. } => Kind::Corrupt,
             CatalogError::Engine(EngineError::TooLarge { .. } | EngineError::ForeignAwait) => Kind::Internal,
             CatalogError::DatasetTooLong => Kind::Invalid,
+            CatalogError::HalfRestored => Kind::Conflict,
         }
     }
 
@@ -83,13 +89,18 @@ impl Fault for CatalogError {
             Kind::Corrupt => "catalog-damaged",
             Kind::Internal => "catalog-internal",
             Kind::Invalid => "dataset-too-long",
+            Kind::Conflict => "lake-half-restored",
             _ => "catalog-unavailable",
         }
     }
 
     fn hint(&self) -> Option<String> {
-        let is_long = matches!(self, CatalogError::DatasetTooLong);
-        is_long.then(|| "are the lengths of the files right? if they are, use several datasets".to_owned())
+        let hint = match self {
+            CatalogError::DatasetTooLong => "are the lengths of the files right? if they are, use several datasets",
+            CatalogError::HalfRestored => "empty the place that it was restored to, and restore the backup again",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -104,6 +115,8 @@ pub struct Catalog {
     meters: Arc<Meters>,
     hands: hands::Hands,
     lease: Option<lease::Lease>,
+    /// The number behind which this epoch's changes begin.
+    feed_base: Arc<AtomicU64>,
 }
 
 impl Catalog {
@@ -119,6 +132,7 @@ impl Catalog {
             meters: Arc::default(),
             hands: hands::Hands::default(),
             lease: None,
+            feed_base: Arc::default(),
         }
     }
 
@@ -239,7 +253,8 @@ impl Catalog {
             )
             .await;
         let result = result.lock().expect("nothing panics while holding it").take();
-        let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_)))).copied();
+        let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_))));
+        let newest = newest.map(|newest| self.feed_base() + newest);
         if self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began)) {
             self.wakes.wake(wake::Topic::Feed);
         }

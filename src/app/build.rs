@@ -8,16 +8,20 @@
 //! DIR/instance.key      the key that seals the endpoints' secrets in the catalog
 //! ```
 
+use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::error::AppError;
 use crate::app::secrets;
+use crate::catalog::engine::Engine;
 use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
 use crate::catalog::ledger::holdings;
+use crate::catalog::record::LakeRecord;
 use crate::catalog::{Catalog, CatalogError, endpoints};
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::settings::Settings;
 use crate::config::value::size;
 use crate::policy::judge::Judge;
@@ -29,6 +33,9 @@ use crate::service::accounts::{self, Begun};
 use crate::service::search::Turns;
 use crate::storage::registry::Registry;
 use crate::storage::secret::Keyring;
+
+/// The directory of the embedded catalog, below the lake's.
+pub(super) const CATALOG: &str = "catalog";
 
 /// A lake that was opened, and what its owner should know.
 pub struct Opened {
@@ -48,14 +55,13 @@ pub async fn open(
     judge: Arc<Judge>,
 ) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
-    let of_engine = EmbeddedSettings { cache_bytes: settings.catalog.cache_bytes.0, ..EmbeddedSettings::default() };
-    let engine = Embedded::open(&directory.join("catalog"), &of_engine, Arc::clone(&clock))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
+    let catalog = Catalog::new(engine(directory, settings, &clock)?, Arc::clone(&clock));
+    let known = catalog.begin().await?;
     // Keys come behind the catalog: its lock keeps a second server from making others.
     let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
     let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
     let keyring = Keyring::new(secrets::instance_key(directory, clock.as_ref())?);
-    let catalog = Catalog::new(engine, clock);
     holdings::count_once(&catalog).await?;
     let begun = accounts::first_start(&catalog, &admin_key).await?;
     if begun == Begun::KeyRevoked {
@@ -67,7 +73,7 @@ pub async fn open(
     }
     let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(size(settings.transfers.lanes.0)));
     tell_locked(&catalog, &stores, directory).await?;
-    let search = Arc::new(Search::kept(directory.join("index")));
+    let search = Arc::new(Search::kept(index_of(directory, &known)?));
     let opening = Arc::clone(&search);
     if let Err(error) = catalog.clock().compute(move || opening.open()).await {
         tracing::warn!("the search index cannot be opened, and will be tried again: {error}");
@@ -86,6 +92,36 @@ pub async fn open(
         public_url,
     };
     Ok(Opened { lake: Arc::new(lake), admin_key, is_new: begun == Begun::New })
+}
+
+/// Opens the engine that keeps a lake's catalog.
+pub(super) fn engine(directory: &Path, settings: &Settings, clock: &SharedClock) -> Result<Arc<dyn Engine>, AppError> {
+    let of_engine = EmbeddedSettings { cache_bytes: settings.catalog.cache_bytes.0, ..EmbeddedSettings::default() };
+    Ok(Embedded::open(&directory.join(CATALOG), &of_engine, Arc::clone(clock))?)
+}
+
+/// The directory of the search index. One that was made from another life of the lake, before a restore,
+/// goes: the numbers of changes that it remembers are not this one's.
+fn index_of(directory: &Path, lake: &LakeRecord) -> Result<PathBuf, AppError> {
+    let index = directory.join("index");
+    let mark = index.join("lake");
+    let ours = format!("{} {} {}\n", lake.id, lake.epoch, lake.since.as_millis());
+    let known = match fs::read_to_string(&mark) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(AppError::file(&mark)(error)),
+    };
+    if known.as_ref() == Some(&ours) {
+        return Ok(index);
+    }
+    // Indexes that are older than marks are of the first epoch.
+    if (known.is_some() || lake.epoch > 1) && index.exists() {
+        tracing::info!("the search index is of another state of the lake, and will be built again");
+        fs::remove_dir_all(&index).map_err(AppError::file(&index))?;
+    }
+    fs::create_dir_all(&index).map_err(AppError::file(&index))?;
+    fs::write(&mark, ours).map_err(AppError::file(&mark))?;
+    Ok(index)
 }
 
 /// A lake with a lost or strange instance key serves all but the endpoints whose secrets that sealed.
