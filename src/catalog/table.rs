@@ -186,8 +186,11 @@ pub struct Shape {
     /// The version of its values that is written.
     pub version: u8,
     /// Reads a row as what it should be, and gives the index rows that follow from it.
-    pub read: fn(&[u8], &[u8]) -> Result<Vec<IndexRow>, DecodeError>,
+    pub read: ReadRow,
 }
+
+/// Reads a stored row: its key and its value.
+pub type ReadRow = fn(&[u8], &[u8]) -> Result<Vec<IndexRow>, DecodeError>;
 
 /// Reads a stored row of a table; one whose key has more or other parts is not the table's.
 pub fn read_row<T: Typed>(key: &[u8], value: &[u8]) -> Result<Vec<IndexRow>, DecodeError> {

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 mod access;
 mod accounts;
+mod backup;
 mod contract;
 mod endpoints;
 mod hidden;

@@ -32,7 +32,7 @@ pub struct Export {
 /// What comes next.
 enum Stage {
     Header,
-    Rows(Table),
+    Rows(Box<Table>),
     End,
     Done,
 }
@@ -46,7 +46,7 @@ struct Table {
 
 impl Table {
     fn at(place: usize) -> Stage {
-        Stage::Rows(Self { place, after: None, counting: Counting::default() })
+        Stage::Rows(Box::new(Self { place, after: None, counting: Counting::default() }))
     }
 }
 
@@ -132,7 +132,7 @@ impl Export {
     }
 
     /// A frame of the table's next rows; `None` if it has no more, and the next is to be begun.
-    async fn rows(&mut self, mut table: Table) -> Result<Option<Bytes>, BackupError> {
+    async fn rows(&mut self, mut table: Box<Table>) -> Result<Option<Bytes>, BackupError> {
         let shape = self.tables[table.place];
         let (mut encoded, mut rows, mut is_over) = (Vec::new(), 0_u32, false);
         while encoded.len() < FRAME_BYTES && !is_over {
