@@ -123,11 +123,17 @@ pub fn line_groups(body: Body, count: usize) -> impl Stream<Item = Result<(u64, 
     futures::stream::try_unfold(state, move |(mut chunks, mut rest, mut line, mut ended)| async move {
         let (first, mut lines, mut bytes) = (line, Vec::new(), 0);
         while lines.len() < count && bytes < GROUP_BYTES_MAX {
-            if let Some(text) = take_line(&mut rest, ended)? {
-                bytes += text.len();
-                lines.push(text);
-                line += 1;
-                continue;
+            match take_line(&mut rest, ended) {
+                Ok(Some(text)) => {
+                    bytes += text.len();
+                    lines.push(text);
+                    line += 1;
+                    continue;
+                }
+                Ok(None) => {}
+                // What came before it is done first; then it is met again.
+                Err(_) if !lines.is_empty() => break,
+                Err(problem) => return Err(problem),
             }
             if ended {
                 break;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::catalog::feed::NumberedChange;
 use crate::catalog::record::{DidRecord, Dids};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
@@ -151,7 +152,13 @@ impl Search {
 
     /// Whether the index has seen all there is to know of who may see what. Ask before searching.
     pub async fn knows_all_access(&self, catalog: &Catalog) -> Result<bool, CatalogError> {
-        let ahead = catalog.changes(self.seen.load(Ordering::Acquire), AHEAD_MAX).await?;
+        let seen = self.seen.load(Ordering::Acquire);
+        let mut ahead = catalog.changes(seen.saturating_sub(1), AHEAD_MAX).await?;
+        if !is_of_feed(seen, &ahead) {
+            return Ok(false);
+        }
+        let is_all = ahead.len() < AHEAD_MAX;
+        ahead.retain(|one| one.seq > seen);
         let has_files = self.opened().is_none_or(|opened| opened.access.has_files());
         let mut parents = Vec::new();
         for one in &ahead {
@@ -167,7 +174,7 @@ impl Search {
         // What comes to a dataset changes nothing of it.
         let records = catalog.view().await?.get_many::<Dids>(&parents).await?;
         let is_container = |record: &DidRecord| record.kind() == DidKind::Container;
-        Ok(ahead.len() < AHEAD_MAX && !records.iter().flatten().any(is_container))
+        Ok(is_all && !records.iter().flatten().any(is_container))
     }
 
     /// Follows a stretch of the feed, or builds what is missing. Says whether there may be more to do.
@@ -232,7 +239,15 @@ impl Search {
     ) -> Result<bool, FollowError> {
         let opened = self.ready()?;
         let seen = self.seen.load(Ordering::Acquire);
-        let changes = catalog.changes(seen, CHANGES).await?;
+        let mut changes = catalog.changes(seen.saturating_sub(1), CHANGES).await?;
+        if !is_of_feed(seen, &changes) {
+            tracing::warn!(
+                "the search index has followed changes that the catalog does not have; it will be built again"
+            );
+            self.ask_rebuild();
+            return Ok(true);
+        }
+        changes.retain(|one| one.seq > seen);
         let Some(last) = changes.last().map(|last| last.seq) else {
             return Ok(catalog.clock().compute(move || opened.index.tend()).await?);
         };
@@ -261,6 +276,12 @@ impl Search {
     fn put(&self, opened: Option<Arc<Opened>>) {
         *self.opened.write().unwrap_or_else(PoisonError::into_inner) = opened;
     }
+}
+
+/// Whether the feed has the change up to which it was followed. One that was put back to what it was
+/// earlier has not.
+fn is_of_feed(seen: u64, from_there: &[NumberedChange]) -> bool {
+    seen == 0 || from_there.first().is_some_and(|one| one.seq == seen)
 }
 
 impl Drop for Search {

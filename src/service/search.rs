@@ -30,6 +30,8 @@ use crate::service::{Context, Lake, Reader};
 
 mod assets;
 mod collections;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 pub use assets::{FileAsset, Files, Signed};
@@ -87,11 +89,12 @@ pub struct Eyes {
 }
 
 impl Eyes {
-    /// Whether what is found is what the reader may discover, so that no row has to be decided once
-    /// more: each was, by all that decides about it, when the eyes were opened. Files are read from the
-    /// catalog in any case.
-    fn speaks_for_datasets(&self) -> bool {
-        self.exact && !self.opened.access.has_files()
+    /// Whether a hit is what the reader may discover, so that it has not to be decided once more: it
+    /// was, by all that decides about it, when the eyes were opened. Files are read from the catalog in any
+    /// case.
+    fn speaks_for(&self, hit: &Hit) -> bool {
+        let outlook = || self.opened.access.outlook(hit.access);
+        self.exact && outlook().is_some_and(|outlook| outlook.item.kind == DidKind::Dataset)
     }
 }
 
@@ -185,14 +188,15 @@ async fn rows(reader: &Reader, eyes: &Eyes, mut query: Query, limit: usize) -> R
         let (opened, access, asked) = (Arc::clone(&eyes.opened), eyes.access.clone(), query.clone());
         let page = in_turn(reader.lake(), move || opened.index.search(&asked, &access)).await?;
         let (found, next) = (page.hits.len(), page.next);
-        let hits = page.hits.into_iter().zip(page.places);
-        let seen: Vec<Row> = if eyes.speaks_for_datasets() {
-            hits.map(|(hit, place)| Row::trusted(hit, place)).collect::<Result<_, _>>()?
-        } else {
-            decide(reader, hits.collect()).await?
-        };
+        let hits = page.hits.into_iter().zip(page.places).enumerate();
+        let (known, asked): (Vec<_>, Vec<_>) = hits.partition(|(_, (hit, _))| eyes.speaks_for(hit));
+        let mut seen = decide(reader, asked).await?;
+        for (at, (hit, place)) in known {
+            seen.push((at, Row::trusted(hit, place)?));
+        }
+        seen.sort_by_key(|(at, _)| *at);
         dropped |= seen.len() < found;
-        rows.extend(seen);
+        rows.extend(seen.into_iter().map(|(_, row)| row));
         let fit = fit(&rows).min(limit);
         if rows.len() > fit {
             rows.truncate(fit);
@@ -220,20 +224,26 @@ fn fit(rows: &[Row]) -> usize {
 }
 
 /// Those of some hits that are there for the reader now, together with their collections.
-async fn decide(reader: &Reader, hits: Vec<(Hit, Cursor)>) -> Result<Vec<Row>, ServiceError> {
+async fn decide(reader: &Reader, hits: Vec<(usize, (Hit, Cursor))>) -> Result<Vec<(usize, Row)>, ServiceError> {
+    if hits.is_empty() {
+        return Ok(Vec::new());
+    }
     let view = reader.lake().catalog.view().await?;
     let mut sight = Sight::of_reader(reader, &view);
-    let names = hits.iter().map(|(hit, _)| (hit.collection_id.clone(), hit.collection)).collect();
+    let names = hits.iter().map(|(_, (hit, _))| (hit.collection_id.clone(), hit.collection)).collect();
     let open = collections::seen(&mut sight, names).await?;
-    let hits: Vec<_> = hits.into_iter().filter(|(hit, _)| open.contains(&hit.collection_id)).collect();
-    let keys: Vec<_> = hits.iter().map(|(hit, _)| (DidId(hit.key),)).collect();
+    let hits: Vec<_> = hits.into_iter().filter(|(_, (hit, _))| open.contains(&hit.collection_id)).collect();
+    let keys: Vec<_> = hits.iter().map(|(_, (hit, _))| (DidId(hit.key),)).collect();
     let records = view.get_many::<Dids>(&keys).await?;
     let there: Vec<(DidId, DidRecord)> =
         keys.into_iter().zip(records).filter_map(|((id,), record)| Some((id, there(record?)?))).collect();
     let seen = sight.of_these(there).await?;
     let mut seen: BTreeMap<DidId, Seen> = seen.into_iter().map(|(_, seen)| (seen.id, seen)).collect();
-    let row = |(hit, place): (Hit, Cursor)| Some((seen.remove(&DidId(hit.key))?, hit, place));
-    Ok(hits.into_iter().filter_map(row).map(|(seen, hit, place)| Row::of(hit, place, seen)).collect())
+    let row = |(at, (hit, place)): (usize, (Hit, Cursor))| {
+        let seen = seen.remove(&DidId(hit.key))?;
+        Some((at, Row::of(hit, place, seen)))
+    };
+    Ok(hits.into_iter().filter_map(row).collect())
 }
 
 /// A file that was only announced is not there yet.
@@ -320,9 +330,8 @@ pub async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
     admit(reader)?;
     let lake = reader.lake();
     let opened = ready(lake).await?;
-    // Asked before anything is searched: what comes later is as if it came after the answer.
-    let knows = lake.search.knows_all_access(&lake.catalog).await?;
-    if lake.judge.set().names_dids {
+    let set = lake.judge.set();
+    if set.names_dids {
         return Ok(Eyes { opened, access: Access::all(), exact: false });
     }
     let view = lake.catalog.view().await?;
@@ -339,7 +348,11 @@ pub async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
         }
     }
     let access = Access::only(numbers);
-    Ok(Eyes { access, exact: knows, opened })
+    // Asked before anything is searched, and behind what it is searched with: what comes later is as if it
+    // came after the answer. Answers of two sets of policies make no sense together.
+    let knows = lake.search.knows_all_access(&lake.catalog).await?;
+    let exact = knows && lake.judge.set().revision() == set.revision();
+    Ok(Eyes { access, exact, opened })
 }
 
 /// Decides for all DIDs with the same traits; the name is of no account.

@@ -398,4 +398,4 @@ impl Context {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::service) mod tests;

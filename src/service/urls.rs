@@ -47,7 +47,7 @@ pub async fn mint(ctx: &Context, new: NewUrl) -> Result<UrlView, ServiceError> {
 }
 
 /// Mints signed URLs of many DIDs in one transaction, good for so many seconds. There is none of a DID
-/// that is not there for whoever asks, or of which they may not have one.
+/// that is not there for whoever asks, of which they may not have one, or that makes too long a URL.
 pub(super) async fn mint_many(
     ctx: &Context,
     dids: Vec<Did>,
@@ -64,15 +64,27 @@ pub(super) async fn mint_many(
             for did in dids {
                 match grant(&ctx, &txn, &mut sight, &wish(did.clone())).await {
                     Ok(one) => granted.push((did, one)),
-                    Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Denied | Kind::Invalid) => {}
+                    Err(error) if is_of_one(&error) => {}
                     Err(error) => return Err(error),
                 }
             }
             Ok::<_, ServiceError>(granted)
         }
     });
-    let signed = granted.await?.into_iter().map(|(did, one)| Ok((did.clone(), signed(ctx, wish(did), span, one)?)));
-    signed.collect()
+    let mut all = BTreeMap::new();
+    for (did, one) in granted.await? {
+        match signed(ctx, wish(did.clone()), span, one) {
+            Ok(url) => drop(all.insert(did, url)),
+            Err(error) if is_of_one(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+/// Whether an error is one DID's own: another may have its URL all the same.
+fn is_of_one(error: &ServiceError) -> bool {
+    matches!(error.kind(), Kind::NotFound | Kind::Denied | Kind::Invalid)
 }
 
 /// What is granted: to read what, from where, and by which decision.

@@ -95,7 +95,14 @@ async fn attempt(job: &Job, tools: &Tools, trail: &Trail) -> Ending {
     }
     let mut told: Option<Told> = None;
     let mut interrupted = false;
-    for source in &job.sources {
+    for (tried, source) in job.sources.iter().enumerate() {
+        // The one before may have taken its time.
+        if tried > 0
+            && let Err(failure) = permitted(job, tools).await
+        {
+            told = Some(Told { ending: ended(job, tools, failure, at), hope: u8::MAX });
+            break;
+        }
         let failure = match from_source(job, source, destination.as_ref(), tools, trail).await {
             Ok((verification, decision)) => {
                 tools.well(at);

@@ -10,6 +10,8 @@ use crate::model::stuck::StuckReason;
 
 /// How many files that a unit was told of are taken back with its last lock.
 const TOLD_MAX: usize = 1_000;
+/// How many keys are left to whatever else the transaction writes.
+const ROOM_LEFT: usize = 5_000;
 
 /// Tells every unit that wants a file at an endpoint that it may not be there, and takes back what was
 /// told to those that want it there no more.
@@ -37,13 +39,22 @@ pub async fn forget(txn: &Txn, file: DidId, endpoint: EndpointId) -> Result<(), 
     Ok(())
 }
 
-/// Takes back what a unit was told of files at an endpoint, where no rule wants it any more. What is beyond
-/// a page goes with the next walk over files with labels.
+/// Takes back what a unit was told of files at an endpoint, where no rule wants it any more. What one
+/// transaction has no room for goes with the next walk over files with labels.
 pub(super) async fn forget_unit(txn: &Txn, unit: DidId, endpoint: EndpointId) -> Result<(), CatalogError> {
-    for (key, reason) in txn.scan::<StuckFiles>(&(unit, endpoint), TOLD_MAX).await? {
-        take_back(txn, key, Some(reason)).await?;
+    let mut rows = txn.scan::<StuckFiles>(&(unit, endpoint), TOLD_MAX).await?;
+    loop {
+        let (last, is_end) = (rows.last().map(|(key, _)| *key), rows.len() < TOLD_MAX);
+        for (key, reason) in rows {
+            take_back(txn, key, Some(reason)).await?;
+        }
+        match last {
+            Some(last) if !is_end && txn.room() > ROOM_LEFT => {
+                rows = txn.scan_after::<StuckFiles>(&(unit, endpoint), &last, TOLD_MAX).await?;
+            }
+            _ => return Ok(()),
+        }
     }
-    Ok(())
 }
 
 /// What a transfer has told is for that transfer to take back.

@@ -83,14 +83,21 @@ pub(super) async fn join(
     let length = |head: &Option<HeadRecord>| head.map_or(0, |head| head.members);
     let datasets = rows.iter().zip(&heads).filter(|(_, head)| (1..=LOOKED_AT_MAX).contains(&length(head)));
     let mut files = members(&mut sight, &datasets.map(|(row, _)| row.id()).collect::<Vec<_>>()).await?;
+    let unknown = rows
+        .iter()
+        .zip(&heads)
+        .filter(|(row, head)| row.seen.is_none() && length(head) > 0 && !files.contains_key(&row.id()));
+    let unknown: Vec<DidId> = unknown.map(|(row, _)| row.id()).collect();
+    let mut known = sight.by_ids(unknown.into_iter()).await?;
     let mut items = Vec::with_capacity(rows.len());
-    for (row, head) in rows.into_iter().zip(heads) {
+    for (mut row, head) in rows.into_iter().zip(heads) {
+        row.seen = row.seen.or_else(|| known.remove(&DidId(row.hit.key)));
         let mine = match &row.seen {
             Some(seen) if seen.record.kind() == DidKind::File => Some(vec![seen.clone()]),
             _ if length(&head) == 0 => Some(Vec::new()),
             _ => files.remove(&row.id()),
         };
-        items.push(item(&mut sight, row, head, mine, sign).await?);
+        items.push(item(&sight, row, head, mine, sign)?);
     }
     place(&sight, &mut items).await?;
     let listed = items.iter_mut().filter_map(|item| match &mut item.files {
@@ -144,8 +151,8 @@ async fn members(sight: &mut Sight, datasets: &[DidId]) -> Result<BTreeMap<DidId
     Ok(files)
 }
 
-async fn item(
-    sight: &mut Sight,
+fn item(
+    sight: &Sight,
     row: Row,
     head: Option<HeadRecord>,
     files: Option<Vec<Seen>>,
@@ -157,15 +164,10 @@ async fn item(
             let bytes = files.iter().filter_map(|seen| seen.record.file()).map(|facts| facts.bytes).sum();
             (Some(files.len() as u64), Some(bytes))
         }
-        (None, Some(head)) => {
-            let seen = match row.seen {
-                None => sight.by_id(DidId(row.hit.key)).await?,
-                seen => seen,
-            };
-            let known = seen.is_some_and(|seen| sight.knows_all(&seen)).then_some(head);
-            known.map_or((None, None), |head| (Some(head.members), Some(head.bytes)))
+        (None, Some(head)) if row.seen.is_some_and(|seen| sight.knows_all(&seen)) => {
+            (Some(head.members), Some(head.bytes))
         }
-        (None, None) => (None, None),
+        (None, _) => (None, None),
     };
     let few = files.filter(|files| files.len() as u64 <= FILES_MAX);
     let listed = few.map(|files| files.iter().filter_map(|seen| asset(sight, seen, sign)).collect());

@@ -33,10 +33,10 @@ use crate::service::{Context, Lake, accounts, dids, labels, rules, scopes, trans
 use crate::storage::registry::Registry;
 
 /// Randomness from a seed (SplitMix64).
-struct Dice(u64);
+pub(in crate::service) struct Dice(pub(in crate::service) u64);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub(in crate::service) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -62,13 +62,13 @@ fn account(name: &str) -> AccountName {
     AccountName::parse(name).expect("a name")
 }
 
-fn principal(name: &str, groups: &[&str]) -> Principal {
+pub(in crate::service) fn principal(name: &str, groups: &[&str]) -> Principal {
     let groups = groups.iter().map(|group| account(group)).collect();
     let (account, kind, admin) = (account(name), AccountKind::User, name == "root");
     Principal { account, kind, admin, groups, key: KeyReach::whole(), authenticated_at: None }
 }
 
-fn lake() -> Arc<Lake> {
+pub(in crate::service) fn lake() -> Arc<Lake> {
     let catalog = Catalog::new(Memory::shared(), SystemClock::shared());
     let (stores, judge) = (Arc::new(Registry::new()), Judge::builtin());
     let signer = SigningKey::from_seed([7; 32]);

@@ -267,3 +267,44 @@ fn next(page: &Value) -> Option<&str> {
     let links = page["links"].as_array().expect("links");
     links.iter().find(|link| link["rel"] == json!("next")).map(|link| link["href"].as_str().expect("a URL"))
 }
+
+/// Equal data may be told apart by its name alone, which no number of an index stands for: every row is
+/// decided by itself then, and nothing is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_that_a_policy_hides_by_its_name_is_not_found() {
+    let policies = tempfile::tempdir().expect("a directory");
+    let everybody = r#"
+// All is seen.
+@id("all")
+permit (principal, action, resource);
+"#;
+    let hidden = r#"
+// But this.
+@id("but-this")
+forbid (principal, action, resource)
+when { resource == Dapple::Did::"s:b" }
+unless { principal is Dapple::Account && principal.admin };
+"#;
+    std::fs::write(policies.path().join("all.cedar"), format!("{everybody}{hidden}")).expect("written");
+    let lake = TestLake::with_settings(&format!("policy.dir = {:?}\n", policies.path()), &["x"]).await;
+    lake.make("s:box", DidKind::Container).await;
+    for (dataset, day) in [("s:a", 1), ("s:b", 2), ("s:c", 3)] {
+        make(&lake, "s:box", dataset, at(f64::from(day), day, json!({ "depth": day }))).await;
+    }
+    caught_up(&lake).await;
+    let bob = key_of(&lake, "bob").await;
+    for key in [None, Some(bob.as_str())] {
+        let (_, all) = ask(&lake, key, "/search?sortby=datetime").await;
+        assert_eq!((ids(&all), &all["numberMatched"]), (vec!["s--a".to_owned(), "s--c".to_owned()], &Value::Null));
+        let (_, first) = ask(&lake, key, "/search?sortby=datetime&limit=1").await;
+        let url = next(&first).expect("more follows");
+        let (_, second) = ask(&lake, key, url.strip_prefix(&format!("{}/stac", lake.url())).expect("here")).await;
+        assert_eq!((ids(&second), next(&second)), (vec!["s--c".to_owned()], None));
+        assert_eq!(ask(&lake, key, "/collections/s--box/items/s--b").await.0, 404);
+        let (_, held) = ask(&lake, key, "/collections/s--box").await;
+        let everywhere = json!([[-180.0, -90.0, 180.0, 90.0]]);
+        assert_eq!(held["extent"]["spatial"]["bbox"], everywhere, "an extent would tell of it");
+    }
+    let (_, all) = ask(&lake, Some(lake.key()), "/search?sortby=datetime").await;
+    assert_eq!(ids(&all).len(), 3);
+}
