@@ -51,7 +51,8 @@ impl Catalog {
     }
 }
 
-fn feed_base(epoch: u64) -> u64 {
+/// The number behind which an epoch's changes begin.
+pub(super) fn feed_base(epoch: u64) -> u64 {
     epoch.saturating_sub(1).saturating_mul(RAISED_BY)
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::app::backup::into_directory;
@@ -122,8 +123,15 @@ fn open(file: &Path) -> Result<Reader<Box<dyn Read + Send>>, Failure> {
     Ok(Reader::open(Box::new(BufReader::with_capacity(READ_BYTES, from)) as Box<dyn Read + Send>)?)
 }
 
-fn verify(screen: &mut Screen, file: &Path) -> Result<(), Failure> {
+/// A bar over the length of a file.
+fn bar_over(screen: &Screen, file: &Path) -> ProgressBar {
     let bar = screen.bytes_bar();
+    bar.set_length(std::fs::metadata(file).map_or(0, |file| file.len()));
+    bar
+}
+
+fn verify(screen: &mut Screen, file: &Path) -> Result<(), Failure> {
+    let bar = bar_over(screen, file);
     let (mut bytes, reader) = (0, open(file)?);
     let (header, totals) = reader.verify(|done| {
         bytes = done;
@@ -135,7 +143,7 @@ fn verify(screen: &mut Screen, file: &Path) -> Result<(), Failure> {
 }
 
 async fn restore(screen: &mut Screen, file: &Path, dir: &Path, keys: Option<&Path>) -> Result<(), Failure> {
-    let bar = screen.bytes_bar();
+    let bar = bar_over(screen, file);
     let (mut bytes, reader) = (0, open(file)?);
     let restored = into_directory(dir, keys, reader, |done| {
         bytes = done;

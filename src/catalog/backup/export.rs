@@ -9,6 +9,8 @@ use crate::catalog::backup::format::{
 };
 use crate::catalog::backup::{BackupError, carried};
 use crate::catalog::engine::{CHANGES, Range};
+use crate::catalog::lake::{LAKE, RESTORING, feed_base};
+use crate::catalog::record::{Facts, LakeTable};
 use crate::catalog::table::Shape;
 use crate::catalog::{Catalog, CatalogError, View};
 
@@ -53,8 +55,20 @@ impl Table {
 impl Export {
     /// Begins a backup of the catalog as it is now.
     pub async fn begin(catalog: &Catalog) -> Result<Self, BackupError> {
-        let lake = catalog.begin().await?;
-        let view = catalog.view().await?;
+        let mut view = catalog.view().await?;
+        if view.get::<Facts>(&(RESTORING.to_owned(),)).await?.is_some() {
+            return Err(CatalogError::HalfRestored.into());
+        }
+        // A catalog that can be read and not written any more is what wants a backup most.
+        let lake = match view.get::<LakeTable>(&LAKE).await? {
+            Some(lake) => lake,
+            None => {
+                drop(view);
+                let lake = catalog.begin().await?;
+                view = catalog.view().await?;
+                lake
+            }
+        };
         let last = Range { from: Bytes::new(), to: Bytes::new(), reverse: true, limit: 1 };
         let newest = view.read.scan(CHANGES, &last).await.map_err(CatalogError::from)?;
         let newest = newest.first().and_then(|(key, _)| key.first_chunk()).map_or(0, |key| u64::from_be_bytes(*key));
@@ -69,7 +83,7 @@ impl Export {
             lake: lake.id,
             epoch: lake.epoch,
             made_at: catalog.clock().now(),
-            position: catalog.feed_base() + newest,
+            position: feed_base(lake.epoch) + newest,
             tables: tables.iter().map(head).collect(),
         };
         Ok(Self {

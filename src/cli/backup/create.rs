@@ -112,6 +112,7 @@ async fn send(session: &mut Session, client: &Client, new: NewBackup) -> Result<
     let mut said = std::pin::pin!(client.send_backup(&new).await?);
     let mut made: Option<BackupView> = None;
     while let Some(progress) = said.try_next().await? {
+        bar.set_length(progress.bytes);
         bar.set_position(progress.bytes);
         if let Some(problem) = progress.failed {
             return Err(ClientError::Problem(Box::new(problem)).into());
@@ -204,6 +205,8 @@ impl Part {
         let failed = |source| Failure::io("write", &self.path, source);
         while let Some(piece) = source.next().await? {
             (&self.file).write_all(&piece).map_err(failed)?;
+            // How much there is in all is known at the end.
+            bar.inc_length(piece.len() as u64);
             bar.inc(piece.len() as u64);
         }
         self.file.sync_all().map_err(failed)
