@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod build;
+mod catalog;
 mod crowd;
 pub mod error;
 mod listen;

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::catalog::engine::{
     Engine, EngineError, Range, Read, Snapshot, TRANSACTION_KEYS_MAX, Table, Tx, Urgency, Verdict,
@@ -76,7 +77,12 @@ impl Fault for CatalogError {
         match self {
             CatalogError::Engine(EngineError::Contended | EngineError::Stopped | EngineError::Locked { .. })
             | CatalogError::LeaseLost { .. } => Kind::Unavailable,
-            CatalogError::Engine(EngineError::Io { .. }) => Kind::Unavailable,
+            CatalogError::Engine(
+                EngineError::Io { .. }
+                | EngineError::Unreachable { .. }
+                | EngineError::Refused { .. }
+                | EngineError::InDoubt { .. },
+            ) => Kind::Unavailable,
             CatalogError::Engine(EngineError::Corrupt { .. }) | CatalogError::Decode { .. } => Kind::Corrupt,
             CatalogError::Engine(EngineError::TooLarge { .. } | EngineError::ForeignAwait) => Kind::Internal,
             CatalogError::DatasetTooLong => Kind::Invalid,
@@ -95,12 +101,19 @@ impl Fault for CatalogError {
     }
 
     fn hint(&self) -> Option<String> {
-        let hint = match self {
-            CatalogError::DatasetTooLong => "are the lengths of the files right? if they are, use several datasets",
-            CatalogError::HalfRestored => "empty the place that it was restored to, and restore the backup again",
-            _ => return None,
-        };
-        Some(hint.to_owned())
+        match self {
+            CatalogError::DatasetTooLong => {
+                Some("are the lengths of the files right? if they are, use several datasets".to_owned())
+            }
+            CatalogError::Engine(EngineError::Refused { hint, .. }) => Some(hint.clone()),
+            CatalogError::Engine(EngineError::InDoubt { .. }) => {
+                Some("look whether it is there before you ask for it again".to_owned())
+            }
+            CatalogError::HalfRestored => {
+                Some("empty the place that it was restored to, and restore the backup again".to_owned())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -115,6 +128,7 @@ pub struct Catalog {
     meters: Arc<Meters>,
     hands: hands::Hands,
     lease: Option<lease::Lease>,
+    lease_span: Duration,
     /// The number behind which this epoch's changes begin.
     feed_base: Arc<AtomicU64>,
 }
@@ -123,17 +137,30 @@ impl Catalog {
     /// A catalog on an engine.
     pub fn new(engine: Arc<dyn Engine>, clock: SharedClock) -> Self {
         let process = ProcessId(clock.id());
+        let wakes: Arc<wake::Wakes> = Arc::default();
+        let (to_others, to_us) = (Arc::downgrade(&engine), Arc::downgrade(&wakes));
+        if !engine.is_exclusive() {
+            wakes.carry(Box::new(move |bell| to_others.upgrade().into_iter().for_each(|engine| engine.ring(bell))));
+            engine.listen(Box::new(move |bell| to_us.upgrade().into_iter().for_each(|wakes| wakes.hear(bell))));
+        }
         Self {
             engine,
             clock,
             process,
             ids: Arc::default(),
-            wakes: Arc::default(),
+            wakes,
             meters: Arc::default(),
             hands: hands::Hands::default(),
             lease: None,
+            lease_span: lease::LEASE_SPAN,
             feed_base: Arc::default(),
         }
+    }
+
+    /// The same catalog, in which the work of a process that is gone waits so long.
+    #[must_use]
+    pub fn with_lease_span(self, lease_span: Duration) -> Self {
+        Self { lease_span, ..self }
     }
 
     /// The same catalog for the holder of a lease: every write reads the lease's token first, and
@@ -225,12 +252,15 @@ impl Catalog {
         let base = self.clock.id();
         let result: Arc<Mutex<Option<Result<T, E>>>> = Arc::default();
         let slot = Arc::clone(&result);
+        let runs: Arc<AtomicU32> = Arc::default();
+        let run = Arc::clone(&runs);
         let lease = self.lease.clone();
         let outcome = self
             .engine
             .transact(
                 urgency,
                 Box::new(move |tx| {
+                    run.fetch_add(1, Ordering::Relaxed);
                     let read: Snapshot = Arc::clone(&tx) as Arc<dyn Read>;
                     let (made, written) = (Arc::default(), Arc::default());
                     let txn = Txn { view: View { read }, tx, now, base, made, written };
@@ -253,6 +283,7 @@ impl Catalog {
             )
             .await;
         let result = result.lock().expect("nothing panics while holding it").take();
+        self.meters.repeated(runs.load(Ordering::Relaxed).saturating_sub(1));
         let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_))));
         let newest = newest.map(|newest| self.feed_base() + newest);
         if self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began)) {

@@ -9,6 +9,7 @@ pub mod contexts;
 pub mod declared;
 pub mod page;
 pub mod resolve;
+pub mod secret;
 pub mod settings;
 pub mod suggest;
 pub mod value;

@@ -4,15 +4,14 @@ use std::fs::DirBuilder;
 use std::io::Read;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::app::build::{CATALOG, engine};
+use crate::app::catalog::{self, EMBEDDED};
 use crate::app::error::AppError;
 use crate::app::secrets::{self, KEY_FILES};
 use crate::catalog::Catalog;
 use crate::catalog::backup::{Export, Header, Reader, Totals, restore};
-use crate::clock::{SharedClock, SystemClock};
-use crate::config::settings::Settings;
+use crate::clock::SystemClock;
+use crate::config::settings::{CatalogSettings, Settings};
 
 /// A lake that is not served, opened to be backed up.
 pub struct Resting {
@@ -20,13 +19,13 @@ pub struct Resting {
 }
 
 impl Resting {
-    /// Opens the lake in a directory; fails while a server has it.
-    pub fn open(directory: &Path) -> Result<Self, AppError> {
+    /// Opens the lake whose embedded catalog is in a directory; fails while a server has it.
+    pub async fn open(directory: &Path) -> Result<Self, AppError> {
         // Opening would begin a lake where there is none.
-        if !directory.join(CATALOG).is_dir() {
+        if !directory.join(EMBEDDED).is_dir() {
             return Err(AppError::NoLake { directory: directory.to_owned() });
         }
-        Ok(Self { catalog: open(directory, &SystemClock::shared())? })
+        Ok(Self { catalog: catalog::open(directory, &Settings::default().catalog, &SystemClock::shared()).await? })
     }
 
     /// Begins a backup.
@@ -40,10 +39,6 @@ impl Resting {
     }
 }
 
-fn open(directory: &Path, clock: &SharedClock) -> Result<Catalog, AppError> {
-    Ok(Catalog::new(engine(directory, &Settings::default(), clock)?, Arc::clone(clock)))
-}
-
 /// A lake that was restored.
 pub struct Restored {
     /// What the backup said of itself.
@@ -54,16 +49,17 @@ pub struct Restored {
     pub missing: Vec<&'static str>,
 }
 
-/// Restores a backup into a directory that has no lake, with the keys of another one's directory if that
+/// Restores a backup into a directory that has no lake, or an empty catalog that the settings name, with the keys of another one's directory if that
 /// is given. `progress` is told how many bytes of the backup are done.
 pub async fn into_directory<R: Read + Send>(
     directory: &Path,
+    settings: &CatalogSettings,
     keys: Option<&Path>,
     from: Reader<R>,
     progress: impl FnMut(u64) + Send,
 ) -> Result<Restored, AppError> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
-    let catalog = open(directory, &SystemClock::shared())?;
+    let catalog = catalog::open(directory, settings, &SystemClock::shared()).await?;
     let restored = restore(&catalog, from, progress).await;
     let closed = catalog.close().await;
     let (header, totals) = restored?;

@@ -1,7 +1,7 @@
 //! Builds a lake from its directory. What lies where:
 //!
 //! ```text
-//! DIR/catalog/          the embedded catalog
+//! DIR/catalog/          the embedded catalog, unless it is on a server
 //! DIR/index/            the search index, which is made from the catalog
 //! DIR/admin.key         the admin's API key
 //! DIR/url-signing.key   the seed of the key that signs URLs
@@ -15,13 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::error::AppError;
-use crate::app::secrets;
-use crate::catalog::engine::Engine;
-use crate::catalog::engine::embedded::{Embedded, EmbeddedSettings};
+use crate::app::{catalog, secrets};
 use crate::catalog::ledger::holdings;
 use crate::catalog::record::LakeRecord;
 use crate::catalog::{Catalog, CatalogError, endpoints};
-use crate::clock::{SharedClock, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::settings::Settings;
 use crate::config::value::size;
 use crate::policy::judge::Judge;
@@ -33,9 +31,6 @@ use crate::service::accounts::{self, Begun};
 use crate::service::search::Turns;
 use crate::storage::registry::Registry;
 use crate::storage::secret::Keyring;
-
-/// The directory of the embedded catalog, below the lake's.
-pub(super) const CATALOG: &str = "catalog";
 
 /// A lake that was opened, and what its owner should know.
 pub struct Opened {
@@ -56,9 +51,10 @@ pub async fn open(
 ) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
-    let catalog = Catalog::new(engine(directory, settings, &clock)?, Arc::clone(&clock));
+    let catalog = catalog::open(directory, &settings.catalog, &clock).await?;
     let known = catalog.begin().await?;
     // Keys come behind the catalog: its lock keeps a second server from making others.
+    catalog::keys_are_ours(&catalog, directory).await?;
     let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
     let signer = SigningKey::from_seed(secrets::signing_seed(directory, clock.as_ref())?);
     let keyring = Keyring::new(secrets::instance_key(directory, clock.as_ref())?);
@@ -71,7 +67,8 @@ pub async fn open(
             file = file.display()
         );
     }
-    let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(size(settings.transfers.lanes.0)));
+    let (lanes, lease) = (size(settings.transfers.lanes.0), settings.transfers.lease.0);
+    let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(lanes).with_lease(lease));
     tell_locked(&catalog, &stores, directory).await?;
     let search = Arc::new(Search::kept(index_of(directory, &known)?));
     let opening = Arc::clone(&search);
@@ -92,12 +89,6 @@ pub async fn open(
         public_url,
     };
     Ok(Opened { lake: Arc::new(lake), admin_key, is_new: begun == Begun::New })
-}
-
-/// Opens the engine that keeps a lake's catalog.
-pub(super) fn engine(directory: &Path, settings: &Settings, clock: &SharedClock) -> Result<Arc<dyn Engine>, AppError> {
-    let of_engine = EmbeddedSettings { cache_bytes: settings.catalog.cache_bytes.0, ..EmbeddedSettings::default() };
-    Ok(Embedded::open(&directory.join(CATALOG), &of_engine, Arc::clone(clock))?)
 }
 
 /// The directory of the search index. One that was made from another life of the lake, before a restore,

@@ -52,6 +52,12 @@ pub enum AppError {
         /// What is wrong with it.
         what: String,
     },
+    /// A key that all servers of a lake share is another one here, or is not here.
+    #[error("{path} is not the key of this lake", path = path.display())]
+    OtherKey {
+        /// Its file.
+        path: PathBuf,
+    },
     /// No directory is given for the lake.
     #[error("no directory is given for the lake")]
     NoDirectory,
@@ -95,6 +101,7 @@ impl Fault for AppError {
             | AppError::Certificate { .. }
             | AppError::NoDirectory
             | AppError::NoLake { .. }
+            | AppError::OtherKey { .. }
             | AppError::PolicyTooLong { .. }
             | AppError::Policies(_) => Kind::Invalid,
             AppError::Spoilt { .. } => Kind::Corrupt,
@@ -111,6 +118,7 @@ impl Fault for AppError {
             AppError::Listen { .. } => "listen",
             AppError::Certificate { .. } => "certificate",
             AppError::NoDirectory => "settings",
+            AppError::OtherKey { .. } => "lake-key",
             AppError::Serve(_) => "serve",
             AppError::Policies(_) | AppError::PolicyTooLong { .. } => "policies-invalid",
             AppError::NoLake { .. } => "no-lake",
@@ -132,6 +140,10 @@ impl Fault for AppError {
             }
             AppError::NoDirectory => {
                 Some("say where: `dapple serve --dir DIR`, or `serve.dir` in the settings".to_owned())
+            }
+            AppError::OtherKey { path } => {
+                let name = path.file_name().unwrap_or_default().display();
+                Some(format!("copy {name} from the directory of another server of this lake to {}", path.display()))
             }
             AppError::Policies(_) => Some("`dapple policy check DIR` says the same without a server".to_owned()),
             AppError::PolicyTooLong { .. } => Some(

@@ -54,6 +54,17 @@ pub fn instance_key(directory: &Path, clock: &dyn Clock) -> Result<[u8; 32], App
     key_of_32_bytes(directory.join(INSTANCE_KEY), clock)
 }
 
+/// The keys that all servers of a lake share: a name for each, and its file.
+pub(crate) fn shared(directory: &Path) -> [(&'static str, PathBuf); 2] {
+    [("key_mark:url-signing", directory.join(SIGNING_KEY)), ("key_mark:instance", directory.join(INSTANCE_KEY))]
+}
+
+/// A number by which a key is known again, and from which nothing of it can be told.
+pub(crate) fn mark_of(path: &Path, clock: &dyn Clock) -> Result<u64, AppError> {
+    let mark = blake3::derive_key("dapple 2026-11 mark of a key", &key_of_32_bytes(path.to_owned(), clock)?);
+    Ok(u64::from_be_bytes(*mark.first_chunk().expect("32 bytes have 8")))
+}
+
 fn key_of_32_bytes(path: PathBuf, clock: &dyn Clock) -> Result<[u8; 32], AppError> {
     let (text, _) = read_or_make(&path, || blake3::Hash::from_bytes(random(clock)).to_hex().to_string())?;
     let key = blake3::Hash::from_hex(&text).ok();

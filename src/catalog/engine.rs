@@ -17,8 +17,10 @@ use bytes::Bytes;
 
 pub mod embedded;
 mod group;
+mod laid;
 pub mod memory;
 mod overlay;
+pub mod postgres;
 pub mod rehearsal;
 mod watermark;
 mod writer;
@@ -140,6 +142,26 @@ pub enum EngineError {
         /// What was found.
         what: String,
     },
+    /// The server of the catalog cannot be reached, and what was asked has not been done.
+    #[error("the catalog's server cannot be reached: {what}")]
+    Unreachable {
+        /// What was met with.
+        what: String,
+    },
+    /// The server of the catalog does not let us do what is needed: somebody has to change something.
+    #[error("the catalog's server cannot be used: {what}")]
+    Refused {
+        /// What the server said.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The server of the catalog was lost while it committed, and did not come back to say whether it had.
+    #[error("the catalog's server was lost, and whether the last change took effect is not known: {what}")]
+    InDoubt {
+        /// What was met with.
+        what: String,
+    },
     /// The device failed. An engine that could not sync refuses all further writes.
     #[error("the catalog's storage failed: {what}")]
     Io {
@@ -211,18 +233,29 @@ pub struct FeedEntry {
     pub change: Bytes,
 }
 
+/// What other processes are heard to ring when they have made changes.
+pub const FEED_BELL: &str = "feed";
+/// Somebody who hears bells.
+pub type Ear = Box<dyn Fn(&str) + Send + Sync>;
+
 /// An ordered, transactional, durable map of tables.
 pub trait Engine: Send + Sync + 'static {
     /// The newest acknowledged state.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, EngineError>>;
-    /// Runs a closure as one serializable transaction. Returns when it is on disk; the number is
-    /// that of the newest change it could see, its own included.
+    /// Runs a closure as one serializable transaction. Returns when it is on disk and the feed has its
+    /// changes; none of them has a higher number than the one returned. An engine that is exclusive
+    /// returns the number of the newest change that the transaction could see, its own included.
     fn transact(&self, urgency: Urgency, body: Body) -> BoxFuture<'_, Result<u64, EngineError>>;
     /// Entries of the change feed behind `after`, in order.
     fn changes(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<FeedEntry>, EngineError>>;
     /// Tells whether this process is the only one that can have the catalog open, so that leases of
     /// any other process are void.
     fn is_exclusive(&self) -> bool;
+    /// Tells other processes on the same catalog that there may be something to do. A hint: it may get
+    /// lost, and several may come as one.
+    fn ring(&self, _bell: &'static str) {}
+    /// Has somebody told of what other processes ring, and of [`FEED_BELL`] when the feed has grown by them.
+    fn listen(&self, _ear: Ear) {}
     /// Finishes what is under way and makes the next start quick.
     fn close(&self) -> BoxFuture<'_, Result<(), EngineError>>;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::catalog::record::{LeaseRecord, Leases};
 use crate::catalog::{Catalog, CatalogError, Txn};
 
-/// How long a lease lasts unless renewed.
+/// How long a lease lasts unless renewed, if nothing else is said.
 pub const LEASE_SPAN: Duration = Duration::from_secs(30);
 
 /// A lease this process holds.
@@ -35,7 +35,8 @@ impl Catalog {
     /// kept without a transaction.
     pub async fn lease(&self, name: &str, held: Option<Lease>) -> Result<Option<Lease>, CatalogError> {
         let asked = self.clock.monotonic();
-        if let Some(lease) = held.filter(|lease| lease.deadline > asked + LEASE_SPAN / 2) {
+        let span = self.lease_span;
+        if let Some(lease) = held.filter(|lease| lease.deadline > asked + span / 2) {
             return Ok(Some(lease));
         }
         let (name, process, exclusive) = (name.to_owned(), self.process, self.is_exclusive());
@@ -51,9 +52,24 @@ impl Catalog {
                     Some(_) => return Ok(None),
                     None => 1,
                 };
-                let until = txn.now().after(LEASE_SPAN);
+                let until = txn.now().after(span);
                 txn.put::<Leases>(&key, &LeaseRecord { holder: process, token, until });
-                Ok(Some(Lease { name, token, deadline: asked + LEASE_SPAN }))
+                Ok(Some(Lease { name, token, deadline: asked + span }))
+            }
+        })
+        .await
+    }
+
+    /// Gives a lease up, so that another process need not wait for its end.
+    pub async fn release(&self, lease: Lease) -> Result<(), CatalogError> {
+        self.transact(move |txn| {
+            let lease = lease.clone();
+            async move {
+                let key = (lease.name.clone(),);
+                if let Some(record) = txn.get::<Leases>(&key).await?.filter(|record| record.token == lease.token) {
+                    txn.put::<Leases>(&key, &LeaseRecord { until: txn.now(), ..record });
+                }
+                Ok(())
             }
         })
         .await
@@ -95,5 +111,17 @@ mod tests {
         assert!(matches!(lost, CatalogError::LeaseLost { .. }), "{lost}");
         note(&second.under(taken)).await.expect("it holds the lease now");
         note(&first).await.expect("what needs no lease is not kept back");
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_given_up_is_free() {
+        let catalog = Catalog::new(Memory::shared(), SystemClock::shared());
+        let held = catalog.lease("work", None).await.expect("asked").expect("free");
+        catalog.release(held.clone()).await.expect("given up");
+        let again = catalog.lease("work", None).await.expect("asked").expect("free");
+        let until = |lease: &Lease| (lease.name.clone(), lease.token);
+        assert_eq!(until(&again), until(&held), "its holder may have it again");
+        catalog.release(Lease { token: 99, ..again.clone() }).await.expect("somebody else's is left alone");
+        note(&catalog.under(again)).await.expect("it is held");
     }
 }

@@ -11,8 +11,10 @@ use serde::Serialize;
 use crate::app::backup::into_directory;
 use crate::catalog::backup::{Header, Reader, TableSum, Totals};
 use crate::cli::Session;
+use crate::cli::config;
 use crate::cli::failure::Failure;
 use crate::cli::screen::{Screen, Style, clean};
+use crate::config::settings::{CatalogSettings, Settings};
 
 mod create;
 
@@ -37,6 +39,9 @@ pub(crate) enum BackupCommand {
         /// The directory of the new lake, which `dapple serve --dir` then serves
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
+        /// The PostgreSQL server that is to keep its catalog, as for `dapple serve --catalog`
+        #[arg(long, value_name = "URL")]
+        catalog: Option<String>,
         /// A directory with the old lake's keys, to be copied along
         #[arg(long, value_name = "DIR")]
         keys: Option<PathBuf>,
@@ -66,7 +71,10 @@ pub(crate) async fn run_local(screen: &mut Screen, command: BackupCommand) -> Re
     match command {
         BackupCommand::Create(args) => create::run_local(screen, args).await,
         BackupCommand::Verify { file } => verify(screen, &file),
-        BackupCommand::Restore { file, dir, keys } => restore(screen, &file, &dir, keys.as_deref()).await,
+        BackupCommand::Restore { file, dir, catalog, keys } => {
+            let settings = catalog.map(config::of_catalog).transpose()?.unwrap_or_else(|| Settings::default().catalog);
+            restore(screen, &file, &dir, &settings, keys.as_deref()).await
+        }
     }
 }
 
@@ -142,10 +150,16 @@ fn verify(screen: &mut Screen, file: &Path) -> Result<(), Failure> {
     screen.page(&told, |style| told.page(style))
 }
 
-async fn restore(screen: &mut Screen, file: &Path, dir: &Path, keys: Option<&Path>) -> Result<(), Failure> {
+async fn restore(
+    screen: &mut Screen,
+    file: &Path,
+    dir: &Path,
+    settings: &CatalogSettings,
+    keys: Option<&Path>,
+) -> Result<(), Failure> {
     let bar = bar_over(screen, file);
     let (mut bytes, reader) = (0, open(file)?);
-    let restored = into_directory(dir, keys, reader, |done| {
+    let restored = into_directory(dir, settings, keys, reader, |done| {
         bytes = done;
         bar.set_position(done);
     });

@@ -10,6 +10,7 @@ use crate::cli::screen::{Row, Screen, Style};
 use crate::cli::target::{self, Typed};
 use crate::config::page;
 use crate::config::resolve::{Origin, Resolved, Shown, Sources, all, find, resolve};
+use crate::config::settings::CatalogSettings;
 
 /// Where settings are if nobody says.
 const USUAL_FILE: &str = "/etc/dapple/dapple.toml";
@@ -27,6 +28,10 @@ pub(crate) struct ServeFlags {
     /// Where to listen, once or more (`serve.listen`) [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
+    /// The PostgreSQL server of the catalog, such as postgres://dapple@db.example.org/dapple
+    /// (`catalog.url`) [default: the catalog is embedded, in the directory of the lake]
+    #[arg(long, value_name = "URL")]
+    catalog: Option<String>,
     /// How the lake is reached from outside; signed URLs begin with it (`serve.public_url`)
     /// [default: where it listens]
     #[arg(long, value_name = "URL")]
@@ -65,6 +70,11 @@ pub(crate) fn resolved(flags: ServeFlags) -> Result<Resolved, Failure> {
     Ok(resolve(&sources(flags)?)?)
 }
 
+/// The settings of a catalog that is at this address, with whatever else this process was given.
+pub(crate) fn of_catalog(url: String) -> Result<CatalogSettings, Failure> {
+    Ok(resolved(ServeFlags { catalog: Some(url), ..ServeFlags::default() })?.settings.catalog)
+}
+
 fn sources(flags: ServeFlags) -> Result<Sources, Failure> {
     let directory = std::env::current_dir().map_err(|source| Failure::io("find", Path::new("."), source))?;
     let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
@@ -79,6 +89,9 @@ fn sources(flags: ServeFlags) -> Result<Sources, Failure> {
     let mut typed = Vec::new();
     if let Some(dir) = flags.dir {
         typed.push(("serve.dir", "--dir", dir.display().to_string()));
+    }
+    if let Some(catalog) = flags.catalog {
+        typed.push(("catalog.url", "--catalog", catalog));
     }
     if let Some(policies) = flags.policies {
         typed.push(("policy.dir", "--policies", policies.display().to_string()));

@@ -188,6 +188,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_suffix(':') {
             Some(scope) if !scope.contains(':') => parse::scope(scope).map(Place::Scope),
+            None if parse::scope(text).is_ok() => Err(format!("write `{text}:` for what is in that scope")),
             _ => text.parse().map(Place::Did).map_err(|e: crate::model::did::InvalidDid| e.to_string()),
         }
     }

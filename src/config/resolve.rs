@@ -17,11 +17,12 @@ use crate::config::suggest::nearest;
 use crate::config::value::{Raw, Setting};
 
 /// Variables that begin as settings do and are none: clients and tests read them.
-const OTHER_VARIABLES: [&str; 7] = [
+const OTHER_VARIABLES: [&str; 8] = [
     "DAPPLE_CA",
     "DAPPLE_CONFIG",
     "DAPPLE_CONTEXT",
     "DAPPLE_CONTEXTS",
+    "DAPPLE_TEST_CATALOG",
     "DAPPLE_TEST_LONG",
     "DAPPLE_TOKEN",
     "DAPPLE_URL",

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::config::declared::declare;
+use crate::config::secret::{DatabaseUrl, ShellLine};
 use crate::config::value::{Bytes, Count, Listen, LogFilter, LogFormat, PublicUrl, Scheme, Span};
 use crate::model::network::Network;
 
@@ -105,11 +106,26 @@ declare! {
         /// How many large files, from 32 MiB on, are on their way through the server at once. Each takes
         /// tens of MiB of memory.
         lanes: Count<1, 256> = "8";
+        /// How long a file may take on its way, and two seconds more for each MiB; then it is broken off. If
+        /// a server goes away, another takes up its files when that time is over.
+        lease: Span<5, { 24 * HOUR }> = "10m";
     }
-    /// The embedded catalog.
+    /// The catalog: embedded, in `serve.dir`, or on a PostgreSQL server that several servers share.
     catalog: CatalogSettings {
-        /// How much of the catalog is kept in memory.
+        /// How much of the embedded catalog is kept in memory.
         cache_bytes: Bytes<{ 8 * MIB }, { 1024 * GIB }> = "64MiB";
+        /// Where the PostgreSQL server is, such as `postgres://dapple@db.example.org/dapple`. If it is not set,
+        /// the catalog is embedded. Connections to other machines are encrypted and the server's certificate
+        /// is checked, unless the URL ends in `?sslmode=disable`; `sslrootcert=FILE` names authorities.
+        url: Option<DatabaseUrl> = "";
+        /// A file with the password for that server. It is read for every new connection.
+        password_file: Option<PathBuf> = "";
+        /// A shell command that prints the password for that server. It is run for every new connection.
+        password_command: Option<ShellLine> = "";
+        /// How many connections to that server there may be. A quarter of them write.
+        connections: Count<8, 1000> = "32";
+        /// How long the work of a server that is gone waits, before another takes it up.
+        lease: Span<5, HOUR> = "30s";
     }
 }
 
@@ -126,6 +142,10 @@ impl Settings {
             if self.tls.certificate.is_none() && listeners.iter().any(|listen| listen.scheme == Scheme::Https) {
                 found.push((key, "https:// needs a certificate: set tls.certificate and tls.key".to_owned()));
             }
+        }
+        if self.catalog.password_file.is_some() && self.catalog.password_command.is_some() {
+            let what = "one password is enough: set catalog.password_file or this, not both";
+            found.push(("catalog.password_command", what.to_owned()));
         }
         if self.serve.listen.is_empty() {
             found.push(("serve.listen", "a server listens somewhere: name an address".to_owned()));

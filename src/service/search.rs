@@ -352,7 +352,7 @@ pub async fn eyes(reader: &Reader) -> Result<Eyes, ServiceError> {
     // came after the answer. Answers of two sets of policies make no sense together.
     let knows = lake.search.knows_all_access(&lake.catalog).await?;
     let exact = knows && lake.judge.set().revision() == set.revision();
-    Ok(Eyes { access, exact, opened })
+    Ok(Eyes { opened, access, exact })
 }
 
 /// Decides for all DIDs with the same traits; the name is of no account.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::model::endpoint::{Endpoint, EndpointKind, SealedSecret, Settings};
 use crate::model::id::EndpointId;
@@ -23,6 +24,7 @@ pub struct Registry {
     keyring: Option<Keyring>,
     health: Health,
     lanes: Lanes,
+    lease: Option<Duration>,
     rooms: Mutex<Rooms>,
 }
 
@@ -92,6 +94,17 @@ impl Registry {
     pub fn with_lanes(mut self, lanes: usize) -> Self {
         self.lanes = Lanes::new(lanes);
         self
+    }
+
+    /// The same with another shortest lease of what this process moves.
+    #[must_use]
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { lease: Some(lease), ..self }
+    }
+
+    /// The shortest lease of what this process moves, if it was said.
+    pub fn lease(&self) -> Option<Duration> {
+        self.lease
     }
 
     /// The keyring, for sealing what it is to open.

@@ -64,6 +64,7 @@ pub struct Meters {
     transferred_bytes: Counter,
     commits: Family<By, Counter>,
     commit_seconds: Histogram,
+    repeats: Counter,
     feed_head: Gauge,
     index_position: Gauge,
 }
@@ -80,6 +81,7 @@ impl Default for Meters {
             transferred_bytes: Counter::default(),
             commits: Family::default(),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
+            repeats: Counter::default(),
             feed_head: Gauge::default(),
             index_position: Gauge::default(),
         }
@@ -141,8 +143,15 @@ impl Meters {
         })
     }
 
-    /// Notes how far the search index follows the feed.
+    /// Counts how often a transaction had to run again because another was in its way.
+    pub fn repeated(&self, times: u32) {
+        self.repeats.inc_by(u64::from(times));
+    }
+
+    /// Notes how far the search index follows the feed, which goes at least as far.
     pub fn indexed(&self, position: u64) {
+        let seen = i64::try_from(position).unwrap_or(i64::MAX);
+        self.feed_head.inner().fetch_max(seen, std::sync::atomic::Ordering::Relaxed);
         self.index_position.set(i64::try_from(position).unwrap_or(i64::MAX));
     }
 
@@ -183,6 +192,8 @@ impl Meters {
         all.register("catalog_transactions", "Transactions of the catalog, by outcome", self.commits.clone());
         let help = "How long transactions of the catalog took, until they were on disk";
         all.register_with_unit("catalog_transaction_duration", help, Unit::Seconds, self.commit_seconds.clone());
+        let help = "How often transactions of the catalog ran again because another was in their way";
+        all.register("catalog_transactions_repeated", help, self.repeats.clone());
         all.register("change_feed_head", "The newest change that this process has seen", self.feed_head.clone());
         let position = self.index_position.clone();
         all.register("search_index_position", "The last change that the search index has taken account of", position);

@@ -26,7 +26,7 @@ use crate::transfers::job::{Job, Source};
 const PER_DESTINATION: usize = 16;
 /// How many pages of a destination's queue one claim looks through for files that have room.
 const LOOKS_MAX: usize = 32;
-/// The shortest lease of an attempt.
+/// The shortest lease of an attempt, if nothing else is said.
 const LEASE_MIN: Duration = Duration::from_mins(10);
 /// What the slowest store may take for one MiB: FTS allows as much.
 const LEASE_PER_MIB: Duration = Duration::from_secs(2);
@@ -74,14 +74,15 @@ pub async fn claim(
     if holds.is_empty() {
         return Ok(Vec::new());
     }
-    let (process, ready): (_, Vec<_>) = (catalog.process(), holds.keys().copied().collect());
+    let (by, ready): (_, Vec<_>) =
+        ((catalog.process(), stores.lease().unwrap_or(LEASE_MIN)), holds.keys().copied().collect());
     let claimed = catalog
         .transact(move |txn| {
             let ready = ready.clone();
             async move {
                 let mut claimed = Vec::with_capacity(ready.len());
                 for id in ready {
-                    if let Some(one) = claim_one(&txn, id, process).await? {
+                    if let Some(one) = claim_one(&txn, id, by).await? {
                         claimed.push(one);
                     }
                 }
@@ -182,12 +183,12 @@ struct Claimed {
 async fn claim_one(
     txn: &Txn,
     id: TransferId,
-    process: crate::model::id::ProcessId,
+    (process, span): (crate::model::id::ProcessId, Duration),
 ) -> Result<Option<Claimed>, CatalogError> {
     let Some(old) = txn.get::<Transfers>(&(id,)).await? else {
         return Ok(None);
     };
-    let lease = LEASE_MIN + LEASE_PER_MIB.saturating_mul(u32::try_from(old.bytes >> 20).unwrap_or(u32::MAX));
+    let lease = span + LEASE_PER_MIB.saturating_mul(u32::try_from(old.bytes >> 20).unwrap_or(u32::MAX));
     let until = txn.now().after(lease);
     // Another mover may have been quicker.
     let Ok(state) = old.state.clone().apply(TransferEvent::Started { until }) else {

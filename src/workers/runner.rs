@@ -16,6 +16,8 @@ use crate::workers::board::{Activity, Board};
 
 /// How long a worker rests after a fault.
 const REST: Duration = Duration::from_secs(2);
+/// How often, at least, it is looked whether another process still does the work.
+const STANDBY: Duration = Duration::from_secs(2);
 
 /// Tells a worker whether it is to begin nothing new: somebody paused it, or the process ends.
 #[derive(Debug, Clone)]
@@ -45,7 +47,8 @@ pub fn start(catalog: &Catalog, board: &Board, workers: Vec<Box<dyn Worker>>) ->
     for worker in workers {
         let paused = board.add(worker.duty().name);
         let halt = Halt { stopped: stopped.clone(), paused };
-        let runner = Runner { catalog: catalog.clone(), board: board.clone(), halt, worker, lease: None };
+        let runner =
+            Runner { catalog: catalog.clone(), board: board.clone(), halt, worker, lease: None, is_standby: false };
         tasks.spawn(runner.run());
     }
     Running { clock: catalog.clock().clone(), tasks, stop }
@@ -69,6 +72,8 @@ struct Runner {
     halt: Halt,
     worker: Box<dyn Worker>,
     lease: Option<Lease>,
+    /// Whether another process does the work.
+    is_standby: bool,
 }
 
 impl Runner {
@@ -82,7 +87,11 @@ impl Runner {
                 rest = REST;
             }
             if *self.halt.stopped.borrow() {
+                self.release().await;
                 return;
+            }
+            if self.is_standby {
+                rest = rest.min(STANDBY);
             }
             let woken = async {
                 match wake {
@@ -112,8 +121,10 @@ impl Runner {
                     Ok(Some(lease)) => {
                         catalog = catalog.under(lease.clone());
                         self.lease = Some(lease);
+                        self.is_standby = false;
                     }
                     Ok(None) => {
+                        self.is_standby = true;
                         self.board.note(name, |status| status.activity = Activity::Standby);
                         return true;
                     }
@@ -137,6 +148,15 @@ impl Runner {
                 }
                 Err(error) => return self.fault(&error.to_string()),
             }
+        }
+    }
+
+    /// Lets another process go on at once. One that has the catalog alone finds its leases void anyway.
+    async fn release(&mut self) {
+        if let Some(lease) = self.lease.take().filter(|_| !self.catalog.is_exclusive())
+            && let Err(error) = self.catalog.release(lease).await
+        {
+            tracing::debug!("a lease was not given up, and ends by itself: {error}");
         }
     }
 

@@ -1,9 +1,12 @@
-//! What every catalog engine promises, run for each engine by one line, and what only the embedded
-//! one can be asked: crashes, locks, damage.
+//! What every catalog engine promises, run for each engine by one line, and what only one of them can
+//! be asked: the embedded one of crashes, locks and damage, the one on PostgreSQL of lost connections,
+//! of several processes and of late commits.
 
 mod cases;
 mod embedded_only;
 mod model;
+mod postgres_lost;
+mod postgres_only;
 
 use std::future::Future;
 use std::path::Path;
@@ -12,8 +15,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dapple::catalog::engine::embedded::{Embedded, EmbeddedSettings};
 use dapple::catalog::engine::memory::Memory;
+use dapple::catalog::engine::postgres::{Address, Postgres, PostgresSettings};
 use dapple::catalog::engine::{Engine, EngineError, Range, Row, Table, Tx, Urgency, Verdict};
 use dapple::clock::SystemClock;
+
+use crate::peers::postgres::{name_of, postgres as server};
 
 const LEFT: Table = Table { number: 200, name: "test_left" };
 const RIGHT: Table = Table { number: 201, name: "test_right" };
@@ -24,11 +30,36 @@ struct Subject {
     _directory: Option<tempfile::TempDir>,
 }
 
-fn memory() -> Subject {
+async fn memory() -> Subject {
     Subject { engine: Memory::shared(), _directory: None }
 }
 
-fn embedded() -> Subject {
+async fn postgres() -> Subject {
+    Subject { engine: on_server(&fresh_database().await).await, _directory: None }
+}
+
+/// The URL of a fresh database that has the tables of the tests too.
+async fn fresh_database() -> String {
+    let database = tokio::task::spawn_blocking(|| server().database()).await.unwrap();
+    // The first one who opens a database makes the catalog's tables.
+    drop(on_server(&database).await);
+    for table in [LEFT, RIGHT] {
+        let sql = format!("CREATE TABLE {} (key bytea PRIMARY KEY, value bytea NOT NULL)", table.name);
+        server().sql(name_of(&database), &sql);
+    }
+    database
+}
+
+async fn on_server(url: &str) -> Arc<Postgres> {
+    try_on_server(url).await.unwrap()
+}
+
+async fn try_on_server(url: &str) -> Result<Arc<Postgres>, EngineError> {
+    let settings = PostgresSettings { address: Address::parse(url)?, password: None, connections: 24 };
+    Postgres::open(settings, SystemClock::shared()).await
+}
+
+async fn embedded() -> Subject {
     let directory = tempfile::tempdir().unwrap();
     Subject { engine: open(directory.path()).unwrap(), _directory: Some(directory) }
 }
@@ -44,7 +75,7 @@ macro_rules! conformance {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    let subject = super::$engine();
+                    let subject = super::$engine().await;
                     super::cases::$case(subject.engine.clone()).await;
                 }
             )+
@@ -52,11 +83,12 @@ macro_rules! conformance {
     };
 }
 
-/// The cases, for both engines.
+/// The cases, for all engines.
 macro_rules! for_each_engine {
     ($($case:ident),+ $(,)?) => {
         conformance!(memory: $($case),+);
         conformance!(embedded: $($case),+);
+        conformance!(postgres: $($case),+);
     };
 }
 

@@ -19,6 +19,8 @@ use dapple::service::view::{
 };
 use tempfile::TempDir;
 
+use crate::peers::postgres::postgres;
+
 mod access;
 mod accounts;
 mod backup;
@@ -30,17 +32,21 @@ mod labels;
 mod leaks;
 mod leave;
 mod metadata;
+mod on_postgres;
 mod placing;
 mod policy;
 mod quotas;
 mod registering;
 mod restarting;
+mod servers;
 mod settings;
 mod terms;
 mod trouble;
 mod typed;
 pub(crate) mod web;
 
+/// The variable that says where catalogs are.
+const ON_SERVER: &str = "DAPPLE_TEST_CATALOG";
 /// How long a lake may take to come to rest. Far more than it needs; a machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -73,8 +79,21 @@ impl TestLake {
         Self::with_settings("", names).await
     }
 
-    /// The same with settings of its own, as a file has them.
+    /// The same with settings of its own, as a file has them. With `DAPPLE_TEST_CATALOG=postgres` the
+    /// catalog of every lake is on PostgreSQL.
     pub(crate) async fn with_settings(settings: &str, names: &[&str]) -> Self {
+        if std::env::var(ON_SERVER).is_ok_and(|engine| engine == "postgres") && !settings.contains("[catalog]") {
+            return Self::on_server(&postgres().database(), settings, names).await;
+        }
+        Self::at_once(settings, names).await
+    }
+
+    /// The same with its catalog on PostgreSQL.
+    pub(crate) async fn on_server(url: &str, settings: &str, names: &[&str]) -> Self {
+        Self::at_once(&format!("{settings}\n[catalog]\nurl = \"{url}\"\n"), names).await
+    }
+
+    async fn at_once(settings: &str, names: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let server = serve(directory.path(), settings).await;
         let lake = Self { client: client_of(&server), server: Some(server), directory, settings: settings.to_owned() };

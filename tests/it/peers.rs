@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) mod apache;
 pub(crate) mod dav;
 pub(crate) mod nginx;
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod radosgw;
 pub(crate) mod s3s;
@@ -69,7 +70,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a program that stays in the foreground.
     pub(crate) fn start(command: &str, log: &Path) -> Self {
-        let script = format!("{command} & pid=$!; cat >/dev/null; kill $pid 2>/dev/null; wait $pid");
+        Self::start_ended_by("TERM", command, log)
+    }
+
+    /// The same, ended by a signal of choice.
+    pub(crate) fn start_ended_by(signal: &str, command: &str, log: &Path) -> Self {
+        let script = format!("{command} & pid=$!; cat >/dev/null; kill -{signal} $pid 2>/dev/null; wait $pid");
         let mut shell = spawn(&script, log);
         let input = shell.stdin.take();
         Self { shell, input }

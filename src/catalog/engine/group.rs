@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::overlay::{Base, Overlay, Writes};
-use super::{Body, CHANGES, EngineError, FeedEntry, META, Range, Row, Table, Tx, Verdict};
+use super::{Body, CHANGES, EngineError, FeedEntry, META, Range, Read, Row, Table, Tx, Verdict};
 
 /// The fact in [`META`] that holds the number of the newest change.
 const LAST_SEQ: &[u8] = b"last_seq";
@@ -36,6 +36,13 @@ impl Marks {
     }
 }
 
+impl Marks {
+    /// The number of the newest change that a state holds.
+    pub(super) async fn seq_of(state: &dyn Read) -> Result<u64, EngineError> {
+        number(state.get(META, LAST_SEQ).await?)
+    }
+}
+
 fn number(stored: Option<Bytes>) -> Result<u64, EngineError> {
     match stored {
         None => Ok(0),
@@ -43,7 +50,8 @@ fn number(stored: Option<Bytes>) -> Result<u64, EngineError> {
     }
 }
 
-fn to_number(bytes: &[u8]) -> Result<u64, EngineError> {
+/// The number that stored bytes hold.
+pub(super) fn to_number(bytes: &[u8]) -> Result<u64, EngineError> {
     match bytes.try_into() {
         Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
         Err(_) => {

@@ -6,6 +6,7 @@
 //! a snapshot of the store. Nothing here is durable, and nothing below is ever changed.
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -109,7 +110,7 @@ impl Writes {
 
     /// The value of a key as these writes leave it over `below`.
     pub(super) fn value_over(&self, below: &dyn Base, table: Table, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        match self.tables.get(&table).and_then(|rows| rows.get(key)) {
+        match self.of(table, key) {
             Some(written) => Ok(written.clone()),
             None => below.value(table, key),
         }
@@ -124,12 +125,22 @@ impl Writes {
         let Some(written) = written.filter(|rows| rows.range::<[u8], _>(bounds).next().is_some()) else {
             return below.rows(table, range);
         };
-        let inside = written.range::<[u8], _>(bounds);
-        if range.reverse {
-            merge(inside.rev(), |left, right| left > right, below, table, range)
-        } else {
-            merge(inside, |left, right| left < right, below, table, range)
-        }
+        let inside = written.range::<[u8], _>(bounds).map(|(key, value)| (key.clone(), value.clone()));
+        if range.reverse { merge(inside.rev(), below, table, range) } else { merge(inside, below, table, range) }
+    }
+
+    /// What is written inside a range, in its order.
+    pub(super) fn inside(&self, table: Table, range: &Range) -> Vec<Written> {
+        let (Some(rows), Some(bounds)) = (self.tables.get(&table), bounds_of(range)) else {
+            return Vec::new();
+        };
+        let inside = rows.range::<[u8], _>(bounds).map(|(key, value)| (key.clone(), value.clone()));
+        if range.reverse { inside.rev().collect() } else { inside.collect() }
+    }
+
+    /// What is written of a key: `None` if nothing is.
+    pub(super) fn of(&self, table: Table, key: &[u8]) -> Option<&Option<Bytes>> {
+        self.tables.get(&table).and_then(|rows| rows.get(key))
     }
 
     /// The rows of many ranges as these writes leave them over `below`.
@@ -158,40 +169,78 @@ pub(super) fn bounds_of(range: &Range) -> Option<Bounds<'_>> {
 }
 
 /// Merges written rows with those below, page by page, until the limit of the range is reached.
-fn merge<'a>(
-    written: impl Iterator<Item = (&'a Bytes, &'a Option<Bytes>)>,
-    comes_before: impl Fn(&Bytes, &Bytes) -> bool,
+pub(super) struct Merge<I: Iterator<Item = Written>> {
+    written: Peekable<I>,
+    merged: Vec<Row>,
+    range: Range,
+    wanted: Range,
+}
+
+/// A key that was written, and its value or nothing.
+pub(super) type Written = (Bytes, Option<Bytes>);
+
+impl<I: Iterator<Item = Written>> Merge<I> {
+    /// A merge of what is written inside `range`, in the order of the range.
+    pub(super) fn new(written: I, range: &Range) -> Self {
+        let mut written = written.peekable();
+        let mut wanted = range.clone();
+        if written.peek().is_some() {
+            wanted.limit = range.limit.saturating_add(SCAN_SLACK);
+        }
+        Self { written, merged: Vec::new(), range: range.clone(), wanted }
+    }
+
+    /// What to read below next.
+    pub(super) fn wanted(&self) -> &Range {
+        &self.wanted
+    }
+
+    /// Takes what was read there. Answers whether all is there now.
+    pub(super) fn take(&mut self, page: Vec<Row>) -> bool {
+        let is_last = page.len() < self.wanted.limit;
+        if let Some((key, _)) = page.last() {
+            self.wanted = behind(self.wanted.clone(), key);
+        }
+        let is_reverse = self.range.reverse;
+        let comes_before = |own: &Bytes, key: &Bytes| if is_reverse { own > key } else { own < key };
+        for (key, value) in page {
+            while let Some((own_key, own)) = self.written.next_if(|(own, _)| comes_before(own, &key)) {
+                self.merged.extend(own.map(|own| (own_key, own)));
+            }
+            match self.written.next_if(|(own, _)| *own == key) {
+                Some((_, own)) => self.merged.extend(own.map(|own| (key, own))),
+                None => self.merged.push((key, value)),
+            }
+            if self.merged.len() >= self.range.limit {
+                self.merged.truncate(self.range.limit);
+                return true;
+            }
+        }
+        if is_last {
+            let room = self.range.limit - self.merged.len();
+            let left = self.written.by_ref().filter_map(|(key, value)| Some((key, value?)));
+            self.merged.extend(left.take(room));
+        }
+        is_last
+    }
+
+    /// What there is.
+    pub(super) fn rows(self) -> Vec<Row> {
+        self.merged
+    }
+}
+
+fn merge(
+    written: impl Iterator<Item = Written>,
     below: &dyn Base,
     table: Table,
     range: &Range,
 ) -> Result<Vec<Row>, EngineError> {
-    let mut written = written.peekable();
-    let mut merged = Vec::new();
-    let mut rest = range.clone();
-    rest.limit = range.limit.saturating_add(SCAN_SLACK);
+    let mut merge = Merge::new(written, range);
     loop {
-        let page = below.rows(table, &rest)?;
-        let is_last = page.len() < rest.limit;
-        if let Some((key, _)) = page.last() {
-            rest = behind(rest, key);
-        }
-        for (key, value) in page {
-            while let Some((own_key, own_value)) = written.next_if(|(own, _)| comes_before(own, &key)) {
-                merged.extend(own_value.clone().map(|own| (own_key.clone(), own)));
-            }
-            match written.next_if(|(own, _)| **own == key) {
-                Some((_, own)) => merged.extend(own.clone().map(|own| (key, own))),
-                None => merged.push((key, value)),
-            }
-            if merged.len() >= range.limit {
-                merged.truncate(range.limit);
-                return Ok(merged);
-            }
-        }
-        if is_last {
-            let left = written.filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
-            merged.extend(left.take(range.limit - merged.len()));
-            return Ok(merged);
+        let page = below.rows(table, merge.wanted())?;
+        if merge.take(page) {
+            return Ok(merge.rows());
         }
     }
 }
@@ -230,11 +279,7 @@ impl Overlay {
 
     /// Takes what the transaction wants to change. Whoever still holds the handle writes to nowhere.
     pub(super) fn take(&self) -> Result<Buffer, EngineError> {
-        let buffer = std::mem::take(&mut *self.buffer());
-        match buffer.broken_limit {
-            Some(broken) => Err(broken),
-            None => Ok(buffer),
-        }
+        std::mem::take(&mut *self.buffer()).within_limits()
     }
 
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
@@ -244,7 +289,21 @@ impl Overlay {
 }
 
 impl Buffer {
-    fn set(&mut self, table: Table, key: Bytes, value: Option<Bytes>) {
+    /// Writes that are done.
+    pub(super) fn of(writes: Writes) -> Self {
+        Self { writes, ..Self::default() }
+    }
+
+    /// What is to be written, unless a limit was broken on the way.
+    pub(super) fn within_limits(self) -> Result<Self, EngineError> {
+        match self.broken_limit {
+            Some(broken) => Err(broken),
+            None => Ok(self),
+        }
+    }
+
+    /// Sets a key, or deletes it.
+    pub(super) fn set(&mut self, table: Table, key: Bytes, value: Option<Bytes>) {
         assert!(!key.is_empty(), "a key has at least one byte");
         let value_size = value.as_ref().map_or(0, Bytes::len);
         self.check("bytes in a key", key.len(), KEY_BYTES_MAX);
@@ -255,7 +314,8 @@ impl Buffer {
         }
     }
 
-    fn emit(&mut self, change: Bytes) {
+    /// Notes a change for the feed.
+    pub(super) fn emit(&mut self, change: Bytes) {
         self.check("bytes in a value", change.len(), VALUE_BYTES_MAX);
         if self.broken_limit.is_none() {
             self.change_bytes += CHANGE_KEY_BYTES + change.len();

@@ -7,13 +7,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
-use futures::FutureExt as _;
 use futures::lock::Mutex;
 
-use super::group::{Failure, Group, Marks};
-use super::overlay::{Base, Writes};
-use super::{Body, BoxFuture, Engine, EngineError, FeedEntry, Range, Row, Snapshot, Table, Urgency};
+use super::group::Marks;
+use super::laid::Laid;
+use super::overlay::Buffer;
+use super::{Body, BoxFuture, Engine, EngineError, FeedEntry, Snapshot, Urgency, Verdict};
 
 /// The most transactions of one rehearsal: each is a layer that reads go through.
 pub const TRANSACTIONS_MAX: usize = 256;
@@ -26,17 +25,18 @@ pub struct Rehearsal {
 
 #[derive(Clone)]
 struct Newest {
-    state: Arc<dyn Base>,
-    marks: Marks,
+    state: Snapshot,
+    /// The number of the newest change, as it would be.
+    seq: u64,
     layers: usize,
 }
 
 impl Rehearsal {
     /// A rehearsal over the newest state of an engine.
     pub async fn over(engine: &dyn Engine) -> Result<Arc<Self>, EngineError> {
-        let state: Arc<dyn Base> = Arc::new(Still(engine.snapshot().await?));
-        let marks = Marks::read(&*state)?;
-        let newest = RwLock::new(Newest { state, marks, layers: 0 });
+        let state = engine.snapshot().await?;
+        let seq = Marks::seq_of(&*state).await?;
+        let newest = RwLock::new(Newest { state, seq, layers: 0 });
         Ok(Arc::new(Self { turn: Mutex::default(), newest }))
     }
 
@@ -44,89 +44,34 @@ impl Rehearsal {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn run(&self, body: &Body) -> Result<u64, Failure> {
-        let Newest { state, marks, layers } = self.newest();
+    async fn run(&self, body: &Body) -> Result<u64, EngineError> {
+        let Newest { state, seq, layers } = self.newest();
         if layers >= TRANSACTIONS_MAX {
-            let too_large = EngineError::TooLarge { what: "transactions in a rehearsal", limit: TRANSACTIONS_MAX };
-            return Err(Failure::Engine(too_large));
+            return Err(EngineError::TooLarge { what: "transactions in a rehearsal", limit: TRANSACTIONS_MAX });
         }
-        let mut group = Group::new(Arc::clone(&state), marks);
-        let seq = group.run(body)?;
-        if let Some((writes, marks)) = group.finish() {
-            let newest = Newest { state: Arc::new(Layer { below: state, writes }), marks, layers: layers + 1 };
-            *self.newest.write().unwrap_or_else(PoisonError::into_inner) = newest;
+        let laid = Laid::over(Arc::clone(&state), Buffer::default());
+        if laid.run(body).await? == Verdict::Abort {
+            return Ok(seq);
+        }
+        let Buffer { writes, changes, .. } = laid.take()?;
+        let seq = seq + changes.len() as u64;
+        if !writes.is_empty() {
+            let state = Laid::over(state, Buffer::of(writes));
+            *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Newest { state, seq, layers: layers + 1 };
         }
         Ok(seq)
     }
 }
 
-/// A snapshot of the engine below. All engines of one process answer at once.
-struct Still(Snapshot);
-
-fn ready<T>(answer: BoxFuture<'_, Result<T, EngineError>>) -> Result<T, EngineError> {
-    answer.now_or_never().unwrap_or(Err(EngineError::ForeignAwait))
-}
-
-impl Base for Still {
-    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        ready(self.0.get(table, key))
-    }
-
-    fn rows(&self, table: Table, range: &Range) -> Result<Vec<Row>, EngineError> {
-        ready(self.0.scan(table, range))
-    }
-
-    fn rows_of_many(&self, table: Table, ranges: &[Range]) -> Result<Vec<Vec<Row>>, EngineError> {
-        ready(self.0.scan_many(table, ranges))
-    }
-}
-
-/// What one transaction wrote, over the state it began with.
-struct Layer {
-    below: Arc<dyn Base>,
-    writes: Writes,
-}
-
-impl Base for Layer {
-    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.writes.value_over(&*self.below, table, key)
-    }
-
-    fn rows(&self, table: Table, range: &Range) -> Result<Vec<Row>, EngineError> {
-        self.writes.rows_over(&*self.below, table, range)
-    }
-
-    fn rows_of_many(&self, table: Table, ranges: &[Range]) -> Result<Vec<Vec<Row>>, EngineError> {
-        self.writes.rows_of_many_over(&*self.below, table, ranges)
-    }
-}
-
-/// A state as a snapshot.
-struct Seen(Arc<dyn Base>);
-
-impl Base for Seen {
-    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.0.value(table, key)
-    }
-
-    fn rows(&self, table: Table, range: &Range) -> Result<Vec<Row>, EngineError> {
-        self.0.rows(table, range)
-    }
-
-    fn rows_of_many(&self, table: Table, ranges: &[Range]) -> Result<Vec<Vec<Row>>, EngineError> {
-        self.0.rows_of_many(table, ranges)
-    }
-}
-
 impl Engine for Rehearsal {
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, EngineError>> {
-        Box::pin(async { Ok(Arc::new(Seen(self.newest().state)) as Snapshot) })
+        Box::pin(async { Ok(self.newest().state) })
     }
 
     fn transact(&self, _urgency: Urgency, body: Body) -> BoxFuture<'_, Result<u64, EngineError>> {
         Box::pin(async move {
             let _turn = self.turn.lock().await;
-            self.run(&body).map_err(Failure::raise)
+            self.run(&body).await
         })
     }
 
@@ -146,6 +91,9 @@ impl Engine for Rehearsal {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use futures::FutureExt as _;
+
     use super::*;
     use crate::catalog::engine::memory::Memory;
     use crate::catalog::engine::{META, Tx, Verdict};

@@ -99,7 +99,7 @@ pub(crate) async fn run_local(screen: &mut Screen, args: CreateArgs) -> Result<(
             hint: Some("give a file, or leave out --dir and ask the server".to_owned()),
         });
     }
-    let lake = Resting::open(directory)?;
+    let lake = Resting::open(directory).await?;
     let export = Box::new(lake.backup().await?);
     let received = receive(screen, Source::Directory(export), &args.to, args.dry.is_wished()).await;
     lake.close().await?;

@@ -69,7 +69,7 @@ impl World {
 
     async fn make(&mut self) {
         let number = self.made.len();
-        let kind = if number % 3 == 0 { DidKind::Container } else { DidKind::Dataset };
+        let kind = if number.is_multiple_of(3) { DidKind::Container } else { DidKind::Dataset };
         let did: Did = format!("{}:n{number}", SCOPES[self.dice.below(2)]).parse().expect("a DID");
         dids::create(&self.root(), NewDid { did: did.clone(), kind }).await.expect("it is new");
         self.made.push((did, kind));

@@ -314,6 +314,10 @@ pub(super) async fn cancelled_callers_leave_no_half_transaction(engine: Arc<dyn 
         }
         kept.await.unwrap();
     }
+    if !engine.is_exclusive() {
+        // What nobody waits for may commit, and be numbered, a moment later.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
     let left = rows(&engine, LEFT).await;
     assert_eq!(left, rows(&engine, RIGHT).await);
     let mut emitted: Vec<Bytes> = feed_of(&engine).await.into_iter().map(|entry| entry.1).collect();
@@ -354,7 +358,8 @@ pub(super) async fn the_feed_is_gapless_and_in_commit_order(engine: Arc<dyn Engi
                     }
                 };
                 let seq = transact(&engine, count_and_emit).await.unwrap();
-                assert_eq!(seq, own.load(Ordering::Relaxed));
+                let own = own.load(Ordering::Relaxed);
+                assert!(seq == own || !engine.is_exclusive() && seq > own, "{seq} of {own}");
             }
         })
     };
@@ -460,7 +465,6 @@ pub(super) async fn a_panic_fails_its_own_transaction(engine: Arc<dyn Engine>) {
 }
 
 pub(super) async fn a_closed_engine_refuses_writes(engine: Arc<dyn Engine>) {
-    assert!(engine.is_exclusive());
     put(&engine, LEFT, "a", "").await;
     engine.close().await.unwrap();
     engine.close().await.unwrap();

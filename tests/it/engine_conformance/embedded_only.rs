@@ -90,6 +90,7 @@ async fn a_snapshot_is_whole_while_tables_are_flushed() {
 async fn a_second_process_is_turned_away() {
     let directory = tempfile::tempdir().unwrap();
     let engine: Arc<dyn Engine> = open(directory.path()).unwrap();
+    assert!(engine.is_exclusive());
     match open(directory.path()).map(drop) {
         Err(EngineError::Locked { path }) => assert_eq!(path, directory.path().display().to_string()),
         other => panic!("{other:?}"),

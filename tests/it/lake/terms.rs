@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::TestLake;
 
 impl TestLake {
-    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         let key = &self.server.as_ref().expect("it is up").admin_key;
         reqwest::Client::new().request(method, format!("{}/api/v1{path}", self.url())).bearer_auth(key)
     }
@@ -16,11 +16,11 @@ impl TestLake {
     }
 }
 
-async fn post(asked: RequestBuilder, body: Value) -> Response {
+pub(super) async fn post(asked: RequestBuilder, body: Value) -> Response {
     asked.header("content-type", "application/json").body(body.to_string()).send().await.expect("an answer")
 }
 
-async fn value(answer: Response) -> Value {
+pub(super) async fn value(answer: Response) -> Value {
     serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON")
 }
 
