@@ -19,6 +19,7 @@ use crate::service::Lake;
 use crate::workers::board::Board;
 
 mod accounts;
+mod backup;
 mod bulk;
 mod changes;
 mod check;
@@ -66,6 +67,7 @@ fn plain() -> OpenApiRouter<Doors> {
         .routes(routes!(endpoints::list, endpoints::add))
         .routes(routes!(endpoints::show, endpoints::change))
         .routes(routes!(endpoints::probe))
+        .routes(routes!(endpoints::accept_audit))
         .routes(routes!(dids::create))
         .routes(routes!(dids::list))
         .routes(routes!(dids::show, dids::change))
@@ -110,6 +112,7 @@ fn of_accounts() -> OpenApiRouter<Doors> {
 /// do again what they did. And those of secrets, whose answers are kept nowhere.
 fn repeatable() -> OpenApiRouter<Doors> {
     OpenApiRouter::default()
+        .routes(routes!(backup::read, backup::send))
         .routes(routes!(replicas::register))
         .routes(routes!(bulk::create))
         .routes(routes!(bulk::attach, bulk::detach))

@@ -1,5 +1,6 @@
 //! Settings become parts: a directory and an address become a running lake.
 
+pub mod backup;
 pub mod build;
 mod catalog;
 mod crowd;

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::model::id::ProcessId;
 use crate::model::time::Timestamp;
 use crate::telemetry::meters::Meters;
 
+pub mod backup;
 pub mod check;
 pub mod decisions;
 pub mod endpoints;
@@ -30,6 +31,7 @@ pub mod history;
 pub mod ids;
 pub mod key;
 pub mod labels;
+pub mod lake;
 pub mod lease;
 pub mod ledger;
 pub mod metadata;
@@ -65,6 +67,9 @@ pub enum CatalogError {
         /// Its name.
         name: String,
     },
+    /// A restore of the catalog did not come to its end.
+    #[error("the catalog was restored by half: the restore was broken off")]
+    HalfRestored,
 }
 
 impl Fault for CatalogError {
@@ -81,6 +86,7 @@ impl Fault for CatalogError {
             CatalogError::Engine(EngineError::Corrupt { .. }) | CatalogError::Decode { .. } => Kind::Corrupt,
             CatalogError::Engine(EngineError::TooLarge { .. } | EngineError::ForeignAwait) => Kind::Internal,
             CatalogError::DatasetTooLong => Kind::Invalid,
+            CatalogError::HalfRestored => Kind::Conflict,
         }
     }
 
@@ -90,6 +96,7 @@ impl Fault for CatalogError {
             Kind::Internal => "catalog-internal",
             Kind::Invalid => "dataset-too-long",
             _ if matches!(self, CatalogError::Engine(EngineError::InDoubt { .. })) => "catalog-in-doubt",
+            Kind::Conflict => "lake-half-restored",
             _ => "catalog-unavailable",
         }
     }
@@ -102,6 +109,9 @@ impl Fault for CatalogError {
             CatalogError::Engine(EngineError::Refused { hint, .. }) => Some(hint.clone()),
             CatalogError::Engine(EngineError::InDoubt { .. }) => {
                 Some("look whether it is there before you ask for it again".to_owned())
+            }
+            CatalogError::HalfRestored => {
+                Some("empty the place that it was restored to, and restore the backup again".to_owned())
             }
             _ => None,
         }
@@ -120,6 +130,8 @@ pub struct Catalog {
     hands: hands::Hands,
     lease: Option<lease::Lease>,
     lease_span: Duration,
+    /// The number behind which this epoch's changes begin.
+    feed_base: Arc<AtomicU64>,
 }
 
 impl Catalog {
@@ -142,6 +154,7 @@ impl Catalog {
             hands: hands::Hands::default(),
             lease: None,
             lease_span: lease::LEASE_SPAN,
+            feed_base: Arc::default(),
         }
     }
 
@@ -272,7 +285,8 @@ impl Catalog {
             .await;
         let result = result.lock().expect("nothing panics while holding it").take();
         self.meters.repeated(runs.load(Ordering::Relaxed).saturating_sub(1));
-        let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_)))).copied();
+        let newest = outcome.as_ref().ok().filter(|_| matches!(result, Some(Ok(_))));
+        let newest = newest.map(|newest| self.feed_base() + newest);
         if self.meters.transacted(newest, self.clock.monotonic().saturating_sub(began)) {
             self.wakes.wake(wake::Topic::Feed);
         }

@@ -4,6 +4,7 @@
 //! Exit codes are part of the contract; `docs/cli.md` lists them.
 
 mod account;
+mod backup;
 mod bulk;
 mod config;
 mod context;
@@ -143,6 +144,9 @@ enum Command {
     Whoami,
     /// Check the lake's catalog against itself
     Doctor,
+    /// Make, check and restore backups, which also move a lake to another engine
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// The server's background work
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
@@ -226,6 +230,7 @@ async fn carry_out(command: Command, typed: Typed, mut screen: Screen, clock: Sh
         Command::Man { directory } => shell::man(&directory),
         // Policies are checked where they are written, and no server is asked.
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&mut screen, args),
+        Command::Backup(command) if command.is_local() => backup::run_local(&mut screen, command).await,
         command => {
             let target = target::find(&typed)?;
             for warning in &target.warnings {
@@ -259,6 +264,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Account(command) => account::run(session, command).await,
         Command::Whoami => account::whoami(session).await,
         Command::Doctor => doctor::run(session).await,
+        Command::Backup(command) => backup::run(session, command).await,
         Command::Worker(command) => worker::run(session, command).await,
         Command::Index(command) => index::run(session, command).await,
     }

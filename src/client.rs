@@ -6,6 +6,7 @@
 
 mod accounts;
 mod address;
+mod backup;
 mod data;
 mod dids;
 mod error;
@@ -38,6 +39,7 @@ use crate::service::view::{
 };
 
 pub use address::{encode_name, file_url};
+pub use backup::IncomingBackup;
 pub use data::{Download, Payload};
 pub use error::ClientError;
 pub use listing::Listing;

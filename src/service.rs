@@ -17,6 +17,7 @@ use crate::service::terms::Terms;
 use crate::storage::registry::Registry;
 
 pub mod accounts;
+pub mod backup;
 pub mod bulk;
 pub mod census;
 pub mod changes;

@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::http::request::{Asking, PageQuery};
 use crate::http::terms::{Changing, ChangingSeen};
 use crate::model::endpoint::{EndpointKind, EndpointName};
-use crate::service::endpoints;
+use crate::service::endpoints::{self, audit};
 use crate::service::error::ServiceError;
 use crate::service::terms::Made;
 use crate::service::view::{EndpointChange, EndpointView, NewEndpoint, Page};
@@ -59,6 +59,15 @@ pub(super) async fn change(
 #[utoipa::path(post, path = "/endpoints/{name}/probe", params(("name" = EndpointName, Path, description = "Its name")), responses((status = 200, body = EndpointView), (status = 412)), tag = "endpoints", operation_id = "probe_endpoint")]
 pub(super) async fn probe(ChangingSeen(ctx): ChangingSeen, Path(name): Path<String>) -> Result<Response, Problem> {
     Ok(done(&ctx, Made::Changed, &endpoints::probe(&ctx, &read(&name)?).await?))
+}
+
+/// Accepts what is at an endpoint since the lake was restored, so that things may be removed there again.
+#[utoipa::path(post, path = "/endpoints/{name}/accept-audit", params(("name" = EndpointName, Path, description = "Its name")), responses((status = 200, body = EndpointView), (status = 412)), tag = "endpoints", operation_id = "accept_audit")]
+pub(super) async fn accept_audit(
+    ChangingSeen(ctx): ChangingSeen,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(done(&ctx, Made::Changed, &audit::accept(&ctx, &read(&name)?).await?))
 }
 
 fn read(name: &str) -> Result<EndpointName, ServiceError> {

@@ -13,7 +13,8 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::http::answer::NDJSON;
 use crate::service::view::{
-    Attachment, MetadataChunk, MetadataLine, MovedChunk, NewReplica, ProblemView, RefusedLine, RegisteredChunk,
+    Attachment, BackupProgress, BackupView, MetadataChunk, MetadataLine, MovedChunk, NewReplica, ProblemView,
+    RefusedLine, RegisteredChunk,
 };
 
 /// The name of the way to say who asks.
@@ -60,6 +61,8 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
         (RegisteredChunk::name(), RegisteredChunk::schema()),
         (RefusedLine::name(), RefusedLine::schema()),
         (Attachment::name(), Attachment::schema()),
+        (BackupProgress::name(), BackupProgress::schema()),
+        (BackupView::name(), BackupView::schema()),
         (MovedChunk::name(), MovedChunk::schema()),
         (MetadataLine::name(), MetadataLine::schema()),
         (MetadataChunk::name(), MetadataChunk::schema()),

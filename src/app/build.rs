@@ -8,13 +8,16 @@
 //! DIR/instance.key      the key that seals the endpoints' secrets in the catalog
 //! ```
 
+use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::error::AppError;
 use crate::app::{catalog, secrets};
 use crate::catalog::ledger::holdings;
+use crate::catalog::record::LakeRecord;
 use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::clock::SystemClock;
 use crate::config::settings::Settings;
@@ -47,8 +50,9 @@ pub async fn open(
     judge: Arc<Judge>,
 ) -> Result<Opened, AppError> {
     let clock = SystemClock::shared();
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(AppError::file(directory))?;
     let catalog = catalog::open(directory, &settings.catalog, &clock).await?;
+    let known = catalog.begin().await?;
     // Keys come behind the catalog: its lock keeps a second server from making others.
     catalog::keys_are_ours(&catalog, directory).await?;
     let (admin_key, _) = secrets::admin_key(directory, clock.as_ref())?;
@@ -66,7 +70,7 @@ pub async fn open(
     let (lanes, lease) = (size(settings.transfers.lanes.0), settings.transfers.lease.0);
     let stores = Arc::new(Registry::with_keyring(keyring).with_lanes(lanes).with_lease(lease));
     tell_locked(&catalog, &stores, directory).await?;
-    let search = Arc::new(Search::kept(directory.join("index")));
+    let search = Arc::new(Search::kept(index_of(directory, &known)?));
     let opening = Arc::clone(&search);
     if let Err(error) = catalog.clock().compute(move || opening.open()).await {
         tracing::warn!("the search index cannot be opened, and will be tried again: {error}");
@@ -85,6 +89,30 @@ pub async fn open(
         public_url,
     };
     Ok(Opened { lake: Arc::new(lake), admin_key, is_new: begun == Begun::New })
+}
+
+/// The directory of the search index. One that was made from another life of the lake, before a restore,
+/// goes: the numbers of changes that it remembers are not this one's.
+fn index_of(directory: &Path, lake: &LakeRecord) -> Result<PathBuf, AppError> {
+    let index = directory.join("index");
+    let mark = index.join("lake");
+    let ours = format!("{} {} {}\n", lake.id, lake.epoch, lake.since.as_millis());
+    let known = match fs::read_to_string(&mark) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(AppError::file(&mark)(error)),
+    };
+    if known.as_ref() == Some(&ours) {
+        return Ok(index);
+    }
+    // Indexes that are older than marks are of the first epoch.
+    if (known.is_some() || lake.epoch > 1) && index.exists() {
+        tracing::info!("the search index is of another state of the lake, and will be built again");
+        fs::remove_dir_all(&index).map_err(AppError::file(&index))?;
+    }
+    fs::create_dir_all(&index).map_err(AppError::file(&index))?;
+    fs::write(&mark, ours).map_err(AppError::file(&mark))?;
+    Ok(index)
 }
 
 /// A lake with a lost or strange instance key serves all but the endpoints whose secrets that sealed.

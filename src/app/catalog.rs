@@ -15,6 +15,8 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::SharedClock;
 use crate::config::settings::CatalogSettings;
 
+/// The directory of the embedded catalog, below the lake's.
+pub(super) const EMBEDDED: &str = "catalog";
 /// The longest password that is read.
 const PASSWORD_BYTES_MAX: usize = 4 << 10;
 
@@ -27,7 +29,7 @@ pub(super) async fn open(
     let engine: Arc<dyn Engine> = match &settings.url {
         None => {
             let of_engine = EmbeddedSettings { cache_bytes: settings.cache_bytes.0, ..EmbeddedSettings::default() };
-            Embedded::open(&directory.join("catalog"), &of_engine, Arc::clone(clock))?
+            Embedded::open(&directory.join(EMBEDDED), &of_engine, Arc::clone(clock))?
         }
         Some(url) => {
             let connections = u32::try_from(settings.connections.0).expect("connections have bounds that fit");

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::CatalogError;
+use crate::catalog::backup::BackupError;
 use crate::catalog::engine::EngineError;
 use crate::fault::{Fault, Kind};
 use crate::policy::set::{InvalidPolicies, TEXT_BYTES_MAX};
@@ -66,6 +67,15 @@ pub enum AppError {
     /// The policies cannot come into force.
     #[error(transparent)]
     Policies(#[from] InvalidPolicies),
+    /// There is no catalog where one is looked for.
+    #[error("there is no lake in {directory}", directory = directory.display())]
+    NoLake {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// A backup could not be made, read or restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The catalog could not be opened or failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -90,11 +100,13 @@ impl Fault for AppError {
             | AppError::Listen { .. }
             | AppError::Certificate { .. }
             | AppError::NoDirectory
+            | AppError::NoLake { .. }
             | AppError::OtherKey { .. }
             | AppError::PolicyTooLong { .. }
             | AppError::Policies(_) => Kind::Invalid,
             AppError::Spoilt { .. } => Kind::Corrupt,
             AppError::Serve(_) => Kind::Unavailable,
+            AppError::Backup(error) => error.kind(),
             AppError::Catalog(error) => error.kind(),
         }
     }
@@ -109,6 +121,8 @@ impl Fault for AppError {
             AppError::OtherKey { .. } => "lake-key",
             AppError::Serve(_) => "serve",
             AppError::Policies(_) | AppError::PolicyTooLong { .. } => "policies-invalid",
+            AppError::NoLake { .. } => "no-lake",
+            AppError::Backup(error) => error.code(),
             AppError::Catalog(error) => error.code(),
         }
     }
@@ -136,6 +150,8 @@ impl Fault for AppError {
                 "the evaluator's time grows with its policies: say the same with fewer, by labels and groups"
                     .to_owned(),
             ),
+            AppError::NoLake { .. } => Some("give the directory that `dapple serve --dir` is given".to_owned()),
+            AppError::Backup(error) => error.hint(),
             AppError::Catalog(error) => error.hint(),
             AppError::Spoilt { path, .. } => Some(format!("restore {} from a backup", path.display())),
             _ => None,

@@ -21,6 +21,23 @@ pub fn admin_key_file(directory: &Path) -> PathBuf {
     directory.join(ADMIN_KEY)
 }
 
+/// The keys that a lake's directory holds and its catalog does not.
+pub const KEY_FILES: [&str; 3] = [INSTANCE_KEY, SIGNING_KEY, ADMIN_KEY];
+
+/// Copies the keys of another lake's directory that this one does not have.
+pub fn copy_keys(from: &Path, to: &Path) -> Result<(), AppError> {
+    for name in KEY_FILES {
+        let (there, here) = (from.join(name), to.join(name));
+        let secret = match fs::read_to_string(&there) {
+            Ok(secret) => secret.trim().to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(AppError::file(&there)(error)),
+        };
+        read_or_make(&here, || secret)?;
+    }
+    Ok(())
+}
+
 /// The admin's API key, and whether it was made just now.
 pub fn admin_key(directory: &Path, clock: &dyn Clock) -> Result<(String, bool), AppError> {
     read_or_make(&admin_key_file(directory), || accounts::new_key(random(clock)))

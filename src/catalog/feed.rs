@@ -11,7 +11,7 @@ use crate::model::change::Change;
 /// A change with its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct NumberedChange {
-    /// Counts from 1 without gaps.
+    /// Counts without gaps, from 1 on; after a restore from 2^40 above what it was counted from before.
     pub seq: u64,
     /// What changed.
     #[serde(flatten)]
@@ -25,13 +25,14 @@ pub(super) fn encode(change: &Change) -> Bytes {
 impl Catalog {
     /// The changes behind `after`, in order, at most `limit`.
     pub async fn changes(&self, after: u64, limit: usize) -> Result<Vec<NumberedChange>, CatalogError> {
-        let entries = self.engine.changes(after, limit).await?;
+        let base = self.feed_base();
+        let entries = self.engine.changes(after.saturating_sub(base), limit).await?;
         entries
             .into_iter()
             .map(|entry| {
                 let change = decode_version(1, &entry.change)
                     .map_err(|source| CatalogError::Decode { table: "changes", source })?;
-                Ok(NumberedChange { seq: entry.seq, change })
+                Ok(NumberedChange { seq: base + entry.seq, change })
             })
             .collect()
     }

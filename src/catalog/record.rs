@@ -25,6 +25,7 @@ mod answers;
 mod dids;
 mod endpoints;
 mod history;
+mod lake;
 mod metadata;
 pub mod placing;
 
@@ -34,6 +35,7 @@ use answers::answer_indexes;
 pub use dids::{BacklogRecord, ContentRecord, DidContent, DidRecord, FileFacts, HeadRecord, NameRecord, ScopeRecord};
 pub use endpoints::EndpointRecord;
 pub use history::{ClosedRecord, Happening, HistoryRecord, Several};
+pub use lake::{AcceptedRecord, AuditRecord, LakeRecord, RestoreRecord};
 pub use metadata::MetadataRecord;
 
 tables! {
@@ -165,9 +167,17 @@ tables! {
     91 "history" History: (DidId, u64) => HistoryRecord;
     /// The number that the next entry of a DID's history gets.
     92 "history_heads" HistoryHeads: (DidId,) => u64;
+    /// The lake itself: one row.
+    100 "lake" LakeTable: (u8,) => LakeRecord;
+    /// Restores of the lake, by the epoch that each began.
+    101 "restores" Restores: (u64,) => RestoreRecord;
+    /// Endpoints as a restore found them, by endpoint and epoch, and who has accepted what is there.
+    102 "audits" Audits: (EndpointId, u64) => AuditRecord;
 }
 
 impl crate::catalog::table::Value for u64 {
+    const VERSION: u8 = 1;
+
     fn encode(&self) -> bytes::Bytes {
         crate::catalog::table::encode_version(1, self)
     }

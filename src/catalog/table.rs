@@ -108,6 +108,8 @@ pub enum DecodeError {
 
 /// A value that a table stores.
 pub trait Value: Clone + Send + Sync + 'static {
+    /// The version of the shape that is written; 0 if nothing is.
+    const VERSION: u8;
     /// The stored form.
     fn encode(&self) -> Bytes;
     /// Reads a stored form of any version that was ever written.
@@ -115,6 +117,8 @@ pub trait Value: Clone + Send + Sync + 'static {
 }
 
 impl Value for () {
+    const VERSION: u8 = 0;
+
     fn encode(&self) -> Bytes {
         Bytes::new()
     }
@@ -142,6 +146,8 @@ pub fn decode_version<V: DeserializeOwned>(known: u8, bytes: &[u8]) -> Result<V,
 macro_rules! stored_v1 {
     ($type:ty) => {
         impl $crate::catalog::table::Value for $type {
+            const VERSION: u8 = 1;
+
             fn encode(&self) -> bytes::Bytes {
                 $crate::catalog::table::encode_version(1, self)
             }
@@ -172,6 +178,29 @@ pub trait Typed: 'static {
     }
 }
 
+/// A table as those see it who know no types: backups copy rows as they are stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Where it is stored.
+    pub table: Table,
+    /// The version of its values that is written.
+    pub version: u8,
+    /// Reads a row as what it should be, and gives the index rows that follow from it.
+    pub read: ReadRow,
+}
+
+/// Reads a stored row: its key and its value.
+pub type ReadRow = fn(&[u8], &[u8]) -> Result<Vec<IndexRow>, DecodeError>;
+
+/// Reads a stored row of a table; one whose key has more or other parts is not the table's.
+pub fn read_row<T: Typed>(key: &[u8], value: &[u8]) -> Result<Vec<IndexRow>, DecodeError> {
+    let parts = T::Key::decode(key)?;
+    if parts.encode() != key {
+        return Err(InvalidKey.into());
+    }
+    Ok(T::indexes(&parts, &T::Value::decode(value)?))
+}
+
 /// Declares typed tables: a marker type for each, and the list of all.
 macro_rules! tables {
     ($($(#[$doc:meta])* $number:literal $name:literal $marker:ident : $key:ty => $value:ty $(, $indexes:path)?;)*) => {
@@ -198,6 +227,15 @@ macro_rules! tables {
             $crate::catalog::engine::CHANGES,
             $crate::catalog::engine::META,
             $($crate::catalog::engine::Table { number: $number, name: $name },)*
+        ];
+
+        /// The shape of every table but the engine's own two, in the order of its number.
+        pub const SHAPES: &[$crate::catalog::table::Shape] = &[
+            $($crate::catalog::table::Shape {
+                table: $crate::catalog::engine::Table { number: $number, name: $name },
+                version: <$value as $crate::catalog::table::Value>::VERSION,
+                read: $crate::catalog::table::read_row::<$marker>,
+            },)*
         ];
     };
 }

@@ -10,6 +10,7 @@ use crate::cli::screen::{Row, Screen, Style};
 use crate::cli::target::{self, Typed};
 use crate::config::page;
 use crate::config::resolve::{Origin, Resolved, Shown, Sources, all, find, resolve};
+use crate::config::settings::CatalogSettings;
 
 /// Where settings are if nobody says.
 const USUAL_FILE: &str = "/etc/dapple/dapple.toml";
@@ -67,6 +68,11 @@ pub(crate) enum ConfigCommand {
 /// Puts settings together from all that this process was given.
 pub(crate) fn resolved(flags: ServeFlags) -> Result<Resolved, Failure> {
     Ok(resolve(&sources(flags)?)?)
+}
+
+/// The settings of a catalog that is at this address, with whatever else this process was given.
+pub(crate) fn of_catalog(url: String) -> Result<CatalogSettings, Failure> {
+    Ok(resolved(ServeFlags { catalog: Some(url), ..ServeFlags::default() })?.settings.catalog)
 }
 
 fn sources(flags: ServeFlags) -> Result<Sources, Failure> {

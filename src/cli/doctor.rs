@@ -2,12 +2,13 @@
 
 use crate::cli::Session;
 use crate::cli::failure::Failure;
+use crate::cli::screen::Style;
 use crate::service::check::SECRETS_OPEN;
 use crate::service::view::CheckView;
 
 pub(crate) async fn run(session: &mut Session) -> Result<(), Failure> {
     let check = session.client.check().await?;
-    session.screen.page(&check, |_| page(&check))?;
+    session.screen.page(&check, |style| page(&check, style))?;
     match check.findings.len() {
         0 => Ok(()),
         count => {
@@ -19,7 +20,7 @@ pub(crate) async fn run(session: &mut Session) -> Result<(), Failure> {
 }
 
 /// A line for each invariant, with what was found against it.
-fn page(check: &CheckView) -> String {
+fn page(check: &CheckView, style: Style) -> String {
     let mut text = String::new();
     for invariant in &check.checked {
         let found: Vec<_> = check.findings.iter().filter(|finding| finding.invariant == *invariant).collect();
@@ -27,6 +28,13 @@ fn page(check: &CheckView) -> String {
         for finding in found {
             text += &format!("        {}: {}\n", finding.what, finding.detail);
         }
+    }
+    for locked in &check.removal_locked {
+        let (name, since) = (&locked.endpoint, style.time(locked.since));
+        text += &format!(
+            "note  nothing is removed at {name}: the lake was restored {since}; once you have looked at what is \
+             there, `dapple endpoint accept-audit {name}`\n"
+        );
     }
     text
 }

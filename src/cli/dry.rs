@@ -13,6 +13,11 @@ pub(crate) struct DryRun {
 }
 
 impl DryRun {
+    /// Whether it is wished.
+    pub(crate) fn is_wished(self) -> bool {
+        self.dry_run
+    }
+
     /// From here on the session only rehearses, if that is wished, and says so.
     pub(crate) fn begin(self, session: &mut Session) {
         if self.dry_run {

@@ -46,6 +46,17 @@ pub(crate) enum EndpointCommand {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Accept what is at an endpoint since the lake was restored, so that things may be removed there again
+    AcceptAudit(AcceptArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AcceptArgs {
+    /// Its name
+    #[arg(value_parser = parse::endpoint)]
+    name: EndpointName,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 #[derive(Debug, clap::Args)]
@@ -185,6 +196,10 @@ pub(crate) async fn run(session: &mut Session, command: EndpointCommand) -> Resu
             let view = session.client.probe_endpoint(&name).await?;
             let findings = view.probe.as_ref().map(|probe| &probe.findings[..]).unwrap_or_default();
             return session.screen.rows(&view, findings);
+        }
+        EndpointCommand::AcceptAudit(args) => {
+            args.dry.begin(session);
+            session.client.accept_audit(&args.name).await?
         }
         EndpointCommand::Add(args) => add(session, *args).await?,
         EndpointCommand::Set(args) => set(session, *args).await?,

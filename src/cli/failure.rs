@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::app::error::AppError;
+use crate::catalog::backup::BackupError;
 use crate::client::ClientError;
 use crate::config::resolve::Slips;
 use crate::fault::{Fault as _, Kind};
@@ -39,6 +40,9 @@ pub(crate) enum Failure {
     /// The server ended, or did not begin.
     #[error(transparent)]
     Server(#[from] AppError),
+    /// A backup cannot be read.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The catalog contradicts itself, or secrets in it cannot be opened.
     #[error("{}", unwell(*count, *secrets_only))]
     Unwell { count: usize, secrets_only: bool },
@@ -59,6 +63,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::Client(error) => code_of(error.kind()),
+            Failure::Backup(error) | Failure::Server(AppError::Backup(error)) => code_of(error.kind()),
             Failure::Usage { .. } | Failure::Settings(_) => 2,
             Failure::Partly { failed, all, .. } if failed < all => 3,
             Failure::TimedOut { .. } => 8,
@@ -108,6 +113,7 @@ impl Failure {
             Failure::TimedOut { .. } => "wait-timed-out",
             Failure::Print(_) => "print-failed",
             Failure::Server(error) => error.code(),
+            Failure::Backup(error) => error.code(),
             Failure::Unmet(_) => "demo-failed",
             Failure::Flawed { .. } => "policies-flawed",
             Failure::Unwell { secrets_only: true, .. } => "secrets-locked",
@@ -123,6 +129,7 @@ impl Failure {
             }
             Failure::Stuck { hint } => Some(hint.clone()),
             Failure::Server(error) => error.hint(),
+            Failure::Backup(error) => error.hint(),
             Failure::Unwell { secrets_only: true, .. } => Some(
                 "bring back `instance.key` in the lake's directory and restart, or set each secret again with `dapple endpoint set NAME --secret-file FILE`"
                     .to_owned(),

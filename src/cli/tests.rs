@@ -126,7 +126,7 @@ fn command_lines_are_read_or_refused() {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was taken"));
         assert_eq!(error.exit_code(), 2, "{line}");
     }
-    let told = parse("dapple ls climate").err().expect("refused").to_string();
+    let told = parse("dapple ls climate").expect_err("refused").to_string();
     assert!(told.contains("write `climate:` for what is in that scope"), "{told}");
 }
 

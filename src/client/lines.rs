@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::client::Client;
 use crate::client::address::query;
 use crate::client::error::ClientError;
-use crate::client::request::{judge, unreachable};
+use crate::client::request::{Call, judge, unreachable};
 use crate::model::did::Did;
 use crate::model::endpoint::EndpointName;
 use crate::service::view::RegisteredChunk;
@@ -57,6 +57,18 @@ impl Client {
         // The lines are gone once they are read, so this is sent once.
         let response = judge(&url, request.send().await).await.map_err(|failed| failed.error)?;
         Ok(parse_lines(url, response.bytes_stream().boxed()))
+    }
+}
+
+impl Client {
+    /// Makes a call whose answer is lines, once.
+    pub(crate) async fn lines_of<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+    ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<T>, ClientError> {
+        let answer = self.request(call).send().await;
+        let response = judge(call.url(), answer).await.map_err(|failed| failed.error)?;
+        Ok(parse_lines(call.url().to_owned(), response.bytes_stream().boxed()))
     }
 }
 

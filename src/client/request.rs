@@ -56,6 +56,14 @@ impl Call {
         Self::new(Method::GET, url, Again::Always)
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn again(&self) -> Again {
+        self.again
+    }
+
     pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
         self.body = Some(serde_json::to_vec(body).expect("wire shapes have text keys only"));
         self
@@ -131,7 +139,7 @@ impl Client {
         .await
     }
 
-    fn request(&self, call: &Call) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, call: &Call) -> reqwest::RequestBuilder {
         let mut request = self.http.request(call.method.clone(), &call.url);
         if self.rehearses && call.method != Method::GET {
             request = request.query(&[("dry_run", "true")]);

@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -172,6 +172,21 @@ where
     let answers = Body::from_stream(answers.map_err(broken_off));
     let response = ([(header::CONTENT_TYPE, NDJSON)], answers).into_response();
     if ctx.is_dry_run() { rehearsed(response) } else { response }
+}
+
+/// Answers with lines as they are made.
+pub fn lines_as_made<T: Serialize>(ctx: &Context, items: impl Stream<Item = T> + Send + 'static) -> Response {
+    let response = bytes_as_made(NDJSON, items.map(|item| Ok(lines(&[item]))));
+    if ctx.is_dry_run() { rehearsed(response) } else { response }
+}
+
+/// Answers with bytes as they are made.
+pub fn bytes_as_made(
+    kind: &'static str,
+    pieces: impl Stream<Item = Result<Bytes, Problem>> + Send + 'static,
+) -> Response {
+    let body = Body::from_stream(Box::pin(pieces.map_err(broken_off)));
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
 /// A fault in the middle of lines can only break them off; it is logged as any other.

@@ -96,6 +96,10 @@ time_ordered_id! {
     /// One running process; leases name it.
     ProcessId
 }
+time_ordered_id! {
+    /// A lake, whatever engine keeps its catalog.
+    LakeId
+}
 
 /// The text is not an id.
 #[derive(Debug, Clone, thiserror::Error)]

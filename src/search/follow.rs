@@ -154,7 +154,7 @@ impl Search {
     pub async fn knows_all_access(&self, catalog: &Catalog) -> Result<bool, CatalogError> {
         let seen = self.seen.load(Ordering::Acquire);
         let mut ahead = catalog.changes(seen.saturating_sub(1), AHEAD_MAX).await?;
-        if !is_of_feed(seen, &ahead) {
+        if !is_of_feed(catalog, seen, &ahead) {
             return Ok(false);
         }
         let is_all = ahead.len() < AHEAD_MAX;
@@ -240,7 +240,7 @@ impl Search {
         let opened = self.ready()?;
         let seen = self.seen.load(Ordering::Acquire);
         let mut changes = catalog.changes(seen.saturating_sub(1), CHANGES).await?;
-        if !is_of_feed(seen, &changes) {
+        if !is_of_feed(catalog, seen, &changes) {
             tracing::warn!(
                 "the search index has followed changes that the catalog does not have; it will be built again"
             );
@@ -280,8 +280,8 @@ impl Search {
 
 /// Whether the feed has the change up to which it was followed. One that was put back to what it was
 /// earlier has not.
-fn is_of_feed(seen: u64, from_there: &[NumberedChange]) -> bool {
-    seen == 0 || from_there.first().is_some_and(|one| one.seq == seen)
+fn is_of_feed(catalog: &Catalog, seen: u64, from_there: &[NumberedChange]) -> bool {
+    seen == catalog.feed_base() || from_there.first().is_some_and(|one| one.seq == seen)
 }
 
 impl Drop for Search {

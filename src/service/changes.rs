@@ -11,7 +11,20 @@ use crate::service::view::Page;
 pub async fn list(ctx: &Context, paging: Paging) -> Result<Page<NumberedChange>, ServiceError> {
     ctx.permit(Action::Administer, "changes")?;
     let limit = paging.limit()?;
-    let items = ctx.catalog().changes(paging.after()?.unwrap_or(0), limit).await?;
+    let after = paging.after()?.unwrap_or(0);
+    if after > 0 && after < ctx.lake.catalog.feed_base() {
+        return Err(feed_restarted());
+    }
+    let items = ctx.catalog().changes(after, limit).await?;
     let full = items.len() == limit;
     Ok(page(items, full, |change| change.seq.to_string()))
+}
+
+/// Whoever asks has seen changes of which the lake knows nothing any more.
+fn feed_restarted() -> ServiceError {
+    ServiceError::Conflict {
+        code: "feed-restarted",
+        detail: "the lake was restored from a backup since that change".to_owned(),
+        hint: Some("read everything anew, and then the changes from the beginning: leave out `after`".to_owned()),
+    }
 }

@@ -5,6 +5,7 @@ use crate::catalog::record::Facts;
 use crate::catalog::{Catalog, CatalogError, endpoints};
 use crate::policy::decision::Action;
 use crate::service::Context;
+use crate::service::endpoints::audit;
 use crate::service::error::ServiceError;
 use crate::service::view::{CheckView, FindingView};
 
@@ -17,7 +18,9 @@ pub async fn check(ctx: &Context) -> Result<CheckView, ServiceError> {
     ctx.permit(Action::Administer, "catalog")?;
     let mut check = check_catalog(ctx.catalog()).await?;
     check.checked.push(SECRETS_OPEN.to_owned());
-    for endpoint in endpoints::all(&ctx.catalog().view().await?).await? {
+    let view = ctx.catalog().view().await?;
+    check.removal_locked = audit::locked(&view).await?;
+    for endpoint in endpoints::all(&view).await? {
         if let Err(error) = ctx.lake.stores.unlock(&endpoint) {
             check.findings.push(FindingView {
                 invariant: SECRETS_OPEN.to_owned(),
@@ -37,7 +40,11 @@ pub async fn check_catalog(catalog: &Catalog) -> Result<CheckView, CatalogError>
         what: finding.what,
         detail: finding.detail,
     });
-    Ok(CheckView { checked: ALL.iter().map(|(name, _)| (*name).to_owned()).collect(), findings: findings.collect() })
+    Ok(CheckView {
+        checked: ALL.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        findings: findings.collect(),
+        removal_locked: Vec::new(),
+    })
 }
 
 /// Tells whether the catalog takes transactions: one that reads a row goes the way of all.

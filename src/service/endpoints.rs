@@ -3,6 +3,7 @@
 //! never leaves.
 
 mod attempt;
+pub mod audit;
 mod means;
 mod place;
 
@@ -244,6 +245,7 @@ async fn to_view(
     free_bytes: Option<u64>,
 ) -> Result<Tagged<EndpointView>, ServiceError> {
     let usage = tally::usage(view, endpoint.id).await?;
+    let audits = audit::of(view, &endpoint).await?;
     let tag = tag(&endpoint);
     // How much lies there in all tells of what is hidden as well.
     let whole = ctx.permit_endpoint(Action::Administer, &endpoint).is_ok();
@@ -256,6 +258,7 @@ async fn to_view(
         free_bytes,
         probe: endpoint.probe.as_ref().map(ProbeView::from),
         notes: means::notes(ctx, &endpoint),
+        audits: if whole { audits } else { Vec::new() },
         name: endpoint.name,
         kind: endpoint.kind,
         location: endpoint.location,

@@ -1,6 +1,7 @@
 //! Why a use-case could not be carried out, in words for whoever asked.
 
 use crate::catalog::CatalogError;
+use crate::catalog::backup::BackupError;
 use crate::catalog::ledger::membership::MembershipError;
 use crate::fault::{Fault, Kind};
 use crate::model::api_key::KeyScope;
@@ -134,6 +135,9 @@ pub enum ServiceError {
     /// The search index could not answer.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// A backup could not be made.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -175,6 +179,7 @@ impl Fault for ServiceError {
             ServiceError::Upload(error) => error.kind(),
             ServiceError::Storage(error) => error.kind(),
             ServiceError::Search(error) => error.kind(),
+            ServiceError::Backup(error) => error.kind(),
             ServiceError::Catalog(error) => error.kind(),
         }
     }
@@ -200,6 +205,7 @@ impl Fault for ServiceError {
             ServiceError::Upload(error) => error.code(),
             ServiceError::Storage(error) => error.code(),
             ServiceError::Search(error) => error.code(),
+            ServiceError::Backup(error) => error.code(),
             ServiceError::Catalog(error) => error.code(),
         }
     }
@@ -249,6 +255,8 @@ impl Fault for ServiceError {
             ServiceError::Upload(error) => error.hint(),
             ServiceError::Storage(error) => error.hint(),
             ServiceError::Search(error) => error.hint(),
+            ServiceError::Backup(error) => error.hint(),
+            ServiceError::Catalog(error) => error.hint(),
             _ => None,
         }
     }

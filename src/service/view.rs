@@ -17,6 +17,7 @@ use crate::model::scope::Scope;
 use crate::model::time::Timestamp;
 
 mod account;
+mod backup;
 mod data;
 mod endpoint;
 mod index;
@@ -28,6 +29,7 @@ pub use account::{
     AccountChange, AccountView, HoldingView, KeyView, LimitView, MadeKey, MemberView, NewAccount, NewKey, NewLimit,
     NewMember, NewPassword, NewSession, PasswordRemoval, SessionView, UsageView, WhoView,
 };
+pub use backup::{AuditView, BackupProgress, BackupView, LockedEndpoint, NewBackup};
 pub use data::{Attachment, CoverageView, DatasetCoverage, DidChange, HistoryView, MovedChunk};
 pub use endpoint::{
     EndpointChange, EndpointState, EndpointView, FindingOfProbe, NewEndpoint, NewSettings, ProbeView, SecretText,
@@ -465,6 +467,9 @@ pub struct CheckView {
     pub checked: Vec<String>,
     /// Where they do not hold; empty when all is well. At most 100 for each invariant.
     pub findings: Vec<FindingView>,
+    /// Endpoints at which nothing is removed until somebody accepts what is there: the lake was restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removal_locked: Vec<LockedEndpoint>,
 }
 
 /// One way in which the catalog contradicts itself.

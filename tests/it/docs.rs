@@ -88,6 +88,11 @@ fn the_page_on_running_a_server() {
 }
 
 #[test]
+fn the_page_on_backups() {
+    run_page("docs/backup.md", Beginning::Lake, &[]);
+}
+
+#[test]
 fn the_page_on_policy() {
     let more = [
         "dapple account add ada",

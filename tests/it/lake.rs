@@ -23,6 +23,7 @@ use crate::peers::postgres::postgres;
 
 mod access;
 mod accounts;
+mod backup;
 mod contract;
 mod endpoints;
 mod hidden;

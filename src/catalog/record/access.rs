@@ -96,6 +96,8 @@ impl From<DecisionRecordV1> for DecisionRecord {
 }
 
 impl Value for DecisionRecord {
+    const VERSION: u8 = 2;
+
     fn encode(&self) -> Bytes {
         encode_version(2, self)
     }

@@ -45,6 +45,8 @@ impl From<AccountRecordV1> for AccountRecord {
 }
 
 impl Value for AccountRecord {
+    const VERSION: u8 = 2;
+
     fn encode(&self) -> Bytes {
         encode_version(2, self)
     }
@@ -87,6 +89,8 @@ impl ApiKeyRecord {
 }
 
 impl Value for ApiKeyRecord {
+    const VERSION: u8 = 2;
+
     fn encode(&self) -> Bytes {
         encode_version(2, self)
     }

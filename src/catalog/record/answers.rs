@@ -44,6 +44,8 @@ impl From<AnswerRecordV1> for AnswerRecord {
 }
 
 impl Value for AnswerRecord {
+    const VERSION: u8 = 2;
+
     fn encode(&self) -> Bytes {
         encode_version(2, self)
     }

@@ -57,6 +57,8 @@ impl From<EndpointRecordV1> for EndpointRecord {
 }
 
 impl Value for EndpointRecord {
+    const VERSION: u8 = 2;
+
     fn encode(&self) -> Bytes {
         encode_version(2, self)
     }

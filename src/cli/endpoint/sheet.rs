@@ -28,6 +28,16 @@ pub(super) fn sheet(view: &EndpointView, style: Style) -> String {
         Some(probe) => line("probed", &style.time(probe.at)),
         None => line("probed", &format!("never; `dapple endpoint probe {}` does", view.name)),
     }
+    for audit in &view.audits {
+        let restored = style.time(audit.restored_at);
+        line(
+            "restored",
+            &match (&audit.accepted_by, audit.accepted_at) {
+                (Some(by), Some(at)) => format!("{restored}; what is here was accepted by {by} {}", style.time(at)),
+                _ => format!("{restored}; nothing is removed here until `dapple endpoint accept-audit {}`", view.name),
+            },
+        );
+    }
     for note in &view.notes {
         line("note", note);
     }

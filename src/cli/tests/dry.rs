@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 
 /// Commands that change nothing in a lake: they read, wait, mint what is kept nowhere, or concern this
 /// machine alone.
-const READING: [&str; 36] = [
+const READING: [&str; 38] = [
     "serve",
     "demo",
     "get",
@@ -47,6 +47,8 @@ const READING: [&str; 36] = [
     "account limit list",
     "whoami",
     "doctor",
+    "backup verify",
+    "backup restore",
     "index status",
     "worker list",
     "config",
@@ -89,11 +91,13 @@ const CHANGING: [&str; 30] = [
     "account limit remove ada --on x",
 ];
 /// The rest of them.
-const CHANGING_TOO: [&str; 6] = [
+const CHANGING_TOO: [&str; 8] = [
     "account password ada --remove --current-file FILE",
     "did meta s:d --set a=1",
     "did meta --lines FILE",
     "index rebuild",
+    "backup create --to endpoint:x/.backups/b",
+    "endpoint accept-audit x",
     "worker pause check",
     "worker resume check",
 ];

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::model::endpoint::{Addressing, EndpointKind, EndpointName};
 use crate::model::probe::{Finding, Probe};
 use crate::model::time::Timestamp;
+use crate::service::view::AuditView;
 
 /// An endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -47,6 +48,10 @@ pub struct EndpointView {
     /// What a person should know of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Restores of the lake that found it there, and who has accepted what is there since, for those who
+    /// may administer the endpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<AuditView>,
     /// When it was added.
     pub created_at: Timestamp,
 }

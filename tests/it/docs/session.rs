@@ -44,6 +44,7 @@ fn furnish(home: &Path, pair: &Pair) {
         "root/etc/dapple",
         "root/etc/bash_completion.d",
         "root/usr/local/share/man/man1",
+        "root/srv/backups",
         "root/data",
         "s3/climate",
         "dav/data/dapple",

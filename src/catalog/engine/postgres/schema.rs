@@ -17,8 +17,10 @@ pub struct Step {
 }
 
 /// All steps, in order. One that is out is never changed; what comes to the catalog is a new one.
-pub const STEPS: &[Step] =
-    &[Step { name: "0001_tables.sql", sql: include_str!("../../../../catalog-schema/postgres/0001_tables.sql") }];
+pub const STEPS: &[Step] = &[
+    Step { name: "0001_tables.sql", sql: include_str!("../../../../catalog-schema/postgres/0001_tables.sql") },
+    Step { name: "0002_lake.sql", sql: include_str!("../../../../catalog-schema/postgres/0002_lake.sql") },
+];
 
 /// Whoever makes tables holds this, so that only one does.
 const LOCK: i64 = 0x0064_6170_706c_6501;
